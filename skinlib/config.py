@@ -1,0 +1,149 @@
+"""The description of one training run, and the profiles that scale a plan to a machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from skinlib.paths import project_root
+
+SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau", "onecycle")
+OPTIMISERS = ("adam", "adamw", "sgd")
+TTA = ("none", "flips", "d4")
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """Ranges from which every training image draws its own augmentation; zeros leave images untouched."""
+
+    flips: bool = True  # horizontal and vertical, each with probability 0.5
+    rotation: float = 180.0  # degrees, uniform in [-rotation, rotation]
+    zoom: float = 0.0  # the view covers 1 - zoom to 1 of the image's side
+    shift: float = 0.0  # of the side
+    brightness: float = 0.0  # factor in [1 - b, 1 + b]
+    contrast: float = 0.0
+    saturation: float = 0.0
+    noise: float = 0.0  # standard deviation, images in [0, 1]
+    erasing: float = 0.0  # probability that a box of 2 to 20 % of the area is replaced by the image's mean colour
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides what a training run computes; where it computes (device, paths) is not in it.
+
+    The defaults are neutral; each paper's values stand, with their sources, in its file of `skinlib.plans`.
+    """
+
+    system: str = "recall_oriented"
+    variant: str = "proposed"
+    # data
+    dataset: str = "ham10000"
+    allow_missing: bool = False  # go on when part of the set is not on disk
+    label_space: str = "malignancy"  # malignancy | diagnosis
+    split: str = "grouped"  # grouped | patient | lesion | image | official
+    test_share: float = 0.2
+    folds: int = 3
+    fold: int | None = 0  # None: train on everything but the test part, select nothing
+    split_seed: int = 0
+    image_size: tuple[int, int] = (224, 224)  # (height, width)
+    colour: str = "none"  # steps of skinlib.images.colour, joined by "+"
+    normalisation: str = "imagenet"  # imagenet | none
+    augment: Augment = Augment()
+    # model
+    backbone: str = "resnet50"  # a timm name
+    weights: str = "imagenet"  # imagenet | none | path of a .safetensors file
+    dropout: float = 0.0
+    options: Mapping[str, object] = dataclasses.field(default_factory=dict)  # what only this system knows
+    # objective: loss name -> weight, a term of weight 0 is still recorded
+    losses: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"cross_entropy": 1.0})
+    class_weights: bool = False  # N / (K n_c) of the training part
+    label_smoothing: float = 0.0
+    # optimisation
+    optimiser: str = "adam"
+    lr: float = 1e-3
+    lr_early: float = 1.0  # factor on lr for the first half of the backbone
+    lr_late: float = 1.0  # factor on lr for the second half; the head has factor 1
+    weight_decay: float = 0.0
+    momentum: float = 0.9  # SGD only
+    schedule: str = "constant"
+    schedule_step: int = 15  # epochs between steps ("step"), or patience ("plateau")
+    schedule_gamma: float = 0.1  # factor of a step, or of the whole run ("exponential")
+    clip_norm: float | None = None
+    batch_size: int = 32
+    epochs: int = 10
+    visits: int | None = None  # image visits an epoch; None: every training image once
+    patience: int | None = None  # epochs without a better validation loss before stopping
+    precision: str = "auto"  # auto | fp32 | bf16; resolved on the device before the run id is made
+    seed: int = 0
+    tta: str = "none"  # views averaged in the stored predictions: none | flips | d4
+
+    def __post_init__(self):
+        as_tuple = tuple(int(side) for side in self.image_size)
+        object.__setattr__(self, "image_size", as_tuple)
+        object.__setattr__(self, "options", dict(self.options))
+        object.__setattr__(self, "losses", {name: float(weight) for name, weight in self.losses.items()})
+        for name, allowed in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS), ("tta", TTA)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"RunConfig.{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+        if len(as_tuple) != 2 or min(as_tuple) < 8:
+            raise ValueError(f"RunConfig.image_size is {self.image_size}; give (height, width), each at least 8")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"RunConfig needs epochs and batch_size of at least 1, got {self.epochs}, {self.batch_size}"
+            )
+        if self.fold is not None and not 0 <= self.fold < self.folds:
+            raise ValueError(f"RunConfig.fold is {self.fold}; give 0 to {self.folds - 1}, or None for all of them")
+
+    def replace(self, **changes) -> RunConfig:
+        """Return a copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict:
+        """Return nested plain values, in the order of the fields."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def to_json(self) -> str:
+        """Return the configuration as JSON; `from_json` reads it back to an equal object."""
+        return json.dumps(self.to_dict(), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> RunConfig:
+        """Build a configuration, refusing unknown fields by name."""
+        values = dict(values)
+        if isinstance(values.get("augment"), Mapping):
+            values["augment"] = Augment(**_known(Augment, values["augment"]))
+        return cls(**_known(cls, values))
+
+    @classmethod
+    def from_json(cls, text: str) -> RunConfig:
+        """Build a configuration from JSON, as `to_json` writes it."""
+        return cls.from_dict(json.loads(text))
+
+
+def _known(kind: type, values: Mapping[str, object]) -> dict:
+    names = [field.name for field in dataclasses.fields(kind)]
+    if unknown := sorted(set(values) - set(names)):
+        raise ValueError(f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(names)}")
+    return dict(values)
+
+
+def load_profile(name: str | Path) -> dict:
+    """Read a profile: ``smoke``, ``sample``, ``real``, ``paper``, or the path of a YAML file of the same form.
+
+    Raises
+    ------
+    ValueError
+        When no such profile exists, or the file is not a mapping with a ``name``.
+    """
+    path = Path(name) if str(name).endswith((".yaml", ".yml")) else project_root() / "profiles" / f"{name}.yaml"
+    if not path.is_file():
+        have = ", ".join(sorted(found.stem for found in (project_root() / "profiles").glob("*.yaml")))
+        raise ValueError(f"no profile {name!r} at {path}; there are {have}")
+    profile = yaml.safe_load(path.read_text())
+    if not isinstance(profile, dict) or "name" not in profile:
+        raise ValueError(f"{path} is no profile: it needs a mapping with a name")
+    return profile

@@ -1,0 +1,1 @@
+"""The data room: cards, readers, checks, splits, synthetic sets and downloads."""

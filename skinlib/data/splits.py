@@ -1,0 +1,190 @@
+"""Who trains, who validates, who tests: files with the fingerprint of the cohort that they were made for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from skinlib.data.checks import DataError
+from skinlib.paths import read_json, write_atomic
+from skinlib.provenance import cohort_fingerprint, digest
+
+COLUMNS = ["image_id", "group", "fold", "part"]
+PARTS = ("train", "val", "test")
+
+
+class GroupOverlapError(DataError):
+    """Images of one lesion or patient stand in more than one part of a split that says it is grouped."""
+
+
+def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
+    """Return the group of each image: its patient, else its lesion, else the image itself.
+
+    Parameters
+    ----------
+    by
+        ``auto`` (patient where the set knows patients, else lesion), ``patient``, ``lesion`` or ``image``.
+
+    Raises
+    ------
+    DataError
+        When grouping by a column is asked for and the set does not have it.
+    """
+    own = "image:" + cohort["image_id"].astype(str)
+    if by == "image":
+        return own
+    columns = {"patient": ["patient_id"], "lesion": ["lesion_id"], "auto": ["patient_id", "lesion_id"]}.get(by)
+    if columns is None:
+        raise ValueError(f"split by {by!r} is unknown; choose auto, patient, lesion or image")
+    for column in columns:
+        if column in cohort and cohort[column].notna().any():
+            return cohort[column].astype("object").where(cohort[column].notna(), own).astype(str)
+    if by == "auto":
+        return own
+    raise DataError([f"the cohort has no {columns[0]}; split by auto or image"])
+
+
+def make(cohort: pd.DataFrame, *, folds: int = 5, test: float = 0.2, seed: int = 0, by: str = "auto") -> pd.DataFrame:
+    """Cut a cohort into a test part and ``folds`` stratified folds of the rest, groups kept whole.
+
+    Parameters
+    ----------
+    cohort
+        A row an image, with ``image_id``, ``label`` and the grouping column.
+    test
+        Share of the images in the test part, 0 for none; met to within one group and the rounding of 1 / ``test``.
+    by
+        See `groups`. ``image`` makes the image-level split of much of the literature, which leaks lesions.
+
+    Returns
+    -------
+    DataFrame
+        ``image_id, group, fold, part``, a row for each image and fold; in fold k the k-th share is ``val``.
+        The test part is the same in every fold.
+    """
+    if folds < 2:
+        raise ValueError(f"a split needs at least 2 folds, got {folds}")
+    if not 0 <= test < 1:
+        raise ValueError(f"the test share is {test}; give a share from 0 to below 1")
+    rows = cohort.sort_values("image_id", ignore_index=True)
+    label, group = rows["label"].to_numpy(), groups(rows, by).to_numpy()
+    is_test = np.zeros(len(rows), bool)
+    if test > 0:
+        is_test[_fold_members(label, group, max(2, round(1 / test)), seed)[0]] = True
+    rest = np.flatnonzero(~is_test)
+    members = [rest[m] for m in _fold_members(label[rest], group[rest], folds, seed)]
+    return _long(rows["image_id"], group, is_test, members)
+
+
+def official(cohort: pd.DataFrame, *, folds: int = 1, seed: int = 0) -> pd.DataFrame:
+    """Return the set's own split: its parts as they are (``folds=1``), or grouped folds of training and validation.
+
+    Raises
+    ------
+    DataError
+        When the set has no official split, or one without validation part while ``folds`` is 1.
+    """
+    rows = cohort[cohort["official_split"].notna()].sort_values("image_id", ignore_index=True)
+    is_test = (rows["official_split"] == "test").to_numpy()
+    if not is_test.any() or is_test.all():
+        raise DataError(["the cohort has no official training and test parts; use splits.make"])
+    group = groups(rows).to_numpy()
+    if folds == 1:
+        members = [np.flatnonzero(rows["official_split"] == "val")]
+        if not len(members[0]):
+            raise DataError(["the official split has no validation part; ask for folds of its training part"])
+    else:
+        rest = np.flatnonzero(~is_test)
+        members = [rest[m] for m in _fold_members(rows["label"].to_numpy()[rest], group[rest], folds, seed)]
+    return _long(rows["image_id"], group, is_test, members)
+
+
+def _fold_members(label: np.ndarray, group: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+    single = len(np.unique(group)) == len(group)
+    if len(np.unique(group)) < folds:
+        raise DataError([f"{folds} folds need at least {folds} groups, there are {len(np.unique(group))}"])
+    splitter = (StratifiedKFold if single else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
+    return [held_out for _, held_out in splitter.split(np.zeros(len(label)), label, group)]
+
+
+def _long(ids: pd.Series, group: np.ndarray, is_test: np.ndarray, members: list[np.ndarray]) -> pd.DataFrame:
+    tables = []
+    for fold, held_out in enumerate(members):
+        part = np.where(is_test, "test", "train").astype(object)
+        part[held_out] = "val"
+        tables.append(pd.DataFrame({"image_id": ids, "group": group, "fold": fold, "part": part}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def check(split: pd.DataFrame) -> None:
+    """Raise `GroupOverlapError` when a group stands in more than one part of a fold, `DataError` for a broken table."""
+    if missing := [c for c in COLUMNS if c not in split]:
+        raise DataError([f"a split needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}"])
+    if unknown := sorted(set(split["part"]) - set(PARTS)):
+        raise DataError([f"unknown part {', '.join(map(str, unknown))}; a part is one of {', '.join(PARTS)}"])
+    if split.duplicated(["image_id", "fold"]).any():
+        twice = split.loc[split.duplicated(["image_id", "fold"]), "image_id"].unique()
+        raise DataError([f"{len(twice)} images stand twice in one fold, first {twice[0]}"])
+    parts = split.groupby(["fold", "group"])["part"].nunique()
+    if (parts > 1).any():
+        names = parts[parts > 1].index.get_level_values("group").unique()
+        raise GroupOverlapError([f"{len(names)} groups stand in more than one part, first {names[0]}"])
+
+
+def fingerprint(split: pd.DataFrame) -> str:
+    """Return a digest of the table, independent of its row order."""
+    return digest(split[COLUMNS].sort_values(["fold", "image_id"]).to_csv(index=False, lineterminator="\n"))
+
+
+def save(split: pd.DataFrame, path: str | Path, cohort: pd.DataFrame) -> Path:
+    """Write the split as CSV, and beside it (``.json``) the fingerprints of the split and of its cohort."""
+    check(split)
+    path = Path(path)
+    write_atomic(path, split[COLUMNS].to_csv(index=False, lineterminator="\n"))
+    record = {"cohort": cohort_fingerprint(cohort), "split": fingerprint(split), "images": len(cohort)}
+    write_atomic(path.with_suffix(".json"), json.dumps(record, indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
+    """Read a split and refuse it when it was made for other data, was edited, or leaks groups.
+
+    Raises
+    ------
+    GroupOverlapError
+        When a group stands in two parts.
+    DataError
+        When the table, or the cohort it belongs to, is not the one that was saved.
+    """
+    path = Path(path)
+    split = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str})
+    check(split)
+    record = read_json(path.with_suffix(".json"))
+    if fingerprint(split) != record["split"]:
+        raise DataError([f"{path} was edited after it was made; delete it and its .json to make it anew"])
+    if cohort_fingerprint(cohort) != record["cohort"]:
+        raise DataError(
+            [f"{path} was made for other data ({record['images']} images then, {len(cohort)} now); delete it"]
+        )
+    return split
+
+
+def part(cohort: pd.DataFrame, split: pd.DataFrame, fold: int | None, name: str) -> pd.DataFrame:
+    """Return the cohort's rows of one part; ``fold=None`` counts validation images as training images.
+
+    Raises
+    ------
+    DataError
+        When the split names images that the cohort does not have.
+    """
+    rows = split[split["fold"] == (0 if fold is None else fold)]
+    if fold is None:
+        rows = rows.assign(part=rows["part"].where(rows["part"] != "val", "train"))
+    wanted = set(rows.loc[rows["part"] == name, "image_id"])
+    if absent := sorted(wanted - set(cohort["image_id"])):
+        raise DataError([f"the split names {len(absent)} images that the cohort lacks, first {absent[0]}"])
+    return cohort[cohort["image_id"].isin(wanted)]

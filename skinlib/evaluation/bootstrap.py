@@ -1,0 +1,189 @@
+"""Cluster bootstrap of table metrics, single and paired.
+
+Whole clusters (lesions, patients) are drawn with replacement, so that images of one lesion are never counted as
+independent. A replicate in which the metric does not exist (no positive drawn) is counted; above 5 % there is no
+interval.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation.resampled import UndefinedMetricError
+from skinlib.evaluation.tables import PredictionTableError, cluster_codes
+
+MAX_UNDEFINED = 0.05
+CHUNK = 2_000_000  # counts held at a time: 16 MB
+
+
+class _Triple(NamedTuple):
+    value: float
+    low: float
+    high: float
+
+
+class Interval(_Triple):
+    """A triple (value, low, high); `undefined` says in how many bootstrap replicates the metric did not exist."""
+
+    undefined: int = 0
+
+
+def resamples(groups, rows, n, seed):
+    """Bootstrap resamples as counts: yields float arrays (b, rows), n rows in all, the same for the same seed.
+
+    Parameters
+    ----------
+    groups : (rows,) cluster of each row; None for single rows; a tuple of such arrays for crossed clusters (lesions and
+        seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007). A row whose cluster is missing stands
+        alone.
+    rows, n, seed : int
+    """
+    crossed = groups if isinstance(groups, tuple) else (groups,)
+    codes = [cluster_codes(group, rows) for group in crossed]
+    generators = [np.random.default_rng((seed, index)) for index in range(len(codes))]
+    size = max(1, CHUNK // max(rows, 1))
+    for start in range(0, n, size):
+        b = min(size, n - start)
+        counts = np.ones((b, rows))
+        for generator, code in zip(generators, codes, strict=True):
+            clusters = int(code.max()) + 1
+            drawn = generator.integers(0, clusters, (b, clusters)) + clusters * np.arange(b)[:, None]
+            counts *= np.bincount(drawn.ravel(), minlength=b * clusters).reshape(b, clusters)[:, code]
+        yield counts
+
+
+def _named(groups, table):
+    """Clusters as arrays: names become columns of the table."""
+    if isinstance(groups, tuple):
+        return tuple(_named(group, table) for group in groups)
+    if isinstance(groups, str):
+        if groups not in table:
+            raise PredictionTableError([f"no column {groups} to group the rows by"])
+        return table[groups].to_numpy()
+    return groups
+
+
+def _values(metric, table, counts):
+    """The metric on each resample: at once where it can be, else on the drawn rows one by one."""
+    if hasattr(metric, "weighted"):
+        return metric.weighted(table, counts)
+    take = table.iloc.__getitem__ if isinstance(table, pd.DataFrame) else np.asarray(table).__getitem__
+    rows = np.arange(len(table))
+    return np.array([metric(take(np.repeat(rows, drawn.astype(int)))) for drawn in counts], float)
+
+
+def bootstrap_distribution(metric, table, *, groups=None, n=2000, seed=0):
+    """The metric on n resamples (n,), NaN where it does not exist. Arguments as in `bootstrap_ci`."""
+    groups = _named(groups, table)
+    return np.concatenate([_values(metric, table, counts) for counts in resamples(groups, len(table), n, seed)])
+
+
+def percentile_interval(replicates, level=0.95):
+    """Percentile interval of replicates (n,) of which some may be NaN: (low, high, how many are NaN).
+
+    Raises
+    ------
+    UndefinedMetricError
+        More than 5 % are NaN.
+    """
+    undefined = int(np.isnan(replicates).sum())
+    if undefined > MAX_UNDEFINED * len(replicates):
+        raise UndefinedMetricError(
+            f"the metric does not exist in {undefined} of {len(replicates)} resamples: too few rows"
+        )
+    low, high = np.nanquantile(replicates, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high), undefined
+
+
+def two_sided_p(replicates):
+    """Bootstrap p value of "the difference is 0": twice the smaller tail, (k + 1) / (n + 1), at most 1."""
+    known = replicates[~np.isnan(replicates)]
+    tail = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(1.0, 2 * (tail + 1) / (len(known) + 1)))
+
+
+def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0):
+    """Value of a metric with its percentile bootstrap interval.
+
+    Parameters
+    ----------
+    metric : callable table -> float (NaN where undefined). One from `metrics.binary`, `multiclass` or `mean_over` also
+        takes counts and needs well under a second for 2,000 replicates of 2,000 rows; any other is called once a
+        replicate.
+    table : DataFrame, or an array whose first axis is the rows
+    groups : column name or array (N,): whole clusters are drawn; a tuple of those: crossed clusters; None: single rows
+    n : replicates;  level : in (0, 1);  seed : int
+
+    Returns
+    -------
+    Interval (value, low, high), with `.undefined`, the number of replicates without a value
+
+    Raises
+    ------
+    UndefinedMetricError
+        The metric is NaN for the table itself, or for more than 5 % of the replicates.
+    """
+    value = float(metric(table))
+    if math.isnan(value):
+        raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for this table")
+    low, high, undefined = percentile_interval(
+        bootstrap_distribution(metric, table, groups=groups, n=n, seed=seed), level
+    )
+    interval = Interval(value, low, high)
+    interval.undefined = undefined
+    return interval
+
+
+def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0):
+    """Difference metric(a) - metric(b) of two tables of the same images, both resampled alike.
+
+    Parameters
+    ----------
+    metric, n, level, seed : as in `bootstrap_ci`
+    a, b : tables of the same rows in any order (matched by image_id, then seed and fold), or arrays in the same order
+    groups : as in `bootstrap_ci`; columns are those of `a`
+
+    Returns
+    -------
+    difference, low, high, p : percentile interval and two-sided bootstrap p
+
+    Raises
+    ------
+    PredictionTableError
+        The tables hold different images or different labels, or an image several times.
+    UndefinedMetricError
+        As in `bootstrap_ci`.
+    """
+    b = _aligned(a, b)
+    difference = float(metric(a)) - float(metric(b))
+    if math.isnan(difference):
+        raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for one of these tables")
+    groups = _named(groups, a)
+    chunks = [_values(metric, a, drawn) - _values(metric, b, drawn) for drawn in resamples(groups, len(a), n, seed)]
+    replicates = np.concatenate(chunks)
+    low, high, _ = percentile_interval(replicates, level)
+    return difference, low, high, two_sided_p(replicates)
+
+
+def _aligned(a, b):
+    """Rows of b in the order of a."""
+    if not isinstance(a, pd.DataFrame):
+        if len(a) != len(b):
+            raise ValueError(f"paired arrays differ in length: {len(a)} and {len(b)}")
+        return b
+    shared = [name for name in ("image_id", "seed", "fold") if name in a and name in b]
+    keys = [shared[: stop + 1] for stop in range(len(shared))]
+    key = next((key for key in keys if not a.duplicated(key).any() and not b.duplicated(key).any()), None)
+    if key is None or key[0] != "image_id":
+        raise PredictionTableError(
+            ["paired tables need one row per image_id (and seed and fold); filter or average first"]
+        )
+    first, second = pd.MultiIndex.from_frame(a[key]), pd.MultiIndex.from_frame(b[key])
+    if len(first) != len(second) or not first.isin(second).all():
+        raise PredictionTableError([f"paired tables hold different rows: {len(first)} and {len(second)} by {key}"])
+    ordered = b.iloc[second.get_indexer(first)]
+    if "label" in a and not np.array_equal(a["label"].to_numpy(), ordered["label"].to_numpy()):
+        raise PredictionTableError(["paired tables give the same image different labels"])
+    return ordered

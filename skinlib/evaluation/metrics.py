@@ -1,0 +1,218 @@
+"""Metrics of a prediction table: for the table itself, or for many resamples of it at once.
+
+Rules. A row is called positive where score >= threshold. A ratio whose denominator is zero is NaN, never 0 (recall
+without positives, precision without positive calls). A macro average is NaN if one of its classes is. A row whose
+largest probability is shared by two classes is wrong for every class (the rule of the ISIC challenges).
+"""
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation import tables
+from skinlib.evaluation.resampled import (
+    Metric,
+    UndefinedMetricError,
+    mean_over,
+    ratio,
+    weighted_auc,
+    weighted_average_precision,
+    weighted_cells,
+    weighted_ece,
+)
+
+__all__ = [
+    "BINARY",
+    "CLASSWISE",
+    "MULTICLASS",
+    "Metric",
+    "UndefinedMetricError",
+    "as_arrays",
+    "binary",
+    "binary_metrics",
+    "confusion",
+    "mean_over",
+    "multiclass",
+    "multiclass_metrics",
+    "per_class",
+    "predicted",
+]
+
+
+def _from_cells(formula):
+    return lambda y, p, threshold, counts: formula(*weighted_cells(y.astype(bool), p, threshold, counts))
+
+
+BINARY = {
+    "roc_auc": lambda y, p, threshold, counts: weighted_auc(y, p, counts),
+    "average_precision": lambda y, p, threshold, counts: weighted_average_precision(y, p, counts),
+    "recall": _from_cells(lambda tp, fn, tn, fp: ratio(tp, tp + fn)),
+    "precision": _from_cells(lambda tp, fn, tn, fp: ratio(tp, tp + fp)),
+    "f1": _from_cells(lambda tp, fn, tn, fp: ratio(2 * tp, 2 * tp + fn + fp)),
+    "accuracy": _from_cells(lambda tp, fn, tn, fp: ratio(tp + tn, tp + fn + tn + fp)),
+    "specificity": _from_cells(lambda tp, fn, tn, fp: ratio(tn, tn + fp)),
+    "balanced_accuracy": _from_cells(lambda tp, fn, tn, fp: (ratio(tp, tp + fn) + ratio(tn, tn + fp)) / 2),
+    "fn_rate": _from_cells(lambda tp, fn, tn, fp: ratio(fn, tp + fn)),
+    "tp": _from_cells(lambda tp, fn, tn, fp: tp),
+    "fn": _from_cells(lambda tp, fn, tn, fp: fn),
+    "tn": _from_cells(lambda tp, fn, tn, fp: tn),
+    "fp": _from_cells(lambda tp, fn, tn, fp: fp),
+    "brier": lambda y, p, threshold, counts: ratio(counts @ (p - y) ** 2, counts.sum(axis=1)),
+    "ece": lambda y, p, threshold, counts: weighted_ece(y, p, counts),
+}
+
+
+def binary(name, threshold=0.5):
+    """The binary metric `name` (a key of `BINARY`) at a threshold in [0, 1], ready for the bootstrap."""
+    formula = BINARY[name]
+
+    def weighted(table, counts):
+        y, p = tables.outcome(table)
+        return formula(y, p, threshold, counts)
+
+    return Metric(name, weighted)
+
+
+def multiclass(name):
+    """The multi-class metric `name` (a key of `MULTICLASS`), ready for the bootstrap."""
+    return Metric(name, MULTICLASS[name])
+
+
+def as_arrays(table_or_y, p=None):
+    """Outcome (N,) of 0 and 1 and score (N,) in [0, 1], from a prediction table or from the two arrays themselves.
+
+    Raises
+    ------
+    ValueError
+        Arrays of unequal length, labels other than 0 and 1, scores missing or outside [0, 1], scores beside a table.
+    """
+    if isinstance(table_or_y, pd.DataFrame):
+        if p is not None:
+            raise ValueError("a prediction table brings its own scores: give threshold= by name")
+        return tables.outcome(table_or_y)
+    y, p = np.asarray(table_or_y), np.asarray(p, float)
+    if y.ndim != 1 or y.shape != p.shape:
+        raise ValueError(f"labels {y.shape} and scores {p.shape} must be two arrays of one length")
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError("labels must be 0 (benign) or 1 (malignant)")
+    if not (np.isfinite(p).all() and (p >= 0).all() and (p <= 1).all()):
+        raise ValueError("scores must be finite and in [0, 1]")
+    return y.astype(int), p
+
+
+def binary_metrics(table_or_y, p=None, threshold=0.5):
+    """All binary metrics at a threshold.
+
+    Parameters
+    ----------
+    table_or_y : prediction table with `label` and `p_malignant`, or labels (N,) of 0 and 1
+    p : scores (N,) in [0, 1]; only beside labels
+    threshold : float; a row is called positive where its score >= threshold
+
+    Returns
+    -------
+    dict: roc_auc, average_precision, recall (sensitivity), precision, f1, accuracy, specificity, balanced_accuracy,
+    fn_rate, tp, fn, tn, fp (int), brier, ece (15 equal-width bins); NaN where a denominator is zero
+    """
+    y, p = as_arrays(table_or_y, p)
+    once = np.ones((1, len(y)))
+    values = {name: float(formula(y, p, threshold, once)[0]) for name, formula in BINARY.items()}
+    return values | {cell: int(values[cell]) for cell in ("tp", "fn", "tn", "fp")}
+
+
+def predicted(table):
+    """Index (N,) of the class with the largest probability; -1 where two classes share it."""
+    values, _ = tables.probabilities(table)
+    tied = (values == values.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    return np.where(tied, -1, values.argmax(axis=1))
+
+
+def _weighted_confusion(table, counts):
+    """Confusion (B, K, K + 1): truth by call, the last column holding ties."""
+    size = len(tables.classes(table))
+    call = predicted(table)
+    cell = tables.labels(table) * (size + 1) + np.where(call < 0, size, call)
+    member = cell[:, None] == np.arange(size * (size + 1))
+    return (counts @ member.astype(float)).reshape(-1, size, size + 1)
+
+
+def _from_matrix(formula):
+    """A per-class metric (B, K) from hits, rows and calls of each class (B, K) and the rows of the resample (B, 1)."""
+
+    def weighted(table, counts):
+        matrix = _weighted_confusion(table, counts)
+        hits, rows, calls = np.diagonal(matrix, axis1=1, axis2=2), matrix.sum(axis=2), matrix.sum(axis=1)[:, :-1]
+        return formula(hits, rows, calls, counts.sum(axis=1, keepdims=True))
+
+    return weighted
+
+
+def _class_auc(table, counts):
+    values, names = tables.probabilities(table)
+    truth = tables.labels(table)
+    auc = [weighted_auc((truth == index).astype(int), values[:, index], counts) for index in range(len(names))]
+    return np.stack(auc, axis=1)
+
+
+CLASSWISE = {
+    "recall": _from_matrix(lambda hits, rows, calls, total: ratio(hits, rows)),
+    "precision": _from_matrix(lambda hits, rows, calls, total: ratio(hits, calls)),
+    "f1": _from_matrix(lambda hits, rows, calls, total: ratio(2 * hits, rows + calls)),
+    "specificity": _from_matrix(lambda hits, rows, calls, total: ratio(total - rows - calls + hits, total - rows)),
+    "roc_auc": _class_auc,
+}
+MULTICLASS = {
+    "accuracy": _from_matrix(lambda hits, rows, calls, total: ratio(hits.sum(axis=1), total[:, 0])),
+    "balanced_accuracy": lambda table, counts: CLASSWISE["recall"](table, counts).mean(axis=1),
+    "macro_precision": lambda table, counts: CLASSWISE["precision"](table, counts).mean(axis=1),
+    "macro_recall": lambda table, counts: CLASSWISE["recall"](table, counts).mean(axis=1),
+    "macro_f1": lambda table, counts: CLASSWISE["f1"](table, counts).mean(axis=1),
+    "macro_auc": lambda table, counts: CLASSWISE["roc_auc"](table, counts).mean(axis=1),
+}
+
+
+def multiclass_metrics(table, classes=None):
+    """Metrics of a table of K classes.
+
+    Parameters
+    ----------
+    table : prediction table
+    classes : names in order, to assert against the `p_` columns (a label is an index, so another order is another
+        meaning)
+
+    Returns
+    -------
+    dict: accuracy, balanced_accuracy (mean recall), macro_precision, macro_recall, macro_f1, macro_auc (one against the
+    rest); a tie for the largest probability is wrong; NaN where a class has no rows or, for precision, no calls
+
+    Raises
+    ------
+    PredictionTableError
+        The classes differ from the columns, or the table is faulty.
+    """
+    _assert_classes(table, classes)
+    once = np.ones((1, len(table)))
+    return {name: float(formula(table, once)[0]) for name, formula in MULTICLASS.items()}
+
+
+def per_class(table, classes=None):
+    """One row a class: n, recall (sensitivity), precision, f1, specificity, roc_auc (class against the rest)."""
+    _assert_classes(table, classes)
+    once = np.ones((1, len(table)))
+    values = {name: formula(table, once)[0] for name, formula in CLASSWISE.items()}
+    count = np.bincount(tables.labels(table), minlength=len(tables.classes(table)))
+    return pd.DataFrame({"n": count} | values, index=pd.Index(tables.classes(table), name="class"))
+
+
+def confusion(table, classes=None):
+    """Confusion matrix: a row a true class, a column a called class, and a column `tie` if any row has one."""
+    _assert_classes(table, classes)
+    names = tables.classes(table)
+    counts = _weighted_confusion(table, np.ones((1, len(table))))[0].astype(int)
+    frame = pd.DataFrame(counts, index=pd.Index(names, name="true"), columns=[*names, "tie"])
+    return frame if frame["tie"].any() else frame.drop(columns="tie")
+
+
+def _assert_classes(table, classes):
+    found = tables.classes(table)
+    if classes is not None and tuple(classes) != found:
+        raise tables.PredictionTableError([f"classes {tuple(classes)} expected in this order, the columns say {found}"])

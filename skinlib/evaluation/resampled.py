@@ -1,0 +1,89 @@
+"""Formulas for many resamples of one table at once, behind every metric and its bootstrap.
+
+A resample is a row of counts (B, N): how often each row of the table was drawn. Sorting the scores once and multiplying
+by counts makes 2,000 bootstrap replicates of an AUC a matter of tenths of a second. Everywhere `y` (N,) is 0 or 1, `p`
+(N,) a score in [0, 1], `counts` float64; a ratio whose denominator is zero is NaN.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+ECE_BINS = 15  # Guo et al. 2017, On calibration of modern neural networks
+
+
+class UndefinedMetricError(ValueError):
+    """A metric, test or interval does not exist for these rows (one class only, too few clusters)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of a table: `metric(table)` is a float, `metric.weighted(table, counts)` one for each resample (B,)."""
+
+    name: str
+    weighted: Callable
+
+    def __call__(self, table):
+        return float(self.weighted(table, np.ones((1, len(table))))[0])
+
+
+def ratio(above, below):
+    """Quotient of two arrays that broadcast, NaN where the denominator is not positive."""
+    above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+
+
+def _levels(y, p, counts):
+    """Positives and negatives (B, L) at each distinct score, ascending."""
+    order = np.argsort(p, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(p[order]) > 0])
+    drawn = counts[:, order]
+    positive = np.add.reduceat(drawn * y[order], starts, axis=1)
+    return positive, np.add.reduceat(drawn, starts, axis=1) - positive
+
+
+def weighted_auc(y, p, counts):
+    """Area under the ROC curve (B,) of resamples, P(score of a positive > that of a negative), ties one half."""
+    positive, negative = _levels(y, p, counts)
+    below = np.cumsum(negative, axis=1) - negative
+    won = (positive * (below + negative / 2)).sum(axis=1)
+    return ratio(won, positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def weighted_average_precision(y, p, counts):
+    """Average precision (B,): sum over distinct scores, from high to low, of precision times the recall gained."""
+    positive, negative = _levels(y, p, counts)
+    found = np.cumsum(positive[:, ::-1], axis=1)
+    called = found + np.cumsum(negative[:, ::-1], axis=1)
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)  # nothing called: nothing gained
+    return ratio((positive[:, ::-1] * precision).sum(axis=1), found[:, -1])
+
+
+def weighted_ece(y, p, counts):
+    """Expected calibration error (B,) of equal-width bins: mean |observed share - mean score| weighted by bin size."""
+    bins = np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1)
+    member = bins[:, None] == np.arange(ECE_BINS)
+    return ratio(np.abs(counts @ (member * (y - p)[:, None])).sum(axis=1), counts.sum(axis=1))
+
+
+def weighted_cells(y, p, threshold, counts):
+    """True positives, false negatives, true negatives, false positives, each (B,); called where p >= threshold."""
+    called = p >= threshold
+    return tuple(counts @ (cell.astype(float)) for cell in (y & called, y & ~called, ~y & ~called, ~y & called))
+
+
+def mean_over(metric, column):
+    """Mean of `metric` over the values of a column (seed, fold), weighted by drawn rows; scores are never pooled."""
+
+    def weighted(table, counts):
+        total, mass = np.zeros(len(counts)), np.zeros(len(counts))
+        for rows in table.groupby(column, sort=True, dropna=False).indices.values():
+            drawn = counts[:, rows]
+            size = drawn.sum(axis=1)
+            value = metric.weighted(table.iloc[rows], drawn)
+            total += np.where(size > 0, size * value, 0)  # a seed that was not drawn has no value and no weight
+            mass += size
+        return ratio(total, mass)
+
+    return Metric(f"{metric.name}, mean over {column}", weighted)

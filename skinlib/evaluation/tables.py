@@ -1,0 +1,208 @@
+"""The prediction table: reading a file, checking it, and the columns that every metric needs.
+
+Columns: `image_id, label, p_<class>...`, and where known `lesion_id, patient_id, dataset, split, part, fold, system,
+seed, view`. `label` is the index of the class in the order of the `p_` columns. The positive class of a binary question
+is `malignant`; `to_binary` makes that column from a table of diagnoses.
+"""
+
+import numpy as np
+import pandas as pd
+
+SUM_TOLERANCE = 0.01  # two probabilities printed with two decimals may miss 1 by this much
+
+
+class PredictionTableError(ValueError):
+    """A prediction table that cannot be used; `findings` lists every fault."""
+
+    def __init__(self, findings, where="prediction table"):
+        self.findings = list(findings)
+        super().__init__(f"{where}: " + "; ".join(self.findings))
+
+
+class TestDataError(ValueError):
+    """Something was to be chosen (threshold, temperature, weights) on rows that are there to test it."""
+
+    __test__ = False  # keeps pytest from reading the name as a test class
+
+
+def classes(table):
+    """Names of the classes, in the order of the `p_` columns."""
+    return tuple(column[2:] for column in table.columns if column.startswith("p_"))
+
+
+def probabilities(table):
+    """Class probabilities of a table.
+
+    Returns
+    -------
+    values : (N, K) float64 array, in [0, 1]
+    classes : tuple of K names, in the order of the columns
+
+    Raises
+    ------
+    PredictionTableError
+        Fewer than two `p_` columns, a missing value, one outside [0, 1], or a row that does not sum to 1 (to 0.01).
+    """
+    names = classes(table)
+    findings = probability_findings(table, names)
+    if findings:
+        raise PredictionTableError(findings)
+    return table[[f"p_{name}" for name in names]].to_numpy(float), names
+
+
+def labels(table):
+    """Class indices (N,) of a table.
+
+    Raises
+    ------
+    PredictionTableError
+        No column `label`, a missing label, or one that is no index into the `p_` columns.
+    """
+    findings = label_findings(table, len(classes(table)))
+    if findings:
+        raise PredictionTableError(findings)
+    return table["label"].to_numpy(int)
+
+
+def scores(table):
+    """Score of the positive class, `p_malignant`: (N,) float64 in [0, 1].
+
+    Raises
+    ------
+    PredictionTableError
+        There is no such column (use `to_binary`), or the probabilities are faulty.
+    """
+    values, names = probabilities(table)
+    if "malignant" not in names:
+        raise PredictionTableError(
+            [f"no column p_malignant among {list(names)}: name the malignant classes (to_binary)"]
+        )
+    return values[:, names.index("malignant")]
+
+
+def outcome(table):
+    """The binary question of a table: `y` (N,) of 0 and 1 (1 = malignant) and its score (N,) in [0, 1]."""
+    p = scores(table)
+    return (labels(table) == classes(table).index("malignant")).astype(int), p
+
+
+def to_binary(table, malignant):
+    """Collapse a table of diagnoses into benign against malignant.
+
+    Parameters
+    ----------
+    table : DataFrame
+    malignant : names of the malignant classes; their probabilities are added up
+
+    Returns
+    -------
+    DataFrame with `label` 0 or 1, `p_benign` and `p_malignant` instead of the columns of the diagnoses.
+
+    Raises
+    ------
+    PredictionTableError
+        A name is no class of the table.
+    """
+    values, names = probabilities(table)
+    unknown = sorted(set(malignant) - set(names))
+    if unknown or not malignant:
+        raise PredictionTableError([f"malignant classes {unknown or 'not given'}; the table has {list(names)}"])
+    inside = np.isin(names, list(malignant))
+    result = table.drop(columns=[f"p_{name}" for name in names])
+    if "label" in table:
+        result["label"] = inside[labels(table)].astype(int)
+    result["p_malignant"] = values[:, inside].sum(axis=1).clip(0, 1)
+    result.insert(result.columns.get_loc("p_malignant"), "p_benign", 1 - result["p_malignant"])
+    return result
+
+
+def clusters(table):
+    """Independent units (N,) of a table: the patient where known, else the lesion, else the image.
+
+    Rows of one image (several views, seeds, folds) always share a unit unless their ids disagree.
+    """
+    unit = pd.Series(np.nan, index=table.index, dtype=object)
+    for column in ("patient_id", "lesion_id", "image_id"):
+        if column in table:
+            unit = unit.where(
+                unit.notna(), (column + ":" + table[column].astype(object).map(str)).where(table[column].notna())
+            )
+    return unit.where(unit.notna(), pd.Series([f"row:{i}" for i in range(len(table))], index=table.index)).to_numpy()
+
+
+def cluster_codes(groups, rows):
+    """Cluster of each row as an int array (rows,) without gaps; None: every row alone; a missing cluster stands alone.
+
+    Raises
+    ------
+    ValueError
+        Not one cluster a row.
+    """
+    if groups is None:
+        return np.arange(rows)
+    if len(groups) != rows:
+        raise ValueError(f"{len(groups)} clusters given for {rows} rows")
+    codes, known = pd.factorize(np.asarray(groups, dtype=object))
+    return np.where(codes < 0, len(known) + np.cumsum(codes < 0) - 1, codes)
+
+
+def require_validation(table, purpose):
+    """Refuse a table on which nothing may be chosen.
+
+    Raises
+    ------
+    TestDataError
+        It holds rows of part test or external.
+    PredictionTableError
+        It has no column `part`, is empty, or holds rows that are no validation rows.
+    """
+    if "part" not in table:
+        raise PredictionTableError(
+            [f"no column part: {purpose} is chosen on validation rows only, so they must be marked"]
+        )
+    parts = set(table["part"].map(lambda part: str(part).strip().lower()))
+    if parts & {"test", "external"}:
+        found = sorted(parts & {"test", "external"})
+        raise TestDataError(
+            f"{purpose} must not be chosen on {' and '.join(found)} rows; pass the rows of part val only"
+        )
+    if parts != {"val"}:
+        raise PredictionTableError(
+            [f"{purpose} is chosen on rows of part val only, found {sorted(parts) or 'no rows'}"]
+        )
+
+
+def probability_findings(table, names):
+    """Faults (list of sentences) of the columns `p_<name>`."""
+    columns = [f"p_{name}" for name in names]
+    if len(set(columns)) < 2 or len(set(columns)) != len(columns):
+        return [f"needs two or more different p_<class> columns, found {columns}"]
+    text = [column for column in columns if not pd.api.types.is_numeric_dtype(table[column])]
+    if text:
+        return [f"{column} is no number column" for column in text]
+    values = table[columns].to_numpy(float)
+    missing, outside = ~np.isfinite(values), (values < 0) | (values > 1)
+    off = ~missing.any(axis=1) & ~outside.any(axis=1) & (np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE)
+    findings = []
+    for index, column in enumerate(columns):
+        if missing[:, index].any():
+            findings.append(f"{column} missing or not finite in {missing[:, index].sum()} rows")
+        if outside[:, index].any():
+            findings.append(f"{column} outside [0, 1] in {outside[:, index].sum()} rows")
+    if off.any():
+        findings.append(f"probabilities of {off.sum()} rows do not sum to 1 (first: row {np.flatnonzero(off)[0]})")
+    return findings
+
+
+def label_findings(table, count):
+    """Faults (list of sentences) of the column `label`, an index below `count`."""
+    if "label" not in table:
+        return ["no column label"]
+    column = table["label"]
+    numbers = pd.to_numeric(column, errors="coerce")
+    known = numbers.isin(range(count))
+    unknown = sorted({str(label) for label in column[column.notna() & ~known]})
+    findings = [f"label missing in {column.isna().sum()} rows"] if column.isna().any() else []
+    if unknown:
+        findings.append(f"unknown labels {unknown[:5]}: neither a class name nor an index below {count}")
+    return findings

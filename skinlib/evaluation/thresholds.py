@@ -1,0 +1,174 @@
+"""Choosing the decision threshold on validation rows: the best F1 under a recall constraint.
+
+    t* = argmax_t { F1(t) | Recall(t) >= gamma }
+
+Grid: the multiples of the step strictly between 0 and 1 (0.02 ... 0.98); 0 would call every row malignant and make any
+constraint feasible. A row is called where score >= t. Ties in F1 go to the lowest t (the highest recall). Where no t is
+feasible the one of highest recall is returned and says so (`feasible=False`); ties go to the higher F1, then the lower
+t.
+
+Source: Rumale et al. 2026, "Threshold optimization". The paper does not state gamma; 0.85 is ours.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation import tables
+from skinlib.evaluation.bootstrap import bootstrap_ci
+from skinlib.evaluation.metrics import as_arrays
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
+from skinlib.evaluation.tables import TestDataError
+
+__all__ = [
+    "TestDataError",
+    "Threshold",
+    "choose_threshold",
+    "grid",
+    "recall_at_specificity",
+    "recall_curve",
+    "threshold_interval",
+]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A chosen threshold `t`, whether it meets recall >= `gamma`, and its metrics on the rows it was chosen on.
+
+    `curve` has a row a grid point: t, recall, precision, f1, feasible.
+    """
+
+    t: float
+    feasible: bool
+    recall: float
+    precision: float
+    f1: float
+    gamma: float
+    curve: pd.DataFrame = field(repr=False, compare=False)
+
+
+def grid(step=0.02):
+    """Multiples (T,) of the step strictly between 0 and 1, rounded so that 0.46 is the number 0.46.
+
+    Raises
+    ------
+    ValueError
+        The step is not in (0, 0.5].
+    """
+    if not 0 < step <= 0.5:
+        raise ValueError(f"a grid step lies in (0, 0.5], got {step}")
+    points = np.round(np.arange(1, int(np.ceil(1 / step)) + 1) * step, 10)
+    return points[points < 1]
+
+
+def _curves(y, p, points, counts):
+    """Recall, precision and F1, each (B, T), of resamples at the grid points."""
+    called = p[:, None] >= points
+    hits, calls = counts @ (called & (y == 1)[:, None]).astype(float), counts @ called.astype(float)
+    positives = (counts @ y.astype(float))[:, None]
+    return ratio(hits, positives), ratio(hits, calls), ratio(2 * hits, positives + calls)
+
+
+def _best(recall, f1, gamma):
+    """Index (B,) of the chosen grid point, and whether it is feasible (B,)."""
+    meets = recall >= gamma
+    feasible = meets.any(axis=1)
+    fallback = recall == recall.max(axis=1, keepdims=True)
+    allowed = np.where(feasible[:, None], meets, fallback)
+    return np.where(allowed, f1, -1).argmax(axis=1), feasible  # argmax takes the first, so the lowest t
+
+
+def recall_curve(table, *, step=0.02):
+    """Recall, precision and F1 at each grid point: DataFrame t, recall, precision, f1 (any rows; chooses nothing)."""
+    y, p = tables.outcome(table)
+    points = grid(step)
+    recall, precision, f1 = (curve[0] for curve in _curves(y, p, points, np.ones((1, len(y)))))
+    return pd.DataFrame({"t": points, "recall": recall, "precision": precision, "f1": f1})
+
+
+def choose_threshold(table, *, recall=0.85, step=0.02):
+    """Threshold of highest F1 among those of the grid that reach the recall.
+
+    Parameters
+    ----------
+    table : prediction table of validation rows (column `part` = val), binary
+    recall : gamma, in [0, 1]
+    step : spacing of the grid
+
+    Returns
+    -------
+    Threshold; ties and the infeasible case as the module says
+
+    Raises
+    ------
+    TestDataError
+        The table holds test or external rows.
+    UndefinedMetricError
+        It holds no malignant row.
+    PredictionTableError
+        It has no column `part`, rows of another part, or is faulty.
+
+    Source: Rumale et al. 2026, equation of t*.
+    """
+    tables.require_validation(table, "a threshold")
+    curve = recall_curve(table, step=step)
+    if curve["recall"].isna().any():
+        raise UndefinedMetricError("no malignant row: recall does not exist, so no threshold can be chosen")
+    curve["feasible"] = curve["recall"] >= recall
+    index, feasible = _best(curve[["recall"]].to_numpy().T, curve[["f1"]].to_numpy().T, recall)
+    best = curve.iloc[int(index[0])]
+    figures = {name: float(best[name]) for name in ("t", "recall", "precision", "f1")}
+    return Threshold(feasible=bool(feasible[0]), gamma=recall, curve=curve, **figures)
+
+
+def threshold_interval(table, *, groups=None, n=2000, seed=0, level=0.95, recall=0.85, step=0.02):
+    """Bootstrap interval of t*: the whole choice is repeated on each resample, infeasible ones included by their rule.
+
+    Parameters
+    ----------
+    table, recall, step : as in `choose_threshold`
+    groups, n, seed, level : as in `bootstrap_ci`
+
+    Returns
+    -------
+    Interval (t*, low, high); errors as in `choose_threshold` and `bootstrap_ci`
+    """
+    tables.require_validation(table, "a threshold")
+    points = grid(step)
+
+    def weighted(rows, counts):
+        curves = _curves(*tables.outcome(rows), points, counts)
+        index, _ = _best(curves[0], curves[2], recall)
+        return np.where(np.isnan(curves[0][:, 0]), np.nan, points[index])
+
+    return bootstrap_ci(Metric("t*", weighted), table, groups=groups, n=n, level=level, seed=seed)
+
+
+def recall_at_specificity(table_or_y, p=None, specificity=0.9):
+    """Highest recall among thresholds whose specificity is at least the given one.
+
+    Parameters
+    ----------
+    table_or_y, p : as in `metrics.binary_metrics`
+    specificity : in [0, 1]
+
+    Returns
+    -------
+    recall, threshold : a point of the ROC curve; the threshold is an observed score (infinite: nothing is called). It
+        describes the curve; a threshold for use is chosen by `choose_threshold`.
+
+    Raises
+    ------
+    UndefinedMetricError
+        One class only.
+    """
+    y, p = as_arrays(table_or_y, p)
+    if y.min(initial=1) == y.max(initial=0):
+        raise UndefinedMetricError("recall at a specificity needs malignant and benign rows")
+    points = np.r_[np.inf, np.unique(p)[::-1]]
+    benign, malignant = np.sort(p[y == 0]), np.sort(p[y == 1])
+    reached = np.searchsorted(benign, points, side="left") / len(benign) >= specificity
+    recall = 1 - np.searchsorted(malignant, points, side="left") / len(malignant)
+    best = np.where(reached, recall, -1).argmax()  # the first of equals: the highest threshold, so the best specificity
+    return float(recall[best]), float(points[best])

@@ -1,0 +1,1 @@
+"""Explanations: where a network looked, and whether the lesion is there."""

@@ -1,0 +1,134 @@
+"""Does a map look at the lesion? Three measures against a lesion mask, beside what a blind guess would score.
+
+Lesions lie in the middle and are large, so a blob in the middle scores well without looking at anything. A measure of a
+map says little unless that baseline stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+MEASURES = ("energy", "pointing", "iou")
+
+
+def _checked(heat: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Map as float64 and mask as bool, both flat; None where nothing can be measured (constant map or empty mask)."""
+    heat, mask = np.asarray(heat, dtype=np.float64), np.asarray(mask, dtype=bool)
+    if heat.shape != mask.shape or heat.ndim != 2:
+        raise ValueError(f"the map is {heat.shape}, the mask {mask.shape}; both must be (H, W) and of one size")
+    if not np.isfinite(heat).all() or heat.min() < 0:
+        raise ValueError("a map must be finite and >= 0; take the map before any normalisation below 0")
+    return None if is_constant(heat) or not mask.any() else (heat.ravel(), mask.ravel())
+
+
+def is_constant(heat: np.ndarray) -> bool:
+    """True for a map of one value (often all 0): it points nowhere."""
+    return bool(np.ptp(heat) == 0)
+
+
+def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
+    """Share of the map's sum that lies in the mask, 0..1; NaN for a constant map or an empty mask.
+
+    Source: the energy-based pointing game of Wang et al. 2020 (Score-CAM), with a mask for the box.
+    """
+    checked = _checked(heat, mask)
+    if checked is None:
+        return float("nan")
+    heat, mask = checked
+    return float(heat[mask].sum() / heat.sum())
+
+
+def pointing_game(heat: np.ndarray, mask: np.ndarray) -> float:
+    """1 if the map's maximum lies in the mask, else 0; NaN for a constant map or an empty mask.
+
+    Ties: the share of the maximal pixels that lie in the mask, the expected score of one drawn among them.
+
+    Source: Zhang et al. 2018 (excitation backprop), without their tolerance of 15 pixels.
+    """
+    checked = _checked(heat, mask)
+    if checked is None:
+        return float("nan")
+    heat, mask = checked
+    return float(mask[heat == heat.max()].mean())
+
+
+def iou_at_area(heat: np.ndarray, mask: np.ndarray) -> float:
+    """Overlap of the mask with the map's highest pixels, as many as the mask has; 0..1, NaN as above.
+
+    Ties: pixels equal to the last one taken share the places left (a quarter of a place each for 4 pixels and 1 place),
+    so that the score does not depend on the order of pixels.
+    """
+    checked = _checked(heat, mask)
+    if checked is None:
+        return float("nan")
+    heat, mask = checked
+    area = int(mask.sum())
+    last = np.partition(heat, len(heat) - area)[len(heat) - area]  # the area-th highest value
+    above, tied = heat > last, heat == last
+    places = area - above.sum()
+    overlap = (above & mask).sum() + places * (tied & mask).sum() / tied.sum()
+    return float(overlap / (2 * area - overlap))
+
+
+def _blob(mask_area: int, shape: tuple[int, int], centre: Sequence[float]) -> np.ndarray:
+    """Gaussian around `centre` (row, column) with sigma half the radius of a disc of `mask_area` pixels.
+
+    86 % of it lies within that disc, so a blob on a round lesion scores 0.86 energy and IoU 1.
+    """
+    if mask_area < 1:
+        raise ValueError("a blob needs a mask area of at least 1 pixel; leave out images with an empty mask")
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    squared = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
+    return np.exp(-squared / (2 * (mask_area / np.pi) / 4))
+
+
+def centred_blob(mask_area: int, shape: tuple[int, int]) -> np.ndarray:
+    """Map (H, W) of a blob of the mask's area in the middle of the image: the guess "lesions lie in the middle"."""
+    return _blob(mask_area, shape, ((shape[0] - 1) / 2, (shape[1] - 1) / 2))
+
+
+def random_blob(mask_area: int, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Map (H, W) of a blob of the mask's area around a random pixel: the guess of chance."""
+    return _blob(mask_area, shape, rng.integers((0, 0), shape))
+
+
+def _measures(heat: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
+    return energy_inside(heat, mask), pointing_game(heat, mask), iou_at_area(heat, mask)
+
+
+def localisation_table(
+    maps: Iterable[np.ndarray],
+    masks: Iterable[np.ndarray],
+    ids: Sequence[str],
+    *,
+    rng: np.random.Generator,
+    draws: int = 10,
+) -> pd.DataFrame:
+    """The three measures of each map, beside the blob in the middle and the mean of `draws` random blobs.
+
+    Parameters
+    ----------
+    maps, masks : (H, W) each, one size within an image; a map >= 0, a mask True on the lesion; as many as `ids`
+    ids : image ids
+    rng : of the random blobs
+
+    Returns
+    -------
+    Table, a row an image: image_id, constant, mask_fraction (0..1), then energy, pointing, iou, each alone, with
+    "_centre" and with "_random". Measures of a constant map are missing, its baselines are not, so drop its row before
+    comparing; all are missing with an empty mask.
+    """
+    rows = []
+    for name, heat, mask in zip(ids, maps, masks, strict=True):
+        heat, mask = np.asarray(heat), np.asarray(mask, dtype=bool)
+        own, area = _measures(heat, mask), int(mask.sum())
+        centre = chance = (np.nan,) * 3
+        if area:
+            centre = _measures(centred_blob(area, mask.shape), mask)
+            chance = np.mean([_measures(random_blob(area, mask.shape, rng), mask) for _ in range(draws)], axis=0)
+        rows.append((name, is_constant(heat), mask.mean(), *own, *centre, *chance))
+    suffixed = [f"{measure}{suffix}" for suffix in ("", "_centre", "_random") for measure in MEASURES]
+    return pd.DataFrame(rows, columns=["image_id", "constant", "mask_fraction", *suffixed])

@@ -1,0 +1,126 @@
+"""Decode once: image files become one array on disk, resized and colour-corrected, in the order of the cohort."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
+from tqdm.auto import tqdm
+
+from skinlib.images import colour as colour_steps
+from skinlib.paths import Lock, new_folder, read_json, write_json
+from skinlib.provenance import canonical_json, cohort_fingerprint, digest
+
+MASK_ABOVE = 128  # the official ISIC rule: a mask pixel is lesion when above 128
+CACHE_VERSION = 1
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode an image file.
+
+    Returns
+    -------
+    ndarray
+        (H, W, 3) uint8, RGB.
+
+    Raises
+    ------
+    OSError
+        When the file is missing, truncated or no image; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except OSError as error:
+        raise OSError(f"{path} cannot be read as an image ({error}); run `skinlib data check`") from error
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Decode a lesion mask: (H, W) bool, True where the file is above 128."""
+    return read_image(path)[..., 0] > MASK_ABOVE
+
+
+def _fitted(array: np.ndarray, size: tuple[int, int], *, mask: bool = False) -> np.ndarray:
+    planes = torch.from_numpy(np.ascontiguousarray(array)).reshape(*array.shape[:2], -1).permute(2, 0, 1)
+    mode = InterpolationMode.NEAREST if mask else InterpolationMode.BILINEAR
+    out = resize(planes, list(size), interpolation=mode, antialias=not mask)
+    return out.permute(1, 2, 0).reshape(*size, *array.shape[2:]).numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """Decoded, colour-corrected and resized images on disk, in the order of the cohort.
+
+    Attributes
+    ----------
+    images
+        (N, H, W, 3) uint8 memory map, RGB.
+    masks
+        (N, H, W) uint8 memory map of 0 and 1, or None when no image has a mask.
+    has_mask
+        (N,) bool.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray | None
+    has_mask: np.ndarray
+
+    @classmethod
+    def build(
+        cls, cohort: pd.DataFrame, size: tuple[int, int], *, root: str | Path, colour: str = "none", masks: bool = True
+    ) -> Cache:
+        """Open the cache of a cohort at a size, decoding the files if nobody has.
+
+        Parameters
+        ----------
+        root
+            The folder of caches; this one is named after data, size and colour steps.
+
+        Raises
+        ------
+        OSError
+            When a file cannot be read; nothing is left behind.
+        """
+        ids = digest("\n".join(cohort["image_id"]))  # the order of the rows
+        key = [cohort_fingerprint(cohort), ids, list(size), colour, colour_steps.VERSION, CACHE_VERSION, masks]
+        folder = Path(root) / digest(canonical_json(key))[:16]
+        if not (folder / "cache.json").is_file():
+            with Lock(Path(root) / f".{folder.name}.lock"):
+                if not (folder / "cache.json").is_file():
+                    _decode_all(cohort, size, colour, masks, folder)
+        has_mask = np.array(read_json(folder / "cache.json")["has_mask"], bool)
+        load = lambda name: np.load(folder / name, mmap_mode="r")
+        return cls(load("images.npy"), load("masks.npy") if has_mask.any() else None, has_mask)
+
+
+def _decode_all(cohort: pd.DataFrame, size: tuple[int, int], colour: str, masks: bool, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    n, (height, width) = len(cohort), size
+    has_mask = cohort["mask_path"].notna().to_numpy() if masks and "mask_path" in cohort else np.zeros(n, bool)
+    needed = n * height * width * (3 + bool(has_mask.any()))
+    if needed > (free := shutil.disk_usage(folder.parent).free):
+        room = f"needs {needed / 1e9:.1f} GB in {folder.parent}, {free / 1e9:.1f} are free"
+        raise OSError(f"the cache of {n} images {room}; make room or choose another results folder")
+    image_paths, mask_paths = cohort["image_path"].to_list(), cohort["mask_path"].to_list() if has_mask.any() else []
+    with new_folder(folder) as temporary:
+        create = lambda name, shape: np.lib.format.open_memmap(temporary / name, mode="w+", dtype=np.uint8, shape=shape)
+        images = create("images.npy", (n, height, width, 3))
+        planes = create("masks.npy", (n, height, width)) if has_mask.any() else None
+
+        def decode(i: int) -> None:
+            images[i] = _fitted(colour_steps.apply(read_image(image_paths[i]), colour), size)
+            if has_mask[i]:
+                planes[i] = _fitted(read_mask(mask_paths[i]).astype(np.uint8), size, mask=True)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(tqdm(pool.map(decode, range(n)), total=n, desc=f"decode {height}x{width}", unit="img", mininterval=2))
+        images.flush()
+        write_json(temporary / "cache.json", {"has_mask": has_mask.tolist()})

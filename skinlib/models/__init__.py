@@ -1,0 +1,46 @@
+"""The five systems, one file each, named after their keys; each has ``build(config, classes, *, weights_file)``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from skinlib.config import RunConfig
+from skinlib.data.cards import class_names
+
+SHARED = {"backbones", "blocks"}  # rooms of bricks, not systems
+
+
+def systems() -> list[str]:
+    """Return the keys of the systems that can be built: the module names of this package."""
+    return sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name not in SHARED)
+
+
+def build(config: RunConfig, *, weights_file: Path | None = None) -> nn.Module:
+    """Build the network that a configuration describes; no data are needed.
+
+    New layers are drawn from the configuration's seed, and the caller's random state is left as it was.
+
+    Returns
+    -------
+    nn.Module
+        ``model(image (B, 3, H, W), meta=None, *, features=None) -> dict`` with ``logits`` (B, K).
+
+    Raises
+    ------
+    ValueError
+        For a system or backbone that nobody knows.
+    WeightsUnavailable
+        When pretrained weights are asked for and cannot be had.
+    """
+    if config.system not in systems():
+        raise ValueError(f"no system {config.system!r}; there are {', '.join(systems())}")
+    module = importlib.import_module(f"skinlib.models.{config.system}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = module.build(config, len(class_names(config.dataset, config.label_space)), weights_file=weights_file)
+    return model.to(memory_format=torch.channels_last)

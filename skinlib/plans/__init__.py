@@ -1,0 +1,1 @@
+"""One file a paper: ``plan(profile) -> {name: RunConfig}``, pure: which runs the paper needs."""

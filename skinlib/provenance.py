@@ -1,0 +1,127 @@
+"""Fingerprints: of data, of code, of a configuration; and the record of a machine."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import skinlib
+from skinlib.paths import project_root
+
+# What stands between a cohort and a weight. Readers and splits are not in it: their results enter the run's id.
+TRAINING_CODE = (
+    "config.py",
+    "images/augment.py",
+    "images/batches.py",
+    "images/cache.py",
+    "images/colour.py",
+    "models/backbones.py",
+    "models/blocks.py",
+    "training/losses.py",
+    "training/schedules.py",
+    "training/fit.py",
+)
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "scikit-image", "pillow")
+
+
+def canonical_json(value: object) -> str:
+    """Return JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(data: str | bytes) -> str:
+    """Return the SHA-256 of text or bytes as hexadecimal digits."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+@functools.lru_cache(maxsize=200_000)
+def _digest_of(path: str, size: int, modified: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file; asked again for an unchanged file, it is not read again."""
+    stat = Path(path).stat()
+    return _digest_of(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+def cohort_fingerprint(cohort: pd.DataFrame) -> str:
+    """Return a digest of a cohort: ids, labels, groups, and the bytes of all images and masks, not their folders."""
+    columns = [c for c in ("image_id", "diagnosis", "label", "patient_id", "lesion_id") if c in cohort]
+    rows = cohort.sort_values("image_id")
+    table = rows[columns].astype("string").fillna("").to_csv(index=False)
+    files = [
+        file_digest(path) if isinstance(path, str) else ""
+        for column in ("image_path", "mask_path")
+        if column in rows
+        for path in rows[column]
+    ]
+    return digest(table + "\n".join(files))
+
+
+def code_fingerprint(system: str) -> dict[str, str]:
+    """Return file -> digest of its syntax tree, for the code that a training run of ``system`` passes through.
+
+    Comments and docstrings do not count, so that explaining better makes no run stale.
+    """
+    package = Path(skinlib.__file__).parent
+    names = [*TRAINING_CODE, f"models/{system}.py"]
+    return {name: _tree_digest((package / name).read_text()) for name in names if (package / name).is_file()}
+
+
+def _tree_digest(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return digest(ast.dump(tree))[:16]
+
+
+def git_commit() -> str:
+    """Return the commit of the checkout, with ``+changes`` where the library differs from it; "unknown" without git."""
+    run = functools.partial(subprocess.run, capture_output=True, text=True, cwd=project_root(), check=False)
+    try:
+        commit = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
+        changed = run(["git", "status", "--porcelain", "--", "skinlib", "notebooks", "profiles"]).stdout.strip()
+    except FileNotFoundError:
+        return "unknown"
+    return (commit or "unknown") + ("+changes" if changed else "")
+
+
+def environment() -> dict:
+    """Return what of the machine may show in a number: versions, processor, threads, the commit."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "commit": git_commit(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def generator(*keys: int) -> np.random.Generator:
+    """Return a random generator that depends on ``keys`` alone, so that there is no hidden state to save."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([int(key) for key in keys])))

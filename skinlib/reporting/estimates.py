@@ -1,0 +1,165 @@
+"""From prediction tables to cells of an exhibit: values with intervals, paired differences with verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation import tables
+from skinlib.evaluation.metrics import BINARY
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
+from skinlib.evaluation.statistics import bootstrap_ci, holm, paired_bootstrap, verdict
+
+COUNTS = ("tp", "fn", "tn", "fp")
+FROM_SCORES = ("roc_auc", "average_precision", "ece", "brier")  # the others look at calls
+LESS_IS_BETTER = ("fn", "fp", "fn_rate", "ece", "brier")
+
+
+class Arm(NamedTuple):
+    """One system on the test rows, with the threshold that its validation rows chose.
+
+    Attributes
+    ----------
+    table
+        Prediction table: each image once, or once a seed.
+    threshold
+        Called malignant where the score is at least this; one for all, or a mapping seed -> threshold.
+    note
+        Put into the note of each of its cells.
+    """
+
+    table: pd.DataFrame
+    threshold: float | Mapping[int, float] = 0.5
+    note: str = ""
+
+
+def cell(row: str, metric: str, ours: float, **more) -> dict:
+    """Return one cell of an exhibit: row, metric, ours, and what is known of low, high, n, dataset, split, note."""
+    empty = {"low": np.nan, "high": np.nan, "n": np.nan, "dataset": np.nan, "split": np.nan, "note": ""}
+    return {"row": row, "metric": metric, "ours": ours} | empty | more
+
+
+def origin(table: pd.DataFrame) -> dict:
+    """Return n (different images), dataset and split of a prediction table; several are joined by "+"."""
+    names = {key: "+".join(sorted(table[key].astype(str).unique())) for key in ("dataset", "split")}
+    return {"n": table["image_id"].nunique(), **names}
+
+
+def thresholds_of(arm: Arm) -> pd.Series:
+    """Return the threshold of each row of an arm's table.
+
+    Raises
+    ------
+    ValueError
+        When a seed of the table has no threshold.
+    """
+    if not isinstance(arm.threshold, Mapping):
+        return pd.Series(float(arm.threshold), index=arm.table.index)
+    each = arm.table["seed"].map(dict(arm.threshold)).astype(float)
+    if each.isna().any():
+        raise ValueError(
+            f"no threshold for seed {arm.table['seed'][each.isna()].iloc[0]}; there are {dict(arm.threshold)}"
+        )
+    return each
+
+
+def decided(arm: Arm) -> pd.DataFrame:
+    """Return an arm's table with ``called``: 1.0 where the score reaches the threshold, else 0.0."""
+    return arm.table.assign(called=(tables.scores(arm.table) >= thresholds_of(arm)).astype(float))
+
+
+def metric(name: str, table: pd.DataFrame) -> Metric:
+    """Return the metric of a table with ``called``, so that two tables with different thresholds can be compared.
+
+    Where the table holds several seeds it is the mean over them; their scores are never pooled.
+    """
+    formula = BINARY[name]
+
+    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
+        y, p = tables.outcome(rows)
+        return formula(y, p if name in FROM_SCORES else rows["called"].to_numpy(), 0.5, counts)
+
+    single = Metric(name, weighted)
+    return mean_over(single, "seed") if _seeds(table) > 1 else single
+
+
+def _seeds(table: pd.DataFrame) -> int:
+    return table["seed"].nunique()
+
+
+def groups(table: pd.DataFrame) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Return what the bootstrap draws: patients or lesions, crossed with seeds where there are several."""
+    clusters = tables.clusters(table)
+    return (clusters, table["seed"].to_numpy()) if _seeds(table) > 1 else clusters
+
+
+def measure(row: str, arm: Arm, names: Sequence[str], *, n_boot: int = 2000, seed: int = 0) -> list[dict]:
+    """Return the cells of one row: each metric with its 95 % cluster bootstrap interval; counts have none.
+
+    A metric that does not exist for these rows is an empty cell whose note says so.
+    """
+    table, about = decided(arm), origin(arm.table)
+    cells = []
+    for name in names:
+        one, low, high, note = metric(name, table), np.nan, np.nan, arm.note
+        value = one(table)
+        if name not in COUNTS:
+            try:
+                value, low, high = bootstrap_ci(one, table, groups=groups(table), n=n_boot, seed=seed)
+            except UndefinedMetricError as error:
+                note = "; ".join(filter(None, [note, f"no interval: {error}"]))
+        cells.append(cell(row, name, value, low=low, high=high, note=note, **about))
+    return cells
+
+
+def threshold_cell(row: str, arm: Arm, *, interval: tuple[float, float, float] | None = None, note: str = "") -> dict:
+    """Return the cell of an arm's threshold: its mean over seeds, with ``interval`` or the range over seeds."""
+    each = thresholds_of(arm)
+    low, high = (np.nan, np.nan) if interval is None else interval[1:]
+    if interval is None and each.nunique() > 1:
+        low, high, note = each.min(), each.max(), "; ".join(filter(None, [note, "range over seeds"]))
+    return cell(row, "threshold", float(np.round(each.mean(), 10)), low=low, high=high, note=note, **origin(arm.table))
+
+
+def compare(
+    row: str, after: Arm, before: Arm, names: Sequence[str], *, suffix: str = "", n_boot: int = 2000, seed: int = 0
+) -> list[dict]:
+    """Return the cells of a paired difference, after minus before, on the same images; the p value is in ``p``.
+
+    Raises
+    ------
+    PredictionTableError
+        When the two arms hold different images or labels.
+    """
+    a, b = decided(after), decided(before)
+    cells = []
+    for name in names:
+        try:
+            value, low, high, p = paired_bootstrap(metric(name, a), a, b, groups=groups(a), n=n_boot, seed=seed)
+        except UndefinedMetricError as error:
+            cells.append(cell(row, name + suffix, np.nan, note=f"not defined: {error}", **origin(a)) | {"p": np.nan})
+            continue
+        cells.append(cell(row, name + suffix, value, low=low, high=high, **origin(a)) | {"p": p})
+    return cells
+
+
+def judge(cells: Sequence[dict], *, suffix: str = "") -> list[dict]:
+    """Write a verdict into the note of each difference, its p adjusted by Holm over the cells of the same metric."""
+    judged = []
+    families = {one["metric"]: [] for one in cells}
+    for one in cells:
+        families[one["metric"]].append(one["p"])
+    adjusted = {name: iter(holm(values)) for name, values in families.items()}
+    for one in cells:
+        p = next(adjusted[one["metric"]])
+        family = len(families[one["metric"]])
+        sides = (one["low"], one["high"])
+        if one["metric"].removesuffix(suffix) in LESS_IS_BETTER:
+            sides = (-one["high"], -one["low"])
+        words = f"{verdict(*sides, p)} (p = {p:.4f}" + (f", Holm over {family})" if family > 1 else ")")
+        kept = {key: value for key, value in one.items() if key != "p"}
+        judged.append(kept | {"note": "; ".join(filter(None, [one["note"], words if not np.isnan(p) else ""]))})
+    return judged

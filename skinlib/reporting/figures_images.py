@@ -1,0 +1,102 @@
+"""Pictures of pictures: contact sheets, and heat maps on one shared colour scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from skinlib.reporting.figures_style import HEAT, WIDTH, new, style
+
+OUTLINE = "#56B4E9"
+
+
+def image_grid(
+    images: Sequence[np.ndarray], titles: Sequence[str] = (), *, columns: int = 6, title: str = ""
+) -> Figure:
+    """Draw a contact sheet.
+
+    Parameters
+    ----------
+    images
+        Each (H, W, 3), uint8 or float in [0, 1].
+    titles
+        One a picture, or none.
+    """
+    if not len(images):
+        raise ValueError("a contact sheet needs at least one image")
+    if len(titles) not in (0, len(images)):
+        raise ValueError(f"{len(images)} images have {len(titles)} titles; give one each, or none")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    tall = np.asarray(images[0]).shape[0] / np.asarray(images[0]).shape[1]
+    with style():
+        side = WIDTH / max(columns, 3)
+        figure, axes = new(rows, columns, height=0.3 + rows * (side * tall + 0.25), width=side * columns)
+        for axis in axes:
+            axis.axis("off")
+        for axis, image in zip(axes, images, strict=False):
+            axis.imshow(image)
+        for axis, text in zip(axes, titles, strict=False):
+            axis.set_title(text, fontsize=7)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def cam_gallery(cases: Sequence[Mapping], *, title: str = "") -> Figure:
+    """Draw heat maps: original with the outline of the mask, raw map, sharpened overlay; a case a line.
+
+    The raw maps share one colour scale with a bar, from 0 to the largest value of all, so that a weak map looks weak.
+
+    Parameters
+    ----------
+    cases
+        Each with title (str), image (H, W, 3) uint8 or float in [0, 1], cam (H, W) >= 0, not normalised, sharpened
+        (H, W) the kept part of it, 0 elsewhere, and where there is one, mask (H, W) of 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        When there is no case, or a map has a negative value: Grad-CAM++ ends in a ReLU.
+    """
+    if not cases:
+        raise ValueError("a gallery needs at least one case")
+    if min(float(np.min(case["cam"])) for case in cases) < 0:
+        raise ValueError("a heat map has negative values; hand over maps after the ReLU, not normalised")
+    top = max(float(np.max(case["cam"])) for case in cases) or 1.0
+    tall = max(np.shape(case["cam"])[0] / np.shape(case["cam"])[1] for case in cases)
+    with style():
+        figure, axes = new(len(cases), 3, height=0.8 + (1.8 * tall + 0.1) * len(cases), width=6.6)
+        for line, case in enumerate(cases):
+            original, raw, overlay = axes[3 * line : 3 * line + 3]
+            heat = _case(original, raw, overlay, case, top)
+            original.set_ylabel(case["title"], fontsize=8)
+        for axis, name in zip(
+            axes[:3], ("original, mask outlined", "raw Grad-CAM++", "sharpened overlay"), strict=True
+        ):
+            axis.set_title(name)
+        bar = figure.colorbar(heat, ax=axes, shrink=0.8)
+        bar.set_label("Grad-CAM++ (one scale for all)")
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _case(original, raw, overlay, case: Mapping, top: float):
+    image = np.asarray(case["image"])
+    image = image / 255 if image.dtype == np.uint8 else image
+    original.imshow(image)
+    heat = raw.imshow(case["cam"], vmin=0, vmax=top, cmap=HEAT)
+    level = np.asarray(case["sharpened"], float) / top
+    alpha = np.where(level > 0, 0.55, 0.0)[..., None]
+    overlay.imshow((1 - alpha) * image + alpha * colormaps[HEAT](level)[..., :3])
+    mask = case.get("mask")
+    for axis in (original, raw, overlay):
+        if mask is not None and 0 < np.mean(mask) < 1:
+            axis.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.8)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+    return heat

@@ -1,0 +1,144 @@
+"""Exhibits of the recall-oriented paper (Rumale et al. 2026), as functions of stored tables: no image, no model.
+
+Each returns a long frame (row, metric, ours, low, high, n, dataset, split, note) for `tables.exhibit` of this room.
+Rows and metrics are named as in data/published/recall_oriented, so that the join finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from skinlib.config import RunConfig
+from skinlib.reporting.estimates import Arm, cell, measure, origin
+from skinlib.reporting.published import published
+from skinlib.reporting.recall_oriented_errors import table6
+from skinlib.reporting.recall_oriented_fairness import table7, table8, table8_recalibrated
+from skinlib.reporting.recall_oriented_models import (
+    STEPS,
+    Backbone,
+    backbone_row,
+    table2,
+    table3,
+    table4,
+    unbundled,
+)
+
+__all__ = [
+    "STEPS",
+    "Arm",
+    "Backbone",
+    "backbone_row",
+    "cost",
+    "select",
+    "settings",
+    "table1",
+    "table2",
+    "table3",
+    "table4",
+    "table5",
+    "table6",
+    "table7",
+    "table8",
+    "table8_recalibrated",
+    "unbundled",
+]
+
+PAPER = "recall_oriented"
+
+
+def table1(parts: Mapping[str, pd.DataFrame | tuple[int, int]], *, dataset: str, split: str) -> pd.DataFrame:
+    """Count the parts (Table 1; ``fig3`` is `select` of it).
+
+    Parameters
+    ----------
+    parts
+        Row (train, validation, test, "official train" ...) -> cohort rows with label 0 benign and 1 malignant, or
+        (benign, malignant).
+    """
+    cells = []
+    for row, part in parts.items():
+        counts = part if isinstance(part, tuple) else tuple(int((part["label"] == k).sum()) for k in (0, 1))
+        benign, malignant = counts
+        n = benign + malignant
+        values = {"n": n, "benign": benign, "malignant": malignant}
+        values |= {"benign_fraction": benign / n, "malignant_fraction": malignant / n} if n else {}
+        values |= {"benign_per_malignant": benign / malignant} if malignant else {}
+        if not isinstance(part, tuple) and part["lesion_id"].notna().all():
+            values["lesions"] = part["lesion_id"].nunique()
+        cells += [cell(row, name, value, n=n, dataset=dataset, split=split) for name, value in values.items()]
+    return pd.DataFrame(cells)
+
+
+def table5(final: Arm, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Literature (Table 5): ours in the row "This Work"; the other rows are quoted, each with its own protocol."""
+    ours = {one["metric"]: one for one in measure("This Work", final, ("roc_auc", "recall"), n_boot=n_boot, seed=seed)}
+    quoted = []
+    for row, name in published(PAPER, "table5")[["row", "metric"]].itertuples(index=False):
+        if row == "This Work" and name in ours:
+            quoted.append(ours[name])
+        else:
+            note = "a year, not measured" if name == "year" else "quoted, not run here: other images, other protocol"
+            quoted.append(cell(row, name, np.nan, note=note))
+    return pd.DataFrame(quoted)
+
+
+def cost(metrics: Sequence[Mapping], *, machine: str, table: pd.DataFrame) -> pd.DataFrame:
+    """What the final ensemble costs.
+
+    Parameters
+    ----------
+    metrics
+        Each member's stored metrics: train_seconds, predict_test_seconds, parameters, images (visits).
+    machine
+        In words, for the note.
+    table
+        The ensemble's predictions of the test rows.
+    """
+    about = origin(table) | {"note": machine}
+    train = np.array([one["train_seconds"] for one in metrics], float)
+    test = float(sum(one["predict_test_seconds"] for one in metrics))
+    visits = sum(one["images"] for one in metrics)
+    return pd.DataFrame(
+        [
+            cell("training", "seconds_per_fold", train.mean(), low=train.min(), high=train.max(), **about),
+            cell("training", "seconds_total", train.sum(), **about),
+            cell("training", "images_per_second", visits / train.sum(), **about),
+            cell("inference", "seconds_test_set", test, **about),
+            cell("inference", "images_per_second", about["n"] / test, **about),
+            cell("model", "parameters", sum(one["parameters"] for one in metrics), **about),
+        ]
+    )
+
+
+def settings(config: RunConfig, *, inference: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """Our settings beside the printed ones.
+
+    Parameters
+    ----------
+    inference
+        What no training run knows, (row, metric) -> value: ("threshold", "default"), ("threshold", "fairness"),
+        ("threshold", "step"), ("threshold", "min_recall"), ("explain", "kept_fraction"), ("fairness", "ita_cut").
+    """
+    height, width = config.image_size
+    values = {("image", "height"): height, ("image", "width"): width, ("model", "dropout"): config.dropout}
+    values |= {
+        ("training", name): getattr(config, name) for name in ("patience", "batch_size", "weight_decay", "epochs")
+    }
+    values |= {("training", "learning_rate"): config.lr, ("training", "label_smoothing"): config.label_smoothing}
+    values |= {
+        ("inference", "folds"): config.folds,
+        ("inference", "tta_views"): {"none": 1, "flips": 3, "d4": 8}[config.tta],
+    }
+    values |= dict(inference)
+    where = {"dataset": config.dataset, "split": config.split}
+    cells = [cell(*key, np.nan if value is None else float(value), **where) for key, value in values.items()]
+    return pd.DataFrame([one | {"note": "switched off"} if np.isnan(one["ours"]) else one for one in cells])
+
+
+def select(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return some cells of an exhibit, for the figure that draws them (``fig3`` is cut from ``table1``)."""
+    kept = frame["metric"].isin(list(metrics)) & (True if rows is None else frame["row"].isin(list(rows)))
+    return frame[kept].reset_index(drop=True)

@@ -1,0 +1,226 @@
+"""The one training loop. It knows neither paper nor data set: models, batches and named losses come from outside."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from skinlib.config import RunConfig
+from skinlib.images.batches import Batches
+from skinlib.provenance import digest
+from skinlib.training import checkpoint
+from skinlib.training.losses import Term
+from skinlib.training.memory import keep_freed_memory
+from skinlib.training.schedules import factor
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a run computes: the device, the precision there, and this process among others (torchrun)."""
+
+    device: torch.device
+    precision: str  # fp32 | bf16
+    rank: int = 0
+    world: int = 1
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def place(device: str = "auto", precision: str = "auto") -> Place:
+    """Resolve ``auto``: a GPU where there is one, bf16 where the device multiplies it faster than fp32.
+
+    Under ``torchrun`` the process group is joined (nccl on GPUs, gloo on the CPU).
+    """
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and world > 1:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    found = torch.device(device)
+    if precision == "auto":
+        cuda = found.type == "cuda"
+        fast = (
+            torch.cuda.is_bf16_supported(including_emulation=False) if cuda else torch.cpu._is_avx512_bf16_supported()
+        )
+        precision = "bf16" if fast else "fp32"
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision {precision!r} is unknown; choose auto, fp32 or bf16")
+    if found.type == "cpu":
+        keep_freed_memory()
+    if world > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
+    return Place(found, precision, rank, world)
+
+
+def optimiser_for(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
+    """Build the optimiser: a group each for early, late and head parameters, its ``scale`` the factor on ``lr``."""
+    scales = {"early": config.lr_early, "late": config.lr_late, "head": 1.0}
+    where = model.depth_groups() if hasattr(model, "depth_groups") else {}
+    members: dict[str, list] = {name: [] for name in scales}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            members[where.get(name, "head")].append(parameter)
+    groups = [{"params": m, "lr": config.lr * scales[g], "scale": scales[g]} for g, m in members.items() if m]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
+    return kind(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+
+
+def total_loss(
+    output: dict, batch: dict, terms: dict[str, Term], weights: dict[str, float], world: int = 1
+) -> tuple[torch.Tensor, dict[str, tuple[float, float]]]:
+    """Return the weighted loss of a batch and each term's (sum, count) on this process.
+
+    With several processes each term is divided by the count over all of them and multiplied by their number, because
+    gradients are averaged afterwards: the gradient is that of one process with the whole batch.
+    """
+    total, parts = output["logits"].new_zeros((), dtype=torch.float32), {}
+    for name, term in terms.items():
+        value, count = term(output, batch)
+        parts[name] = (float(value.detach()), float(count))
+        if world > 1:
+            count = count.clone()
+            dist.all_reduce(count)
+        if float(count) > 0 and weights[name]:
+            total = total + weights[name] * world * value / count
+    return total, parts
+
+
+def _seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
+    torch.manual_seed(int(digest(f"{seed}.{epoch}.{step}.{rank}")[:15], 16))  # dropout; nothing hidden to save
+
+
+def _means(sums: dict[str, np.ndarray], weights: dict[str, float], world: int) -> dict[str, float | None]:
+    if world > 1:
+        stacked = torch.from_numpy(np.stack(list(sums.values())))
+        dist.all_reduce(stacked)
+        sums = dict(zip(sums, stacked.numpy(), strict=True))
+    means = {name: total / count if count else None for name, (total, count) in sums.items()}  # None: no image had it
+    return {"loss": sum(w * means[n] for n, w in weights.items() if w and means[n] is not None), **means}
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Batches, terms: dict[str, Term], config: RunConfig, where: Place) -> dict:
+    """Return the mean of every loss term over all batches, in evaluation mode."""
+    model.eval()
+    sums = {name: np.zeros(2) for name in terms}
+    for batch in batches.epoch(0, where.device):
+        with where.autocast():
+            output = model(batch.get("image"), batch.get("meta"), features=batch.get("features"))
+        for name, part in total_loss(output, batch, terms, config.losses)[1].items():
+            sums[name] += part
+    return _means(sums, config.losses, 1)
+
+
+def train_epoch(model, optimiser, batches, terms, *, config, where, epoch, history, progress=None) -> dict:
+    """Train for one epoch and return the mean of every loss term."""
+    model.train()
+    sums = {name: np.zeros(2) for name in terms}
+    for step, batch in enumerate(batches.epoch(epoch, where.device, rank=where.rank, world=where.world)):
+        scale = factor(config, epoch, step, len(batches), history)
+        for group in optimiser.param_groups:
+            group["lr"] = config.lr * group["scale"] * scale
+        _seed_step(config.seed, epoch, step, where.rank)
+        with where.autocast():
+            output = model(batch.get("image"), batch.get("meta"), features=batch.get("features"))
+        loss, parts = total_loss(output, batch, terms, config.losses, where.world)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value} at epoch {epoch}, step {step}; lower lr or set clip_norm")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if config.clip_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimiser.step()
+        for name, part in parts.items():
+            sums[name] += part
+        if progress:
+            progress(epoch, step + 1, len(batches), value)
+    return _means(sums, config.losses, where.world)
+
+
+def fit(
+    model: nn.Module,
+    train: Batches,
+    val: Batches | None,
+    *,
+    terms: dict[str, Term],
+    config: RunConfig,
+    where: Place,
+    folder: Path,
+    progress: Callable[[int, int, int, float], None] | None = None,
+    stop_after: int | None = None,
+) -> list[dict]:
+    """Train a model in place and leave it with its best weights.
+
+    The best epoch is the one of lowest validation loss; without ``val`` it is the last. After every epoch the whole
+    state is written to ``folder``; called again after a kill, training goes on from there, bit for bit on the CPU.
+
+    Parameters
+    ----------
+    progress
+        Called with (epoch, steps done, steps, loss).
+    stop_after
+        Return after this many epochs of this call; the state on disk is that of an interrupted run.
+
+    Returns
+    -------
+    list of dict
+        A row an epoch: ``epoch, lr, train_<term>, val_<term>, best, seconds, images``.
+    """
+    model.to(where.device)
+    optimiser = optimiser_for(model, config)
+    best, history = {}, []
+    if state := checkpoint.load(folder, model, optimiser):
+        best, history = state[0], state[1]["history"]
+    if where.world > 1:
+        gpu = [where.device] if where.device.type == "cuda" else None
+        # Batch statistics stay each process's own, as in one GPU's training; rank 0's are saved.
+        parallel = DistributedDataParallel(model, device_ids=gpu, broadcast_buffers=False)
+    else:
+        parallel = model
+    for epoch in range(len(history), config.epochs):
+        if _exhausted(history, config.patience) or (stop_after is not None and stop_after <= 0):
+            break
+        start = time.perf_counter()
+        losses = train_epoch(
+            parallel, optimiser, train, terms,
+            config=config, where=where, epoch=epoch, history=history, progress=progress,
+        )  # fmt: skip
+        row = {"epoch": epoch, "lr": config.lr * factor(config, epoch, 0, len(train), history)}
+        row |= {f"train_{name}": value for name, value in losses.items()}
+        if where.world > 1:
+            for buffer in model.buffers():  # one set of batch statistics, or the processes would stop at other epochs
+                dist.broadcast(buffer, 0)
+        if val is not None:
+            row |= {f"val_{name}": value for name, value in evaluate(model, val, terms, config, where).items()}
+        row["best"] = val is None or all(row["val_loss"] < old["val_loss"] for old in history)
+        row |= {"seconds": time.perf_counter() - start, "images": train.visits}
+        history.append(row)
+        if row["best"]:
+            best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        if where.rank == 0:
+            checkpoint.save(folder, model, optimiser, best, {"history": history})
+        if where.world > 1:
+            dist.barrier()
+        stop_after = None if stop_after is None else stop_after - 1
+    model.load_state_dict(best)
+    return history
+
+
+def _exhausted(history: list[dict], patience: int | None) -> bool:
+    if patience is None or not history or "val_loss" not in history[0]:
+        return False
+    return len(history) - 1 - max(i for i, row in enumerate(history) if row["best"]) >= patience

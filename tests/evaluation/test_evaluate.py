@@ -1,0 +1,80 @@
+"""`evaluate`: what a stranger's table turns into."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from prediction_rows import binary_table, random_table
+
+from skinlib.evaluation import metrics, tables, thresholds
+from skinlib.evaluation.report import evaluate
+
+
+@pytest.fixture(scope="module")
+def table():
+    part = np.repeat(["val", "test"], [150, 250])
+    return random_table(400, lesions=250, part=part, sex=np.tile(["f", "m"], 200))
+
+
+@pytest.fixture(scope="module")
+def found(table):
+    return evaluate(table, groups=["sex"], n=100)
+
+
+def test_threshold_is_chosen_on_validation_and_used_on_test(table, found):
+    chosen = thresholds.choose_threshold(table[table["part"] == "val"])
+    assert found["threshold"].loc[0, "t"] == chosen.t and found["threshold"].loc[0, "chosen_on"] == "150 val rows"
+    expected = metrics.binary_metrics(table[table["part"] == "test"], threshold=chosen.t)
+    values = found["metrics"].set_index("metric")["value"]
+    assert values.to_dict() == pytest.approx(expected)
+    assert (found["metrics"]["part"] == "test").all() and (found["metrics"]["n"] == 250).all()
+
+
+def test_tables_of_a_binary_table(found):
+    assert list(found) == ["rows", "threshold", "metrics", "reliability", "fairness sex", "gaps sex"]
+    assert found["rows"]["n"].tolist() == [150, 250]
+    assert set(found["fairness sex"]["group"]) == {"all", "f", "m"}
+    assert found["reliability"]["n"].sum() == 250
+
+
+def test_without_parts_the_threshold_is_a_half(table):
+    plain = evaluate(table.drop(columns="part"), n=20)
+    assert plain["threshold"].loc[0, "t"] == 0.5 and "convention" in plain["threshold"].loc[0, "note"]
+    assert (plain["metrics"]["n"] == 400).all()
+
+
+def test_training_rows_are_not_evaluated_beside_validation(table):
+    trained = evaluate(table.assign(part=np.repeat(["train", "val"], 200)), n=20)
+    assert set(trained["metrics"]["part"]) == {"val"}
+
+
+def test_diagnoses_with_and_without_the_malignant_classes():
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 3, 90)
+    values = generator.dirichlet(np.ones(3), 90) * 0.6 + 0.4 * np.eye(3)[truth]
+    table = pd.DataFrame(values, columns=["p_nv", "p_mel", "p_bcc"]).assign(
+        image_id=[str(i) for i in range(90)], label=truth, sex="f"
+    )
+    several = evaluate(table, n=20)
+    assert list(several) == ["rows", "metrics", "classes", "confusion"]
+    assert several["confusion"][["nv", "mel", "bcc"]].to_numpy().sum() == 90
+    both = evaluate(table, malignant=("mel", "bcc"), groups=["sex"], n=20)
+    assert {"roc_auc", "macro_auc"} <= set(both["metrics"]["metric"]) and "fairness sex" in both
+    with pytest.raises(tables.PredictionTableError, match="malignant classes"):
+        evaluate(table, groups=["sex"])
+
+
+def test_one_class_gives_reasons_and_no_crash():
+    only = evaluate(binary_table([0] * 20, np.linspace(0, 0.9, 20)), n=20)
+    row = only["metrics"].set_index("metric").loc["roc_auc"]
+    assert np.isnan(row["value"]) and "does not exist" in row["note"]
+    assert "no malignant row" in only["threshold"].loc[0, "note"]
+
+
+def test_tables_that_must_not_be_pooled_are_refused(table):
+    twice = pd.concat([table.assign(system="a"), table.assign(system="b")])
+    with pytest.raises(tables.PredictionTableError, match="2 values of system"):
+        evaluate(twice)
+    with pytest.raises(tables.PredictionTableError, match="stands several times"):
+        evaluate(pd.concat([table.assign(fold=0), table.assign(fold=1)]))
+    with pytest.raises(tables.PredictionTableError, match="no column tone"):
+        evaluate(table, groups=["tone"])

@@ -1,0 +1,78 @@
+"""Reading a stranger's table: what is accepted, and that every fault is listed at once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from prediction_rows import binary_table
+
+from skinlib.evaluation import reading, tables
+
+
+def written(tmp_path, text):
+    path = tmp_path / "theirs.csv"
+    path.write_text(text)
+    return path
+
+
+def test_round_trip(tmp_path):
+    table = binary_table([0, 1, 1], [0.1, 1 / 3, 0.7], lesion_id=["001", "001", None])
+    table.to_csv(tmp_path / "table.csv.gz", index=False)
+    found = reading.read_predictions(tmp_path / "table.csv.gz")
+    pd.testing.assert_frame_equal(found, table, check_dtype=False)
+    assert found["lesion_id"].iloc[0] == "001" and found["p_malignant"].tolist() == [0.1, 1 / 3, 0.7]
+
+
+def test_class_names_as_labels_and_one_score(tmp_path):
+    found = reading.read_predictions(written(tmp_path, "image_id,label,p_malignant\n1,benign,0.25\n2,malignant,0.75\n"))
+    assert found["label"].tolist() == [0, 1] and found["p_benign"].tolist() == [0.75, 0.25]
+    assert found["image_id"].tolist() == ["1", "2"]
+
+
+def test_every_fault_is_listed(tmp_path):
+    rows = "a,val,nv,0.5,0.5", "a,Test,mole,0.2,0.9", ",dev,mel,1.2,-0.2", "d,val,,0.5,", "e,val,nv,half,0.5"
+    text = "\n".join(["image_id,part,label,p_nv,p_mel", *rows])
+    with pytest.raises(tables.PredictionTableError) as caught:
+        reading.read_predictions(written(tmp_path, text))
+    message = str(caught.value)
+    for fault in (
+        "theirs.csv", "p_nv: 1 values are no numbers, first 'half'", "image_id missing in 1 rows", "image a",
+        "unknown labels ['mole']", "label missing in 1 rows", "p_nv outside [0, 1] in 1 rows", "p_mel missing",
+        "do not sum to 1", "part is ['dev']",
+    ):  # fmt: skip
+        assert fault in message, fault
+    assert len(caught.value.findings) >= 9
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "not a CSV table"),
+        ("image_id,label\na,0\n", "two or more different p_<class> columns"),
+        ("p_benign,p_malignant\n0.5,0.5\n", "no column image_id; no column label"),
+        ("image_id,label,p_benign,p_malignant\n", "no rows"),
+        ("image_id,label,p_benign,p_malignant\na,2,0.5,0.5\n", "unknown labels"),
+        ("image_id,label,p_benign,p_malignant\na,0.5,0.5,0.5\n", "unknown labels"),
+    ],
+)
+def test_single_faults(tmp_path, text, fault):
+    with pytest.raises(tables.PredictionTableError, match=fault):
+        reading.read_predictions(written(tmp_path, text))
+
+
+def test_to_binary_adds_up_the_malignant_classes():
+    table = pd.DataFrame([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], columns=["p_nv", "p_mel", "p_bcc"]).assign(label=[0, 2])
+    found = tables.to_binary(table, ("mel", "bcc"))
+    assert tables.classes(found) == ("benign", "malignant")
+    assert found["p_malignant"].to_numpy() == pytest.approx([0.5, 0.9]) and found["label"].tolist() == [0, 1]
+    with pytest.raises(tables.PredictionTableError, match="scc"):
+        tables.to_binary(table, ("scc",))
+    with pytest.raises(tables.PredictionTableError, match="no column p_malignant"):
+        tables.scores(table)
+
+
+def test_clusters_take_the_patient_then_the_lesion_then_the_image():
+    table = pd.DataFrame(
+        {"image_id": list("abcd"), "lesion_id": ["l", "l", "m", np.nan], "patient_id": ["p", np.nan, np.nan, np.nan]}
+    )
+    assert tables.clusters(table).tolist() == ["patient_id:p", "lesion_id:l", "lesion_id:m", "image_id:d"]
+    assert len(set(tables.clusters(pd.DataFrame({"x": [1, 2]})))) == 2

@@ -1,0 +1,99 @@
+"""Localisation measures: scores worked by hand, ties, and the blobs a map has to beat."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from skinlib.explain import localisation
+from skinlib.explain.localisation import centred_blob, energy_inside, iou_at_area, pointing_game, random_blob
+
+HEAT = np.array([[1.0, 2.0], [3.0, 4.0]])
+MAPS = arrays(np.float64, (4, 5), elements=st.integers(0, 6).map(float))
+MASKS = arrays(bool, (4, 5))
+
+
+def test_measures_by_hand():
+    mask = np.array([[0, 1], [0, 1]], dtype=bool)
+    assert energy_inside(HEAT, mask) == 0.6  # (2 + 4) / 10
+    assert pointing_game(HEAT, mask) == 1.0
+    assert iou_at_area(HEAT, mask) == pytest.approx(1 / 3)  # highest two are 3 and 4; one of them in the mask
+    assert pointing_game(HEAT, ~mask) == 0.0
+
+
+def test_ties_share():
+    mask = np.array([[1, 0], [0, 0]], dtype=bool)
+    heat = np.array([[4.0, 4.0], [1.0, 4.0]])
+    assert pointing_game(heat, mask) == pytest.approx(1 / 3)
+    assert iou_at_area(heat, mask) == pytest.approx((1 / 3) / (2 - 1 / 3))
+
+
+@settings(deadline=None)
+@given(MAPS, MASKS, st.permutations(range(20)))
+def test_measures_lie_in_range_and_ignore_the_order_of_pixels(heat, mask, order):
+    for measure in (energy_inside, pointing_game, iou_at_area):
+        value = measure(heat, mask)
+        shuffled = measure(heat.ravel()[order].reshape(4, 5), mask.ravel()[order].reshape(4, 5))
+        if np.ptp(heat) == 0 or not mask.any():
+            assert math.isnan(value) and math.isnan(shuffled)
+        else:
+            assert 0 <= value <= 1 and shuffled == pytest.approx(value)
+
+
+@settings(deadline=None)
+@given(MASKS)
+def test_the_mask_itself_scores_one(mask):
+    if mask.any() and not mask.all():
+        assert energy_inside(mask * 1.0, mask) == pointing_game(mask * 1.0, mask) == iou_at_area(mask * 1.0, mask) == 1
+
+
+def test_bad_maps_are_refused():
+    with pytest.raises(ValueError, match="of one size"):
+        energy_inside(HEAT, np.ones((3, 3)))
+    with pytest.raises(ValueError, match=">= 0"):
+        energy_inside(-HEAT, np.ones((2, 2)))
+    with pytest.raises(ValueError, match="finite"):
+        iou_at_area(HEAT * np.nan, np.ones((2, 2)))
+
+
+def test_centred_blob_on_a_centred_disc():
+    rows, columns = np.ogrid[:101, :101]
+    disc = (rows - 50) ** 2 + (columns - 50) ** 2 <= 20**2
+    blob = centred_blob(int(disc.sum()), (101, 101))
+    assert np.unravel_index(blob.argmax(), blob.shape) == (50, 50)
+    assert energy_inside(blob, disc) == pytest.approx(1 - math.exp(-2), abs=0.01)  # 2 sigma of a round Gaussian
+    assert iou_at_area(blob, disc) == 1.0
+
+
+def test_random_blobs_cover_the_image_and_repeat_with_the_seed():
+    first = random_blob(20, (9, 12), np.random.default_rng(3))
+    np.testing.assert_array_equal(first, random_blob(20, (9, 12), np.random.default_rng(3)))
+    rng = np.random.default_rng(0)
+    peaks = {int(random_blob(4, (3, 4), rng).argmax()) for _ in range(300)}
+    assert peaks == set(range(12))
+    with pytest.raises(ValueError, match="empty mask"):
+        centred_blob(0, (3, 4))
+
+
+def test_table():
+    corner = np.zeros((20, 20), dtype=bool)
+    corner[:6, :6] = True
+    maps = [corner * 1.0, np.zeros((20, 20)), np.ones((20, 20)) + corner]
+    masks = [corner, corner, np.zeros((20, 20), dtype=bool)]
+    table = localisation.localisation_table(maps, masks, ["a", "b", "c"], rng=np.random.default_rng(0))
+    table = table.set_index("image_id")
+    assert table["constant"].tolist() == [False, True, False]
+    assert table["mask_fraction"].tolist() == [0.09, 0.09, 0.0]
+    assert table.loc["a", ["energy", "pointing", "iou"]].tolist() == [1.0, 1.0, 1.0]
+    assert table.loc["b", ["energy", "pointing", "iou"]].isna().all()
+    assert table.loc["b", "pointing_centre"] == 0 and table.loc["b", "iou_centre"] < 0.1
+    assert 0 < table.loc["a", "energy_random"] < 0.5
+    assert table.loc["c"].drop(["constant", "mask_fraction"]).isna().all()
+
+
+def test_table_needs_as_many_masks_as_maps():
+    with pytest.raises(ValueError, match="zip"):
+        localisation.localisation_table([HEAT], [], ["a"], rng=np.random.default_rng(0))

@@ -1,0 +1,133 @@
+"""Hair, ruler and contrast on drawn images whose answer is known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+from skimage import color
+
+from skinlib.images import lesion
+
+SKIN, DARK = (210, 170, 150), (40, 30, 25)
+
+
+def skin(side=256):
+    noise = np.random.default_rng(0).normal(0, 2, (side, side, 1))
+    return np.clip(np.array(SKIN) + noise, 0, 255).astype(np.uint8)
+
+
+def draw(lines, width=3, image=None):
+    picture = Image.fromarray(skin() if image is None else image)
+    pen = ImageDraw.Draw(picture)
+    for line in lines:
+        pen.line(line, fill=DARK, width=width)
+    return np.asarray(picture)
+
+
+def disc(side=256, radius=60):
+    rows, columns = np.ogrid[:side, :side]
+    return (rows - side / 2) ** 2 + (columns - side / 2) ** 2 <= radius**2
+
+
+EDGE_TICKS = [(10 + 20 * i, 3, 10 + 20 * i, 17) for i in range(8)]
+COMB = [(30, 200, 220, 200)] + [(30 + 12 * i, 192, 30 + 12 * i, 200) for i in range(16)]
+
+
+def test_bare_skin_has_neither():
+    assert lesion.hair_coverage(skin()) == 0
+    assert lesion.ruler_coverage(skin()) == 0
+
+
+def test_hair_coverage_is_the_area_of_the_lines():
+    crossing = [(20, 30, 230, 120), (20, 220, 240, 60), (128, 10, 100, 250)]
+    image = draw(crossing)
+    truth = (image.max(axis=2) < 100).mean()
+    assert lesion.hair_coverage(image) == pytest.approx(truth, rel=0.25)
+    assert lesion.hair_coverage(draw(crossing[:1])) < lesion.hair_coverage(image)
+    assert lesion.ruler_coverage(image) == 0
+
+
+def test_short_strokes_and_wide_bars_are_no_hair():
+    assert lesion.hair_coverage(draw([(100 + 30 * i, 100, 100 + 30 * i, 112) for i in range(4)])) == 0
+    assert lesion.hair_coverage(draw([(20, 128, 236, 128)], width=20)) == 0
+
+
+def test_a_streak_inside_the_lesion_is_no_hair_but_one_across_is():
+    mask = disc()
+    streak, hair = draw([(100, 128, 150, 128)]), draw([(20, 128, 236, 128)])
+    assert lesion.hair_coverage(streak) > 0
+    assert lesion.hair_coverage(streak, mask) == 0
+    assert lesion.hair_coverage(hair, mask) == lesion.hair_coverage(hair) > 0
+
+
+def test_coverage_hardly_depends_on_the_number_of_pixels():
+    image = draw([(20, 30, 230, 120), (20, 220, 240, 60)])
+    twice = np.asarray(Image.fromarray(image).resize((512, 512), Image.Resampling.BILINEAR))
+    assert lesion.hair_coverage(twice) == pytest.approx(lesion.hair_coverage(image), rel=0.3)
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("ruler", [EDGE_TICKS, COMB], ids=["ticks", "comb"])
+def test_rulers_are_found_on_every_side(ruler, quarter_turns):
+    image = np.rot90(draw(ruler, width=2), quarter_turns).copy()
+    truth = (image.max(axis=2) < 100).mean()
+    assert 0.5 * truth < lesion.ruler_coverage(image) < 3 * truth
+    assert lesion.hair_coverage(image) == 0
+
+
+def test_a_tilted_ruler_is_found():
+    turned = Image.fromarray(draw(EDGE_TICKS, width=2)).rotate(10, fillcolor=SKIN, resample=Image.Resampling.BILINEAR)
+    assert lesion.ruler_coverage(np.asarray(turned)) > 0
+
+
+def test_uneven_few_or_central_ticks_are_no_ruler():
+    uneven = [(x, 3, x, 17) for x in (10, 21, 54, 61, 104, 143, 151, 230)]
+    central = [(60 + 20 * i, 121, 60 + 20 * i, 135) for i in range(6)]
+    for ticks in (uneven, EDGE_TICKS[:3], central):
+        assert lesion.ruler_coverage(draw(ticks, width=2)) == 0
+
+
+def test_contrast_is_the_distance_of_the_two_colours():
+    image = np.full((128, 128, 3), SKIN, dtype=np.uint8)
+    mask = disc(128, 30)
+    image[mask] = (120, 80, 60)
+    lab = color.rgb2lab(np.array([[SKIN, (120, 80, 60)]], dtype=np.uint8))[0]
+    assert lesion.contrast(image, mask) == pytest.approx(np.linalg.norm(lab[0] - lab[1]), abs=1e-2)
+    image[:10] = (10, 200, 10)  # beyond the ring
+    assert lesion.contrast(image, mask) == pytest.approx(np.linalg.norm(lab[0] - lab[1]), abs=1e-2)
+
+
+def test_contrast_needs_a_lesion_and_skin():
+    image = skin(64)
+    assert math.isnan(lesion.contrast(image, np.zeros((64, 64), dtype=bool)))
+    assert math.isnan(lesion.contrast(image, np.ones((64, 64), dtype=bool)))
+    with pytest.raises(ValueError, match="pass a mask of the image's size"):
+        lesion.contrast(image, np.ones((8, 8), dtype=bool))
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    rows = []
+    for name, image in [
+        ("hairy", draw([(20, 128, 236, 100)])),
+        ("ruled", draw(EDGE_TICKS, width=2)),
+        ("plain", skin()),
+    ]:
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        Image.fromarray(np.uint8(255) * disc()).save(tmp_path / f"{name}_mask.png")
+        mask_path = np.nan if name == "plain" else str(tmp_path / f"{name}_mask.png")
+        rows.append({"image_id": name, "image_path": str(tmp_path / f"{name}.png"), "mask_path": mask_path})
+    return pd.DataFrame(rows)
+
+
+def test_table(cohort):
+    table = lesion.artefact_table(cohort).set_index("image_id")
+    assert (table["hair"] > 0).tolist() == [True, False, False]
+    assert (table["ruler"] > 0).tolist() == [False, True, False]
+    assert table["note"].tolist() == ["", "", "no mask"]
+    assert table["contrast"].isna().tolist() == [False, False, True]
+    assert lesion.artefact_table(cohort, ["plain", "hairy"])["image_id"].tolist() == ["plain", "hairy"]
+    with pytest.raises(ValueError, match="'other' first"):
+        lesion.artefact_table(cohort, ["plain", "other"])
