@@ -105,7 +105,7 @@ class Lock:
                 import fcntl
 
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # held; anything else (a folder without locks) is an error
             return False
         return True
 

@@ -39,11 +39,8 @@ PROPOSED = RunConfig(
     folds=3,  # III, Evaluation
     tta="d4",  # "multiple augmented versions"; the eight symmetries of the square are ours
 )
-ONE_RATE = {
-    "lr": 3e-4,
-    "lr_early": 1.0,
-    "lr_late": 1.0,
-}  # without differential rates: about their geometric mean (ours)
+ONE_RATE = {"lr_early": 1.0, "lr_late": 1.0}
+ONE_RATE_SHARE = 0.3  # of lr: instead of three rates their rough mean (ours), so that no step is only a smaller rate
 CONSTANT = {"schedule": "constant"}
 UNWEIGHTED = {"class_weights": False}
 HARD = {"label_smoothing": 0.0}
@@ -94,7 +91,9 @@ def plan(profile: dict) -> dict[str, RunConfig]:
         ``plain/seed<s>``, and ``backbone/<name>/<weights>/seed<s>``.
     """
     sizes = profile["recall_oriented"]
+    one_rate = {"lr": ONE_RATE_SHARE * sizes["lr"]}
     base = PROPOSED.replace(
+        lr=sizes["lr"],
         dataset=profile["dataset"],
         split=sizes["split"],
         folds=sizes["folds"],
@@ -113,7 +112,8 @@ def plan(profile: dict) -> dict[str, RunConfig]:
             runs[f"proposed/fold{fold}/seed{seed}"] = base.replace(fold=fold, seed=seed)
         runs[f"plain/seed{seed}"] = base.replace(**PLAIN, epochs=sizes["plain_epochs"], seed=seed)
         for name, changes in (STEPS | UNBUNDLED).items():
-            runs[f"{name}/seed{seed}"] = single.replace(variant=name, seed=seed, **changes)
+            rate = one_rate if "lr_early" in changes else {}
+            runs[f"{name}/seed{seed}"] = single.replace(variant=name, seed=seed, **changes, **rate)
         compared = sizes["comparison"]
         for name, weights in compared["backbones"]:
             runs[f"backbone/{name}/{weights}/seed{seed}"] = single.replace(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from skinlib.config import RunConfig
 from skinlib.evaluation import tables
+from skinlib.evaluation.metrics import UndefinedMetricError, mean_over, multiclass
 from skinlib.evaluation.statistics import (
     bootstrap_ci,
     bootstrap_distribution,
@@ -43,6 +44,7 @@ STEPS = (
 TABLE3 = ("roc_auc", "recall", "precision", "f1", "accuracy", "specificity", "tp", "fn", "tn", "fp", "ece", "brier")
 TABLE4 = ("roc_auc", "recall", "precision", "f1", "fn", "fp", "ece", "brier")
 COMPARED = ("roc_auc", "recall", "precision", "f1", "ece", "brier")
+DIAGNOSES = ("balanced_accuracy", "accuracy", "macro_auc")
 NAMES = {"resnet50": "ResNet50", "efficientnet_b3": "EfficientNet-B3", "densenet121": "DenseNet"}
 CHANGE = "_change"
 
@@ -160,6 +162,30 @@ def _with_tests(one: dict, a: Arm, b: Arm) -> dict:
     return one | {"note": f"{one['note']}; {words}"}
 
 
+def diagnoses(row: str, table: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Return the cells of a system that was trained on all diagnoses: what it does on its own task.
+
+    Parameters
+    ----------
+    row
+        Its name in the exhibit; the number of classes is added.
+    table
+        Prediction table of diagnoses; with several seeds the mean over them.
+    """
+    cells, about = [], origin(table)
+    for name in DIAGNOSES:
+        one, low, high, note = multiclass(name), np.nan, np.nan, "largest probability taken, no threshold"
+        one = mean_over(one, "seed") if table["seed"].nunique() > 1 else one
+        try:
+            value, low, high = bootstrap_ci(one, table, groups=groups(table), n=n_boot, seed=seed)
+        except UndefinedMetricError as error:
+            value, note = one(table), f"no interval: {error}"
+        cells.append(
+            cell(f"{row}, {len(tables.classes(table))} classes", name, value, low=low, high=high, note=note, **about)
+        )
+    return pd.DataFrame(cells)
+
+
 def table4(steps: Mapping[str, Arm], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Ablation (Table 4): each step's metrics, and as ``<metric>_change`` its paired difference to the step before.
 
@@ -205,3 +231,16 @@ def _ladder(arms: Mapping[str, Arm], before: Mapping[str, Arm], *, n_boot: int, 
         if row in before:
             changes += compare(row, arm, before[row], COMPARED, suffix=CHANGE, n_boot=n_boot, seed=seed)
     return pd.DataFrame([*cells, *judge(changes, suffix=CHANGE)])
+
+
+def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the verdicts of `table4` or `unbundled`, read from the notes: a row a step, a column a metric.
+
+    helps, harms: the paired interval lies on one side of 0 and the Holm-adjusted p is below 0.05; else no evidence.
+    """
+    changes = frame[frame["metric"].str.endswith(CHANGE)]
+    words = changes["note"].str.extract(r"\b(helps|harms|no evidence)\b \(p = ", expand=False).fillna("not defined")
+    table = changes.assign(metric=changes["metric"].str.removesuffix(CHANGE), verdict=words)
+    order = [name for name in COMPARED if name in set(table["metric"])]
+    wide = table.pivot(index="row", columns="metric", values="verdict")
+    return wide.loc[table["row"].drop_duplicates(), order].rename_axis(index=None, columns=None)

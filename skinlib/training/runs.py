@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
-import json
-import shutil
-import tempfile
-import time
+import gzip
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 from torch import nn
-from tqdm.auto import tqdm
 
-from skinlib import models, provenance
+from skinlib import models
 from skinlib.config import RunConfig
-from skinlib.data import cards, readers, splits
-from skinlib.images.batches import Batches
-from skinlib.images.cache import Cache
-from skinlib.models.backbones import find_weights
-from skinlib.paths import Lock, read_json, write_atomic, write_json
-from skinlib.training import checkpoint, losses
-from skinlib.training.fit import Place, fit, place
-from skinlib.training.predict import probabilities, table
+from skinlib.paths import Lock, read_json, write_atomic
+from skinlib.training import build
+from skinlib.training.build import DONE
+from skinlib.training.fit import Place, place
+from skinlib.training.identify import Prepared, changed_code, cohort_of, identify, read_config, run_id, split_of
 
-DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
+__all__ = [
+    "DONE",
+    "Prepared",
+    "Run",
+    "RunMissing",
+    "StaleRun",
+    "cohort_of",
+    "ensure",
+    "identify",
+    "load",
+    "read_config",
+    "run_id",
+    "split_of",
+    "write_evidence",
+]
 
 
 class RunMissing(RuntimeError):
@@ -67,77 +74,6 @@ class Run:
         return model.eval()
 
 
-@functools.lru_cache(maxsize=4)
-def _cohort(dataset: str, root: str, allow_missing: bool) -> pd.DataFrame:
-    return readers.read(dataset, root, allow_missing=allow_missing)
-
-
-def cohort_of(config: RunConfig, data_root: str | Path) -> pd.DataFrame:
-    """Return the cohort of a configuration in its label space."""
-    read = _cohort(config.dataset, str(data_root), config.allow_missing)
-    return cards.relabel(read.copy(), config.label_space)
-
-
-def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path) -> pd.DataFrame:
-    """Return the split of a configuration, from its file; made and written on first use.
-
-    It is stratified by diagnosis whatever the label space, so that systems of either space share their test images.
-    """
-    cohort = cohort_of(config.replace(label_space="diagnosis"), data_root)
-    name = f"{config.dataset}-{config.split}-{config.folds}fold-{config.test_share:g}test"
-    data = provenance.cohort_fingerprint(cohort)[:8]
-    path = Path(results_root) / "splits" / f"{name}-seed{config.split_seed}-{data}.csv"
-    with Lock(path.with_suffix(".lock")):
-        if not path.with_suffix(".json").is_file():
-            if config.split == "official":
-                split = splits.official(cohort, folds=config.folds, seed=config.split_seed)
-            else:
-                by = "auto" if config.split == "grouped" else config.split
-                split = splits.make(cohort, folds=config.folds, test=config.test_share, seed=config.split_seed, by=by)
-            splits.save(split, path, cohort)
-        return splits.load(path, cohort)
-
-
-def run_id(config: RunConfig, *, data: str, split: str, weights: str, precision: str) -> str:
-    """Return the name of a run: a hash of its configuration and of the data, split and weights that it meets."""
-    values = config.to_dict() | {"weights": weights, "precision": precision, "data": data, "split_fingerprint": split}
-    return provenance.digest(provenance.canonical_json(values))[:16]
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """A configuration that has met its data: what `identify` finds out before anything is trained."""
-
-    id: str
-    config: RunConfig
-    cohort: pd.DataFrame
-    split: pd.DataFrame
-    weights_file: Path | None
-
-
-def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Path, device: str = "auto") -> Prepared:
-    """Read data, split and weights of a configuration and give the run its id; nothing is trained.
-
-    Raises
-    ------
-    WeightsUnavailable, DataError
-        When weights or data cannot be had.
-    """
-    config = config.replace(precision=place(device, config.precision).precision)
-    cohort = cohort_of(config, data_root)
-    split = split_of(config, data_root, results_root)
-    weights_file = find_weights(config.backbone, config.weights, data_root)
-    weights = provenance.file_digest(weights_file) if weights_file else config.weights
-    identity = run_id(
-        config,
-        data=provenance.cohort_fingerprint(cohort),
-        split=splits.fingerprint(split),
-        weights=weights,
-        precision=config.precision,
-    )
-    return Prepared(identity, config, cohort, split, weights_file)
-
-
 def load(path: str | Path) -> Run:
     """Open a finished run's folder.
 
@@ -151,12 +87,7 @@ def load(path: str | Path) -> Run:
         raise RunMissing(f"{path} holds no finished run")
     config = RunConfig.from_json((path / "config.json").read_text())
     metrics = read_json(path / DONE)
-    return Run(path.name, path, config, metrics, _changed(metrics["code"], config.system))
-
-
-def _changed(then: dict[str, str], system: str) -> tuple[str, ...]:
-    now = provenance.code_fingerprint(system)
-    return tuple(sorted(name for name in {*now, *then} if now.get(name) != then.get(name)))
+    return Run(path.name, path, config, metrics, changed_code(metrics["code"], config.system))
 
 
 def ensure(
@@ -190,154 +121,40 @@ def ensure(
         raise ValueError(f"stale={stale!r} is unknown; choose retrain, stop or reuse")
     prepared = identify(config, data_root=data_root, results_root=results_root, device=device)
     folder = Path(results_root) / "runs" / prepared.id
-    if found := _usable(folder, stale):
+    where = place(device, config.precision)
+    if (where.world == 1 or not train) and (found := _finished(folder, stale)):
         return found
     if not train:
-        raise RunMissing(
-            f"run {prepared.id} ({config.system}, {config.variant}, fold {config.fold}, seed {config.seed}) is not in "
-            f"{folder.parent}; train it with `make reproduce`"
-        )
-    where = place(device, config.precision)
-    if where.rank > 0:  # torchrun: rank 0 holds the lock and writes
-        _train(prepared, folder, where, Path(results_root))
-        return load(folder)
-    with Lock(folder.parent / f".{prepared.id}.lock"):
-        if found := _usable(folder, stale):
-            return found
-        _train(prepared, folder, where, Path(results_root))
+        name = f"run {prepared.id} ({config.system}, {config.variant}, fold {config.fold}, seed {config.seed})"
+        lack = "was made by other code" if (folder / DONE).is_file() else f"is not in {folder.parent}"
+        raise RunMissing(f"{name} {lack}; train it with `make reproduce`")
+    # torchrun: rank 0 holds the lock, decides and writes; the others do as it says.
+    with Lock(folder.parent / f".{prepared.id}.lock") if where.rank == 0 else contextlib.nullcontext():
+        found = _finished(folder, stale) if where.rank == 0 else None
+        if not _as_rank_0(found is not None, where):
+            build.train(prepared, folder, where, Path(results_root))
     return load(folder)
 
 
-def _usable(folder: Path, stale: str) -> Run | None:
+def _finished(folder: Path, stale: str) -> Run | None:
+    """Return the finished run, or None when there is none or it is to be trained anew."""
     if not (folder / DONE).is_file():
         return None
     found = load(folder)
-    if not found.stale or stale == "reuse":
-        return found
-    if stale == "stop":
+    if found.stale and stale == "stop":
         raise StaleRun(
             f"run {found.id} was made by other code: {', '.join(found.stale)} changed since. Retrain it "
             f"(delete {folder}) or say stale='reuse', which marks every exhibit"
         )
-    shutil.rmtree(folder)
-    return None
+    return None if found.stale and stale == "retrain" else found
 
 
-def _resumable(folder: Path, system: str) -> Path:
-    """Return the folder of the interrupted state; one that other code left is dropped."""
-    code = folder / "last.json"
-    if code.is_file() and _changed(read_json(code), system):
-        shutil.rmtree(folder / "last", ignore_errors=True)
-    write_json(code, provenance.code_fingerprint(system))
-    return folder / "last"
-
-
-def _train(prepared: Prepared, folder: Path, where: Place, results_root: Path) -> None:
-    config = prepared.config
-    cache = Cache.build(
-        prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=False
-    )
-    make = functools.partial(_batches, prepared, cache)
-    label = splits.part(prepared.cohort, prepared.split, config.fold, "train")["label"].to_numpy()
-    model = models.build(config, weights_file=prepared.weights_file)
-    classes = len(cards.class_names(config.dataset, config.label_space))
-    last = _resumable(folder, config.system) if where.rank == 0 else folder / "last"
-    bar = _EpochBar(config, disable=where.rank > 0)
-    history = fit(
-        model,
-        make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits),
-        make("val", batch_size=2 * config.batch_size) if config.fold is not None else None,
-        terms=losses.terms(config, label, classes),
-        config=config,
-        where=where,
-        folder=last,
-        progress=bar,
-    )
-    bar.close()
-    if where.rank == 0:
-        _finish(prepared, model, history, make, folder, where)
-
-
-def _batches(prepared: Prepared, cache: Cache, name: str, **options) -> Batches:
-    config = prepared.config
-    ids = splits.part(prepared.cohort, prepared.split, config.fold, name)["image_id"]
-    rows = np.flatnonzero(prepared.cohort["image_id"].isin(ids))
-    label = prepared.cohort["label"].to_numpy()[rows].astype(np.int64)
-    return Batches(cache, rows, {"label": label}, normalisation=config.normalisation, seed=config.seed, **options)
-
-
-def _finish(prepared: Prepared, model: nn.Module, history: list[dict], make, folder: Path, where: Place) -> None:
-    config = prepared.config
-    start = time.perf_counter()
-    tables, seconds_test = [], 0.0
-    for name in ("val", "test"):
-        rows = splits.part(prepared.cohort, prepared.split, config.fold, name)
-        if not len(rows):
-            continue
-        begin = time.perf_counter()
-        per_view = probabilities(
-            model, make(name, batch_size=64), tta=config.tta, where=where, progress=f"predict {name}"
-        )
-        seconds_test = time.perf_counter() - begin  # test comes last
-        kept = {view: per_view[view] for view in ("mean", "identity")}
-        tables.append(table(rows, kept, config, part=name, split=config.split))
-    predictions = pd.concat(tables, ignore_index=True)
-    best = max(i for i, row in enumerate(history) if row["best"])
-    metrics = _scores(predictions) | {
-        "code": read_json(folder / "last.json"),  # of when training began, whatever was edited since
-        "best_epoch": best + 1,
-        "epochs": len(history),
-        "images": int(sum(row["images"] for row in history)),
-        "train_seconds": sum(row["seconds"] for row in history),
-        "predict_seconds": time.perf_counter() - start,
-        "predict_test_seconds": seconds_test,
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".done.") as name:
-        temporary = Path(name)
-        checkpoint.save_tensors(model.state_dict(), temporary / "model.safetensors")
-        write_atomic(temporary / "config.json", config.to_json())
-        write_json(temporary / "environment.json", provenance.environment())
-        pd.DataFrame(history).to_csv(temporary / "history.csv", index=False)
-        predictions.to_csv(temporary / "predictions.csv.gz", index=False, float_format="%.6f")
-        write_json(temporary / DONE, metrics)
-        for file in sorted(temporary.iterdir(), key=lambda file: file.name == DONE):
-            file.replace(folder / file.name)
-    (folder / "last.json").unlink()
-    shutil.rmtree(folder / "last")
-
-
-def _scores(predictions: pd.DataFrame) -> dict[str, float | None]:
-    """Return balanced accuracy, accuracy and (macro one-vs-rest) AUC of validation and test, for a first look."""
-    scores = {}
-    for part, rows in predictions[predictions["view"] == "mean"].groupby("part"):
-        p = rows[[c for c in rows if c.startswith("p_")]].to_numpy(dtype=float)
-        y = rows["label"].to_numpy().astype(int)
-        whole = len(np.unique(y)) == p.shape[1]
-        shares = p[:, 1] if p.shape[1] == 2 else p / p.sum(1, keepdims=True)
-        scores[f"{part}_auc"] = float(roc_auc_score(y, shares, multi_class="ovr")) if whole else None
-        scores[f"{part}_balanced_accuracy"] = float(balanced_accuracy_score(y, p.argmax(1)))
-        scores[f"{part}_accuracy"] = float(accuracy_score(y, p.argmax(1)))
-    return scores
-
-
-class _EpochBar:
-    """A progress bar over all steps of a run; tqdm tells the time left."""
-
-    def __init__(self, config: RunConfig, *, disable: bool):
-        self.config, self.bar, self.disable = config, None, disable
-
-    def __call__(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        if self.bar is None:
-            name = f"{self.config.variant} fold {self.config.fold} seed {self.config.seed}"
-            total = steps * self.config.epochs
-            self.bar = tqdm(total=total, initial=epoch * steps, desc=name, mininterval=2, disable=self.disable)
-        self.bar.update()
-        self.bar.set_postfix(epoch=f"{epoch + 1}/{self.config.epochs}", loss=f"{loss:.3f}", refresh=False)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+def _as_rank_0(answer: bool, where: Place) -> bool:
+    if where.world == 1:
+        return answer
+    told = torch.tensor([int(answer)], device=where.device)
+    dist.broadcast(told, 0)
+    return bool(told)
 
 
 def write_evidence(run: Run, folder: str | Path) -> Path:
@@ -347,13 +164,5 @@ def write_evidence(run: Run, folder: str | Path) -> Path:
         write_atomic(target / name, (run.path / name).read_bytes())
     tables = pd.concat([run.predictions("mean"), run.predictions("identity")], ignore_index=True)
     text = tables.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-    import gzip
-
     write_atomic(target / "predictions.csv.gz", gzip.compress(text.encode(), mtime=0))
     return target
-
-
-def read_config(path: str | Path) -> RunConfig:
-    """Read a configuration file as the plan writes it: a RunConfig, or a mapping with one under ``config``."""
-    values = json.loads(Path(path).read_text())
-    return RunConfig.from_dict(values.get("config", values))

@@ -1,0 +1,51 @@
+# Every command of the README. The first one installs everything: uv from PATH, or into .tools/, then what uv.lock says.
+PROFILE ?= sample
+DATA    ?=
+ONLY    ?=
+STALE   ?=
+CORES   ?=
+ARGS    ?=
+# Where the programs are. `make ... BIN=` takes them from PATH instead (conda, containers) and installs nothing.
+BIN ?= .venv/bin/
+
+UV    := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+READY := $(if $(filter .venv/bin/,$(BIN)),.venv/.ready)
+
+.DEFAULT_GOAL := help
+.PHONY: help install reproduce test check bench lab regression accept lock
+
+help:        ## this list
+	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+install: $(READY)        ## install what uv.lock says; the others do it by themselves
+
+reproduce: $(READY)        ## run the compendium: PROFILE=sample|smoke|real|paper DATA=<root> ONLY="24 43" STALE=reuse CORES=n
+	@$(BIN)skinlib notebooks reproduce --profile "$(PROFILE)" --data "$(DATA)" --only "$(ONLY)" --stale "$(STALE)" --cores "$(CORES)" -- $(ARGS)
+
+test: $(READY)        ## run the tests
+	$(BIN)python -m pytest $(ARGS)
+
+check: $(READY)        ## lint, format, stripped notebooks, structure
+	$(BIN)ruff check . && $(BIN)ruff format --check . && $(BIN)nbstripout --verify notebooks/*.ipynb
+	$(BIN)python -m pytest tests/test_layout.py tests/test_notebook_structure.py tests/test_environment.py
+
+bench: $(READY)        ## measure throughput against the plain loop; writes results/bench.json
+	$(BIN)python -m benchmarks $(ARGS)
+
+lab: $(READY)        ## open JupyterLab on the notebooks; there the same cells train interactively
+	$(BIN)jupyter lab notebooks
+
+regression: $(READY)        ## compare the smoke exhibits with tests/expected/smoke
+	@$(BIN)skinlib regression
+
+accept: $(READY)        ## take the smoke exhibits as the new expectation (look at `git diff` after)
+	@$(BIN)skinlib regression --accept
+
+lock: | $(filter .tools/%,$(UV))        ## renew uv.lock, and requirements.txt from it
+	$(UV) lock && $(UV) export --locked --quiet --no-hashes --no-emit-project --no-annotate --no-header --output-file requirements.txt
+
+.venv/.ready: uv.lock pyproject.toml | $(filter .tools/%,$(UV))
+	$(UV) sync --locked && touch $@
+
+.tools/bin/uv:
+	python3 -m venv .tools && .tools/bin/pip install --quiet uv

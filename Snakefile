@@ -1,0 +1,96 @@
+# data -> plan -> training runs -> notebooks. `make reproduce` calls it; so may you, on a cluster:
+#   snakemake --executor slurm --jobs 8 --config profile=paper data=/path/to/data
+# What is done is remembered in results/<profile>/state; the runs themselves are kept by the run store, under their ids.
+import shlex
+import sys
+
+from skinlib.catalogue import data_digest
+from skinlib.paths import project_root
+from skinlib.workflow import PLANNING, Work
+
+place = {name: str(config.get(name, "")) for name in ("data", "results", "notebooks", "only")}
+work = Work.open(str(config.get("profile", "sample")), **place)
+library = project_root() / "skinlib"
+skinlib = f"{shlex.quote(sys.executable)} -m skinlib.cli"
+
+if not work.generated:
+    work.stamp_data()
+
+
+localrules:
+    all,
+    plan,
+
+
+wildcard_constraints:
+    id="[0-9a-f]+",
+    code="[0-9a-f]+",
+
+
+rule all:
+    input:
+        [work.notebook_stamp(card.stem) for card in work.cards],
+
+
+if work.generated:
+
+    rule data:
+        input:
+            sorted(library.glob("data/synthetic*.py")),
+        output:
+            work.data_stamp,
+        params:
+            digest=data_digest(work.profile),
+        shell:
+            "{skinlib} data synthesise {work.place}"
+
+
+checkpoint plan:
+    input:
+        work.data_stamp,
+        work.profile_file,
+        sorted(file for pattern in PLANNING for file in library.glob(pattern)),
+    output:
+        work.plan_file,
+    shell:
+        "{skinlib} plan {work.place}"
+
+
+rule train:
+    input:
+        ancient(work.plan_file),
+    output:
+        str(work.state / "runs" / "{id}-{code}.json"),
+    params:
+        config=lambda wildcards: work.config_file(wildcards.id),
+    threads: work.profile["threads"]
+    resources:
+        train=1,
+        mem_mb=4000,
+    shell:
+        "{skinlib} train {params.config:q} {work.place} --stamp {output:q}"
+
+
+def runs_of(wildcards):
+    card = work.card(wildcards.notebook)
+    if card.needs == "none":
+        return []
+    checkpoints.plan.get()  # waits until the runs have names
+    return work.run_stamps(work.papers([card]))
+
+
+rule notebook:
+    input:
+        work.data_stamp,
+        work.profile_file,
+        sorted((project_root() / "data" / "published").rglob("*.csv")),
+        notebook=lambda wildcards: work.card(wildcards.notebook).path,
+        code=lambda wildcards: work.code_of(work.card(wildcards.notebook)),
+        runs=runs_of,
+    output:
+        str(work.state / "notebooks" / "{notebook}.ok"),
+    threads: 1
+    resources:
+        mem_mb=4000,
+    shell:
+        "{skinlib} notebooks run {input.notebook:q} {work.place} --stamp {output:q}"

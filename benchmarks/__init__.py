@@ -1,0 +1,1 @@
+"""Throughput of the library against what the field runs: ``python -m benchmarks`` (`make bench`)."""

@@ -1,0 +1,126 @@
+"""How things are timed: windows of whole steps, arms in turn, medians; and a process of its own where habits matter."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+
+import torch
+
+from skinlib import provenance
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Sizes of the benchmark; `QUICK` only shows that it runs."""
+
+    images: int = 400
+    pixels: int = 256  # of the files; as wide as the reduced real sets
+    cases: tuple[tuple[str, int, int], ...] = (  # (backbone, pixels, batch)
+        ("mobilenetv2_100", 128, 32),
+        ("mobilenetv2_100", 224, 16),
+        ("resnet50", 224, 16),
+    )
+    cams: tuple[tuple[str, int, int], ...] = (("mobilenetv2_100", 128, 32), ("resnet50", 224, 8))
+    predicted: tuple[int, int] = (96, 24)  # images of ours and of the plain loop, in a repeat
+    repeats: int = 5
+    seconds: float = 2.5  # of a window
+
+
+QUICK = Settings(
+    images=56, pixels=32, cases=(("resnet10t", 32, 8),), cams=(("resnet10t", 32, 4),), predicted=(8, 2), repeats=1,
+    seconds=0.0,
+)  # fmt: skip
+
+
+class Loop:
+    """A training loop whose steps are timed; a subclass has ``batch`` and ``run(steps)``, the time after each step."""
+
+    steps = 2
+
+    def run(self, steps: int) -> list[float]:
+        raise NotImplementedError
+
+    def settle(self, seconds: float) -> float:
+        """Warm up, make a window last about ``seconds``, and return the rate seen."""
+        times = self.run(3)
+        self.steps = max(2, round(seconds / (times[-1] - times[-2])))
+        return self.batch / (times[-1] - times[-2])
+
+    def window(self) -> float:
+        """Return images a second over ``steps`` steps, after one that is not counted."""
+        times = self.run(1 + self.steps)
+        return self.steps * self.batch / (times[-1] - times[0])
+
+
+class Apart:
+    """An object that lives in a process of its own, so that it inherits no setting of ours: ``call`` runs its methods.
+
+    It is built while the caller goes on; the first call waits for it.
+    """
+
+    def __init__(self, build: Callable, *arguments: object):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, build, arguments))
+        self.process.start()
+        theirs.close()
+
+    def call(self, method: str, *arguments: object) -> float:
+        self.pipe.send((method, arguments))
+        return self.pipe.recv()
+
+    def __enter__(self) -> Apart:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pipe.close()  # the other side then ends
+        self.process.join()
+
+
+def _serve(pipe: Connection, build: Callable, arguments: tuple) -> None:
+    served = build(*arguments)
+    while True:
+        try:
+            method, given = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(getattr(served, method)(*given))
+
+
+def alternate(arms: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """Run every arm in turn, ``repeats`` times, and return the median of each."""
+    seen: dict[str, list[float]] = {name: [] for name in arms}
+    for _ in range(repeats):
+        for name, arm in arms.items():
+            seen[name].append(arm())
+    return {name: statistics.median(values) for name, values in seen.items()}
+
+
+def rate_of(act: Callable[[], object], images: int) -> Callable[[], float]:
+    """Return a function that does ``act`` once and returns images a second."""
+
+    def measured() -> float:
+        begin = time.perf_counter()
+        act()
+        return images / (time.perf_counter() - begin)
+
+    return measured
+
+
+def row(name: str, ours: float, peer: float, unit: str = "images/s") -> dict:
+    """Return a row of the result; ``name`` says what is measured, and after the bar against what."""
+    short = lambda value: float(f"{value:.4g}")
+    return {"name": name, "ours": short(ours), "peer": short(peer), "ratio": short(ours / peer), "unit": unit,
+            "machine": machine()}  # fmt: skip
+
+
+def machine() -> str:
+    """Return processor, threads, GPU and torch of this machine in a line."""
+    seen = provenance.environment()
+    parts = [seen["processor"], f"{seen['threads']} threads", seen["gpu"], f"torch {torch.__version__}"]
+    return ", ".join(part for part in parts if part)

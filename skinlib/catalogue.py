@@ -1,0 +1,165 @@
+"""What there is: notebooks and what each needs, papers with a plan, and the data of a profile.
+
+Nothing here knows which papers there are; it looks into `skinlib.plans` and at the profile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import pkgutil
+from pathlib import Path
+
+from skinlib.config import RunConfig
+from skinlib.paths import Lock, new_folder, project_root, read_json, write_json
+from skinlib.provenance import canonical_json, digest, file_digest
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What a notebook says about itself in its metadata, under ``skinlib``."""
+
+    path: Path
+    papers: tuple[str, ...]
+    needs: str  # plan: the finished runs of its papers; none
+    minutes: dict[str, float]  # profile -> minutes on the reference machine
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+    @property
+    def number(self) -> int:
+        """The number its name begins with."""
+        return int(self.stem.partition("_")[0])
+
+
+def read_card(path: Path) -> Card:
+    """Read a notebook's own card.
+
+    Raises
+    ------
+    ValueError
+        When the name does not begin with a number, or the metadata lack ``skinlib`` or one of its keys.
+    """
+    card = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("skinlib", {})
+    if absent := [key for key in ("papers", "needs", "minutes") if key not in card]:
+        raise ValueError(f"{path.name}: metadata.skinlib lacks {', '.join(absent)}; add it to the notebook's metadata")
+    if card["needs"] not in ("plan", "none"):
+        raise ValueError(f"{path.name}: metadata.skinlib.needs is {card['needs']!r}; write plan or none")
+    if not path.stem.partition("_")[0].isdigit():
+        raise ValueError(f"{path.name}: the name of a notebook begins with its number")
+    return Card(path, tuple(card["papers"]), card["needs"], dict(card["minutes"]))
+
+
+def paper_names() -> list[str]:
+    """Return the papers that have a plan."""
+    import skinlib.plans
+
+    names = [module.name for module in pkgutil.iter_modules(skinlib.plans.__path__)]
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
+    """Return the runs that ``paper`` needs under ``profile``, by name.
+
+    Raises
+    ------
+    ValueError
+        When no plan of that name exists.
+    """
+    if paper not in paper_names():
+        raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
+    return importlib.import_module(f"skinlib.plans.{paper}").plan(profile)
+
+
+def selected(profile: dict, only: str, folder: Path) -> list[Card]:
+    """Return the notebooks of a profile: those of its papers and those of no paper; ``only`` names numbers ("24 43").
+
+    Raises
+    ------
+    ValueError
+        When a number is no notebook's, or its papers are not in the profile.
+    """
+    cards = [read_card(path) for path in sorted(folder.glob("*.ipynb"))]
+    fitting = [card for card in cards if not card.papers or set(card.papers) & set(profile["papers"])]
+    words = str(only).replace(",", " ").split()
+    if unknown := [word for word in words if not word.isdigit() or int(word) not in {card.number for card in fitting}]:
+        have = " ".join(f"{card.number:02d}" for card in fitting)
+        raise ValueError(f"ONLY={unknown[0]}: profile {profile['name']} has no such notebook; it has {have or 'none'}")
+    return [card for card in fitting if not words or card.number in map(int, words)]
+
+
+def find_data(profile: dict, given: str | Path = "", results: Path | None = None) -> Path:
+    """Return the data root: the one given, else the profile's synthetic one, else SKINLIB_DATA, else data/raw.
+
+    Raises
+    ------
+    FileNotFoundError
+        When real data are asked for and the profile's data set is not there.
+    """
+    from skinlib.data.cards import CARDS
+
+    if not given and profile["data"]["kind"] == "synthetic":
+        return (results or project_root() / "results") / "synthetic" / profile["name"]
+    root = Path(given or os.environ.get("SKINLIB_DATA") or project_root() / "data" / "raw").expanduser().resolve()
+    folder = root / CARDS[profile["dataset"]].folder
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"profile {profile['name']} needs {profile['dataset']} and {folder} is not there; give the data root "
+            f"(DATA=<root>), or fetch it: skinlib data get {profile['dataset']} --root {root}"
+        )
+    return root
+
+
+def synthesise(profile: dict, root: Path) -> Path:
+    """Draw a profile's synthetic data under ``root``, unless they are there and made by the same settings and code.
+
+    Raises
+    ------
+    ValueError
+        When the profile is one of real data.
+    """
+    from skinlib.data import synthetic
+
+    if profile["data"]["kind"] != "synthetic":
+        raise ValueError(f"profile {profile['name']} is one of real data; draw those of smoke or sample")
+    wanted = data_digest(profile)
+    with Lock(root.parent / f".{root.name}.lock"):
+        made = root / "made_from.json"
+        if made.is_file() and read_json(made)["digest"] == wanted:
+            return root
+        with new_folder(root) as folder:
+            settings = {key: value for key, value in profile["data"].items() if key != "kind"}
+            synthetic.synthesise(folder, **settings)
+            write_json(folder / "made_from.json", {"digest": wanted, "settings": settings})
+    return root
+
+
+def data_digest(profile: dict) -> str:
+    """Return what decides the synthetic data: the profile's settings and the generator's code."""
+    code = [file_digest(path) for path in sorted((project_root() / "skinlib" / "data").glob("synthetic*.py"))]
+    return digest(canonical_json([profile["data"], code]))[:16]
+
+
+def listing(root: Path) -> str:
+    """Return a digest of a data root; a file that comes or goes or an edited table changes it, images are not read."""
+    seen = []
+    for folder, _, names in sorted(os.walk(root)):
+        tables = [Path(folder, name).stat() for name in sorted(names) if name.endswith((".csv", ".txt", ".json"))]
+        seen.append([os.path.relpath(folder, root), len(names), Path(folder).stat().st_mtime_ns])
+        seen.append([[table.st_size, table.st_mtime_ns] for table in tables])
+    return digest(canonical_json(seen))
+
+
+def image_visits(config: RunConfig, profile: dict) -> int:
+    """Return about how many images a run reads, all epochs together."""
+    from skinlib.data.cards import CARDS
+
+    counts = [sum(part.values()) for part in CARDS[config.dataset].counts.values()]
+    known = profile["data"].get("images") or sum(counts)
+    share = (1 - config.test_share) * ((config.folds - 1) / config.folds if config.fold is not None else 1)
+    return int(config.epochs * (config.visits or known * share))

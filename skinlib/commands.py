@@ -1,0 +1,214 @@
+"""What each command of the console script does; heavy imports wait until their command is called."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+def data_get(arguments: argparse.Namespace) -> int:
+    """Download a data set."""
+    from skinlib.data import download
+
+    download.get(arguments.name, arguments.root, accept_licence=arguments.accept_licence)
+    return 0
+
+
+def data_check(arguments: argparse.Namespace) -> int:
+    """Print what a data set holds and every finding; 1 when there are any."""
+    from skinlib.data import readers
+
+    cohort = readers.read(arguments.name, arguments.root, allow_missing=True)
+    findings = cohort.attrs.get("findings", [])
+    print(f"{arguments.name}: {len(cohort)} images, {len(findings)} findings")
+    print("\n".join(f"  {finding}" for finding in findings))
+    return 1 if findings else 0
+
+
+def data_synthesise(arguments: argparse.Namespace) -> int:
+    """Draw a profile's synthetic data where its notebooks look for them, or under the root given."""
+    from skinlib.catalogue import synthesise
+    from skinlib.config import load_profile
+
+    if arguments.data:
+        synthesise(load_profile(arguments.profile), Path(arguments.data).resolve())
+        return 0
+    work = _work(arguments)
+    synthesise(work.profile, work.data)
+    work.stamp_data()
+    return 0
+
+
+def train_run(arguments: argparse.Namespace) -> int:
+    """Train one run; a finished one is left alone."""
+    from skinlib.paths import write_json
+
+    work = _work(arguments)
+    _show_progress(work)
+    os.environ.setdefault("OMP_NUM_THREADS", str(work.profile["threads"]))  # read when torch is imported
+    from skinlib.training import runs
+
+    stale = os.environ.get("SKINLIB_STALE") or work.profile["stale"]
+    config = runs.read_config(arguments.config)
+    run = runs.ensure(config, data_root=work.data, results_root=work.results, device=arguments.device, stale=stale)
+    if arguments.stamp:
+        if not arguments.stamp.name.startswith(run.id):
+            raise ValueError(
+                f"{arguments.config.stem} was planned and {run.id} was trained: `precision: auto` means something else "
+                "on this machine; write fp32 or bf16 into the profile"
+            )
+        write_json(arguments.stamp, {"id": run.id})
+    return 0
+
+
+def predict_images(arguments: argparse.Namespace) -> int:
+    """Write the prediction table of a folder, or of the images that a CSV lists."""
+    from skinlib.training import predict, runs
+
+    table = predict.predict(runs.load(arguments.run), images_of(arguments.images), tta=arguments.tta)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.out, index=False)
+    print(f"{len(table)} rows in {arguments.out}")
+    return 0
+
+
+def images_of(path: Path) -> pd.DataFrame:
+    """Return a cohort without labels: the images of a folder and below, or those that a CSV lists.
+
+    Parameters
+    ----------
+    path
+        A folder, or a CSV with a column ``image_path`` (relative to the CSV) and, if wanted, ``image_id`` and others.
+
+    Raises
+    ------
+    ValueError
+        When there is no image, no such column, or an id stands twice.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES)
+        cohort = pd.DataFrame({"image_path": [str(file.resolve()) for file in files]}, dtype=str)
+    else:
+        cohort = pd.read_csv(path)
+        if "image_path" not in cohort:
+            raise ValueError(f"{path} has no column image_path; it has {', '.join(cohort.columns)}")
+        cohort["image_path"] = [str((path.parent / name).resolve()) for name in cohort["image_path"]]
+    if cohort.empty:
+        raise ValueError(f"no image in {path}; it takes {', '.join(IMAGES)}")
+    if "image_id" not in cohort:
+        cohort["image_id"] = [Path(name).stem for name in cohort["image_path"]]
+    if twice := list(cohort.loc[cohort["image_id"].duplicated(), "image_id"]):
+        raise ValueError(f"{path}: image_id {twice[0]!r} stands twice; list the images in a CSV with ids of your own")
+    return cohort
+
+
+def evaluate_table(arguments: argparse.Namespace) -> int:
+    """Print every table of an evaluation, and write them where a folder is given."""
+    from skinlib.evaluation.reading import read_predictions
+    from skinlib.evaluation.report import evaluate
+
+    table = read_predictions(arguments.table)
+    choices = {"groups": arguments.groups, "malignant": arguments.malignant, "recall": arguments.recall}
+    for name, frame in evaluate(table, **choices).items():
+        print(f"\n{name}\n{frame.to_string(index=False)}")
+        if arguments.out:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            frame.to_csv(arguments.out / f"{name.replace(' ', '_')}.csv", index=False)
+    return 0
+
+
+def write_plan(arguments: argparse.Namespace) -> int:
+    """Write the plan of a profile and print how many runs it has."""
+    work = _work(arguments)
+    path = work.write_plan()
+    print(f"{len(work.planned(work.profile['papers']))} runs planned in {path}")
+    return 0
+
+
+def run_notebook(arguments: argparse.Namespace) -> int:
+    """Execute one notebook, note how it went, and return 1 when it failed."""
+    from skinlib.notebook_index import exhibits_of
+    from skinlib.notebook_runner import execute
+    from skinlib.paths import write_atomic, write_json
+
+    work = _work(arguments)
+    _show_progress(work)
+    os.environ["SKINLIB_NOTEBOOK"] = arguments.notebook.stem
+    if not arguments.train:
+        os.environ["SKINLIB_TRAIN"] = "never"
+    os.environ.setdefault("OMP_NUM_THREADS", str(work.profile["threads"]))
+    parameters = {"profile": work.given, "data_root": str(work.data), "results_root": str(work.results)}
+    limit = work.profile["notebooks"]["time_limit_minutes"]
+    report = execute(arguments.notebook.resolve(), work.folder / "notebooks", parameters, minutes=limit)
+    report["exhibits"] = exhibits_of(work, report)
+    write_json(work.status_file(arguments.notebook.stem), report)
+    print(f"{report['notebook']}: {report['status']} in {report['seconds']:.0f} s. {report['reason']}", flush=True)
+    if report["status"] == "failed":
+        print("\n".join(report["traceback"]), file=sys.stderr)
+        return 1
+    if arguments.stamp:
+        write_atomic(arguments.stamp, report["status"] + "\n")
+    return 0
+
+
+def run_reproduce(arguments: argparse.Namespace) -> int:
+    """Do everything that a profile asks for."""
+    from skinlib.reproduce import reproduce
+
+    return reproduce(
+        arguments.profile,
+        data=arguments.data,
+        results=arguments.results,
+        notebooks=arguments.notebooks,
+        only=arguments.only,
+        stale=arguments.stale,
+        cores=arguments.cores,
+        extra=arguments.extra,
+    )
+
+
+def write_page(arguments: argparse.Namespace) -> int:
+    """Write the index page of a profile anew."""
+    from skinlib.notebook_index import write_index
+
+    print(write_index(_work(arguments)))
+    return 0
+
+
+def print_summary(arguments: argparse.Namespace) -> int:
+    """Print how the notebooks of a profile went."""
+    from skinlib.notebook_index import summary
+
+    text, failures = summary(_work(arguments))
+    print(text)
+    return 1 if failures else 0
+
+
+def run_regression(arguments: argparse.Namespace) -> int:
+    """Compare the smoke exhibits with what is expected, or take them as expected."""
+    from skinlib.paths import project_root
+    from skinlib.reporting.regression import accept, compare
+
+    found = project_root() / "results" / "smoke"
+    expected = project_root() / "tests" / "expected" / "smoke"
+    if arguments.accept or arguments.widen:
+        return accept(found, expected, widen=arguments.widen)
+    return compare(found, expected)
+
+
+def _work(arguments: argparse.Namespace):
+    from skinlib.workflow import Work
+
+    return Work.open(arguments.profile, data=arguments.data, results=arguments.results, notebooks=arguments.notebooks)
+
+
+def _show_progress(work) -> None:
+    from skinlib.reproduce import progress
+
+    print(progress(work), file=sys.stderr, flush=True)

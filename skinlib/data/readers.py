@@ -1,0 +1,188 @@
+"""``read(name, root)``: a data set in its official layout becomes a cohort, a table with one row an image.
+
+Reading gathers everything that is wrong and says it at once. Faults (duplicated ids, unknown classes, missing columns,
+values out of range) always raise; gaps (images or parts that are not on disk) raise unless ``allow_missing=True``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from skinlib.data.cards import CARDS, Card
+from skinlib.data.readers_files import DataError, Findings, is_synthetic, some
+from skinlib.data.readers_ham import ham10000
+from skinlib.data.readers_isic import isic2016, isic2017, isic2018_task3, isic2018_task12, isic2019
+from skinlib.data.readers_pad import pad_ufes_20
+from skinlib.data.readers_ph2 import ph2
+
+READERS = {
+    "ham10000": ham10000,
+    "isic2016": isic2016,
+    "isic2017": isic2017,
+    "isic2018_task12": isic2018_task12,
+    "isic2018_task3": isic2018_task3,
+    "isic2019": isic2019,
+    "ph2": ph2,
+    "pad_ufes_20": pad_ufes_20,
+}
+COLUMNS = (
+    "image_id",
+    "image_path",
+    "mask_path",
+    "dataset",
+    "source",
+    "diagnosis",
+    "label",
+    "patient_id",
+    "lesion_id",
+    "age",
+    "sex",
+    "site",
+    "skin_type",
+    "official_split",
+)
+TEXT = (
+    "image_id",
+    "image_path",
+    "mask_path",
+    "dataset",
+    "source",
+    "diagnosis",
+    "patient_id",
+    "lesion_id",
+    "sex",
+    "site",
+    "official_split",
+)
+
+
+def read(name: str, root: str | Path, *, allow_missing: bool = False) -> pd.DataFrame:
+    """Read one data set as a cohort.
+
+    Parameters
+    ----------
+    name : key of ``skinlib.data.cards.CARDS``.
+    root : the data root, the folder that holds the folder of the set.
+    allow_missing : go on with the images that are there; what is missing then stands in ``cohort.attrs["findings"]``.
+
+    Returns
+    -------
+    DataFrame
+        Sorted by image id, index 0..n-1, columns ``COLUMNS`` and then the set's own clinical columns. ``label`` is the
+        index of ``diagnosis`` in the card's classes (int64; missing for a set without a diagnosis), ``age`` in years,
+        ``sex`` male or female, ``skin_type`` Fitzpatrick 1 to 6, paths absolute. What is unknown is missing.
+
+    Raises
+    ------
+    DataError
+        With every finding in ``.findings``: any fault, or any gap without ``allow_missing``.
+    """
+    if name not in CARDS:
+        raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")
+    card, root = CARDS[name], Path(root).absolute()
+    if not (root / card.folder).is_dir():
+        raise DataError(f"{card.title} is not under {root}: the folder {card.folder}/ is missing.")
+    findings = Findings()
+    rows = READERS[name](root, findings)
+    _report_gaps(rows, card, findings, official=not is_synthetic(root))
+    cohort = _as_cohort(rows, card)
+    _validate(cohort, card, findings)
+    if findings.faults or (findings.gaps and not allow_missing):
+        advice = "" if findings.faults else " Pass allow_missing=True to go on with what is there."
+        raise DataError(
+            f"{card.title} under {root / card.folder} cannot be used as it is.{advice}",
+            dict.fromkeys([*findings.faults, *findings.gaps]),
+        )
+    cohort = _drop_missing(cohort, card)
+    if cohort.empty:
+        raise DataError(f"{card.title}: none of its images is under {root}.", findings.gaps)
+    cohort.attrs["findings"] = findings.gaps
+    return cohort
+
+
+def _report_gaps(rows: pd.DataFrame, card: Card, findings: Findings, *, official: bool) -> None:
+    """What is on disk against the label rows and, for real data, against the official counts of the card."""
+    for part, of_part in rows.groupby("part", sort=False):
+        found = int(of_part["image_path"].notna().sum())
+        expected = card.expected(part) if official else None
+        wanted = len(of_part) if expected is None else expected
+        where = "" if part == "all" else f"{part}: "
+        if found != wanted or found != len(of_part):
+            absent = of_part.loc[of_part["image_path"].isna(), "image_id"].dropna()
+            tail = f"; {len(absent)} labelled ids have no image: {some(absent)}" if len(absent) else ""
+            findings.gaps.append(f"{where}found {found} of {wanted} images ({len(of_part)} label rows){tail}")
+        unmasked = (
+            of_part.loc[of_part["image_path"].notna() & of_part["mask_path"].isna(), "image_id"]
+            if rows.attrs["masked"].get(part)
+            else ()
+        )
+        if len(unmasked):
+            findings.gaps.append(f"{where}{len(unmasked)} images have no mask: {some(unmasked)}")
+        counts = card.counts.get(part, {})
+        if official and len(of_part) == expected:
+            labelled = of_part["diagnosis"].value_counts() if counts else {}
+            wrong = [f"{c} {labelled.get(c, 0)} instead of {n}" for c, n in counts.items() if labelled.get(c, 0) != n]
+            if wrong:
+                findings.gaps.append(f"{where}the classes are not counted as in the official set: {', '.join(wrong)}")
+    if rows.attrs["without_row"]:
+        lost = rows.attrs["without_row"]
+        findings.gaps.append(f"{len(lost)} images have no label row: {some(lost)}")
+
+
+def _as_cohort(rows: pd.DataFrame, card: Card) -> pd.DataFrame:
+    """The contract's columns in order, then the set's own; no value is invented, what is not there is missing."""
+    table = rows.copy()
+    table.attrs = {}
+    for column in (*COLUMNS, "mask_path"):
+        if column not in table.columns:
+            table[column] = np.nan
+    table["dataset"] = card.name
+    table["official_split"] = table["part"].where(table["part"] != "all")
+    table["sex"] = table["sex"].astype("str").str.lower()
+    table["site"] = table["site"].astype("str").str.lower()
+    codes = {code: index for index, code in enumerate(card.classes)}
+    labels = table["diagnosis"].map(codes)
+    table["label"] = labels.astype("int64") if labels.notna().all() else labels.astype("float64")
+    table = table.astype({**dict.fromkeys(TEXT, "str"), "age": "float64", "skin_type": "float64"})
+    own = [c for c in table.columns if c not in COLUMNS and c != "part"]
+    return table[[*COLUMNS, *own]].sort_values("image_id", kind="stable").reset_index(drop=True)
+
+
+def _schema(card: Card) -> pa.DataFrameSchema:
+    def text(*checks: pa.Check, missing: bool = True, unique: bool = False) -> pa.Column:
+        return pa.Column("str", list(checks), nullable=missing, unique=unique)
+
+    columns = {
+        "image_id": text(missing=False, unique=True),
+        "sex": text(pa.Check.isin(["male", "female"])),
+        "official_split": text(pa.Check.isin(["train", "val", "test"])),
+        "age": pa.Column("float64", pa.Check.in_range(0, 120), nullable=True),
+        "skin_type": pa.Column("float64", pa.Check.isin([1, 2, 3, 4, 5, 6]), nullable=True),
+    }
+    if card.classes:
+        columns["diagnosis"] = text(pa.Check.isin(list(card.classes)), missing=False)
+    return pa.DataFrameSchema(columns)
+
+
+def _validate(cohort: pd.DataFrame, card: Card, findings: Findings) -> None:
+    """Add what pandera finds, one line a column and check, with the first image ids."""
+    try:
+        _schema(card).validate(cohort, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        for (column, check), group in cases.groupby(["column", "check"], sort=True):
+            at = group["index"].dropna().astype(int)
+            ids = some(cohort.loc[at, "image_id"].dropna().unique())
+            values = some(group["failure_case"].dropna().unique())
+            what = {"field_uniqueness": "duplicated", "not_nullable": "missing"}.get(check, f"not allowed ({check})")
+            findings.faults.append(f"{column}: {len(group)} values {what}: {values or 'blank'} at {ids or 'no id'}")
+
+
+def _drop_missing(cohort: pd.DataFrame, card: Card) -> pd.DataFrame:
+    """Without its image a row is useless; without its mask it is where the mask is the only target."""
+    keep = cohort["image_path"].notna()
+    if not card.classes:
+        keep &= cohort["mask_path"].notna()
+    return cohort[keep].reset_index(drop=True)

@@ -1,0 +1,136 @@
+"""What all readers share: the error, the list of findings, and how files and tables are found and read."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+UNKNOWN = frozenset({"", "unknown", "unk", "nan", "na", "n/a"})
+SYNTHETIC_MARKER = "synthetic.json"
+
+
+class DataError(ValueError):
+    """Data that cannot be used as they are; ``findings`` lists everything that was found wrong, not only the first."""
+
+    def __init__(self, message: str, findings: Iterable[str] = ()):
+        self.findings = list(findings)
+        super().__init__("\n  - ".join([message, *self.findings]))
+
+
+@dataclass
+class Findings:
+    """Faults are never forgiven (duplicates, unknown classes); gaps are forgiven where the caller allows missing."""
+
+    faults: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+
+def is_synthetic(root: str | Path) -> bool:
+    """Whether the data under this root were drawn by ``skinlib.data.synthetic`` (its marker file lies there)."""
+    return (Path(root) / SYNTHETIC_MARKER).is_file()
+
+
+def some(values: Iterable[object], limit: int = 3) -> str:
+    """The first values in order and how many more there are: ``a, b, c and 4 more``."""
+    ordered = sorted(map(str, values))
+    rest = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return ", ".join(ordered[:limit]) + rest
+
+
+def folders(base: Path, *names: str) -> list[Path]:
+    """The sub-folders of ``base`` that bear one of the names (a trailing ``*`` stands for any ending), sorted.
+
+    Of folders whose names differ only in case the first is taken: the Kaggle copy of HAM10000 holds each image twice.
+    """
+    if not base.is_dir():
+        return []
+    wanted = [name.lower() for name in names]
+    found: dict[str, Path] = {}
+    for entry in sorted(os.scandir(base), key=lambda e: e.name):
+        low = entry.name.lower()
+        if entry.is_dir() and any(low == w or (w.endswith("*") and low.startswith(w[:-1])) for w in wanted):
+            found.setdefault(low, Path(entry.path))
+    return list(found.values())
+
+
+def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "") -> dict[str, str]:
+    """Stem -> path of the image files in some folders: one listing a folder, whatever the file extension.
+
+    ``ending`` (``_segmentation``, matched without regard to case) selects masks and is cut from the stem.
+    """
+    found: dict[str, str] = {}
+    twice = set()
+    for folder in where:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+        for name in names:
+            stem, _, suffix = name.rpartition(".")
+            if f".{suffix.lower()}" not in IMAGE_SUFFIXES or name.startswith("."):
+                continue
+            if not stem.lower().endswith(ending) or stem.endswith("_superpixels"):
+                continue
+            stem = stem[: len(stem) - len(ending)]
+            if stem in found:
+                twice.add(stem)
+            found.setdefault(stem, f"{folder}{os.sep}{name}")
+    if twice:
+        findings.faults.append(f"two files for one image id: {some(twice)}")
+    return found
+
+
+def find_table(base: Path, *stems: str, suffixes: tuple[str, ...] = (".csv",)) -> Path | None:
+    """A label file that lies flat in ``base`` or in the folder of the same name that the official zip makes."""
+    for stem in stems:
+        for suffix in suffixes:
+            for candidate in (base / f"{stem}{suffix}", base / stem / f"{stem}{suffix}"):
+                if candidate.is_file():
+                    return candidate
+    return None
+
+
+def clean(column: pd.Series) -> pd.Series:
+    """Strings without outer blanks; blank, ``unknown`` and ``UNK`` become missing."""
+    stripped = column.astype("str").str.strip()
+    return stripped.mask(stripped.str.lower().isin(UNKNOWN) | stripped.isna())
+
+
+def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], header: bool = True) -> pd.DataFrame:
+    """A CSV (or tab-separated) file as cleaned strings; required columns that it lacks are a fault and come back empty.
+
+    With ``header=False`` the file has no header and ``required`` names its columns.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        separator = "\t" if "\t" in file.readline() else ","
+    options = {"header": None, "names": list(required)} if not header else {}
+    table = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, encoding="utf-8-sig", **options)
+    table.columns = [str(name).strip() for name in table.columns]
+    lacking = [name for name in required if name not in table.columns]
+    if lacking:
+        findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {', '.join(table.columns)})")
+    for name in lacking:
+        table[name] = pd.Series(np.nan, index=table.index, dtype="str")
+    return table.apply(clean)
+
+
+def numbers(column: pd.Series, what: str, findings: Findings) -> pd.Series:
+    """Strings as floats; what is no number is a fault and comes back missing."""
+    values = pd.to_numeric(column, errors="coerce").astype("float64")
+    wrong = column[values.isna() & column.notna()]
+    if len(wrong):
+        findings.faults.append(f"{what}: not a number: {some(wrong.unique())}")
+    return values
+
+
+def one_hot(table: pd.DataFrame, columns: tuple[str, ...], what: str, findings: Findings) -> pd.Series:
+    """The name of the one column that holds 1 in each row; a row with none or with several is a fault."""
+    marks = np.stack([numbers(table[c], f"{what} column {c}", findings).to_numpy() for c in columns], axis=1)
+    good = np.isin(marks, (0.0, 1.0)).all(axis=1) & (np.nansum(marks, axis=1) == 1)
+    if not good.all():
+        ids = table.loc[~good, table.columns[0]]
+        findings.faults.append(f"{what}: {len(ids)} rows do not mark exactly one class: {some(ids)}")
+    names = pd.Series(np.asarray(columns, dtype=object)[np.nan_to_num(marks).argmax(axis=1)], index=table.index)
+    return names.astype("str").mask(~good)

@@ -1,0 +1,81 @@
+"""PAD-UFES-20: smartphone images with a table of clinical answers."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from skinlib.data.readers_files import DataError, Findings, find_table, folders, index_images, numbers, read_table
+
+YES_NO = (
+    "smoke",
+    "drink",
+    "pesticide",
+    "skin_cancer_history",
+    "cancer_history",
+    "has_piped_water",
+    "has_sewage_system",
+    "itch",
+    "grew",
+    "hurt",
+    "changed",
+    "bleed",
+    "elevation",
+    "biopsed",
+)
+BACKGROUND = ("background_father", "background_mother")
+NUMBERS = ("age", "fitspatrick", "diameter_1", "diameter_2")
+COLUMNS = ("patient_id", "lesion_id", "gender", "region", "diagnostic", "img_id", *YES_NO, *BACKGROUND, *NUMBERS)
+TRUTH = {"true": True, "false": False}
+
+
+def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
+    """Rows of PAD-UFES-20.
+
+    An answer ``UNK`` (asked, the patient did not know) and a blank (never asked) are both missing in their column; the
+    column ``answered_unknown`` names the questions answered ``UNK``, separated by blanks, so that a published encoding
+    with a category UNK can be rebuilt. Student outlines in ``masks_weak/`` go to ``weak_mask_path``: they serve to find
+    healthy skin and are no ground truth.
+    """
+    base = next(
+        (b for b in [root / "pad_ufes_20", *folders(root / "pad_ufes_20", "*")] if find_table(b, "metadata")), None
+    )
+    if base is None:
+        raise DataError(f"metadata.csv of PAD-UFES-20 is not under {root / 'pad_ufes_20'}: put it there.")
+    path = find_table(base, "metadata")
+    table = read_table(path, findings, required=COLUMNS)
+    raw = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig").rename(columns=str.strip)
+    answers = [c for c in (*YES_NO, *BACKGROUND) if c in raw.columns]
+    unknown = raw[answers].apply(lambda column: column.str.strip().str.upper() == "UNK")
+    table["answered_unknown"] = [" ".join(unknown.columns[row]) for row in unknown.to_numpy()]
+    for name in YES_NO:
+        table[name] = _yes_no(table[name], name, findings)
+    for name in NUMBERS:
+        table[name] = numbers(table[name], f"{path.name} column {name}", findings)
+    for name in BACKGROUND:
+        table[name] = table[name].replace("BRASIL", "BRAZIL")
+    table = table.rename(
+        columns={"gender": "sex", "region": "site", "diagnostic": "diagnosis", "fitspatrick": "skin_type"}
+    )
+    return _attach(table.assign(part="all", source="ufes"), base, findings)
+
+
+def _yes_no(column: pd.Series, name: str, findings: Findings) -> pd.Series:
+    values = column.str.lower().map(TRUTH).astype("boolean")
+    wrong = column[values.isna() & column.notna()]
+    if len(wrong):
+        findings.faults.append(f"{name}: neither True, False, UNK nor blank: {', '.join(sorted(wrong.unique())[:3])}")
+    return values
+
+
+def _attach(table: pd.DataFrame, base: Path, findings: Findings) -> pd.DataFrame:
+    where = folders(base, "images", "imgs_part_*")
+    where += [inner for folder in where for inner in folders(folder, "imgs_part_*")]
+    images = index_images(where, findings)
+    weak = index_images(folders(base, "masks_weak"), findings, ending="_mask")
+    # The official table names PNG files; a reduced copy may hold JPEG: the stem is the image.
+    table["image_id"] = table["img_id"].str.replace(r"\.[A-Za-z]+$", "", regex=True)
+    table["image_path"] = table["image_id"].map(images)
+    table["weak_mask_path"] = table["image_id"].map(weak).astype("str")
+    table.attrs["masked"] = {"all": False}
+    table.attrs["without_row"] = sorted(set(images) - set(table["image_id"].dropna()))
+    return table.drop(columns="img_id")

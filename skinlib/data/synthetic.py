@@ -1,0 +1,189 @@
+"""Synthetic data sets with known truth, written in each official layout and read by the same readers as the real ones.
+
+They show that the compendium runs and let a newcomer learn on it; they say nothing about skin.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skinlib.data.cards import CARDS
+from skinlib.data.readers_files import SYNTHETIC_MARKER, is_synthetic
+from skinlib.data.synthetic_draw import draw
+from skinlib.data.synthetic_layouts import image_file, write_images, write_tables
+from skinlib.data.synthetic_look import Look
+from skinlib.data.synthetic_people import images_a_lesion, people
+from skinlib.paths import write_atomic
+
+__all__ = ["TRUTH_FILE", "is_synthetic", "synthesise"]
+
+TRUTH_FILE = "synthetic_truth.csv"
+# Class of a set -> kinds that are drawn for it, with their shares.
+_BENIGN = {"nv": 0.75, "bkl": 0.18, "df": 0.07}
+_KINDS = {
+    "isic2016": {"benign": _BENIGN, "malignant": {"mel": 1.0}},
+    "isic2017": {"melanoma": {"mel": 1.0}, "seborrheic_keratosis": {"bkl": 1.0}, "nevus": {"nv": 1.0}},
+    "isic2018_task12": {"": {"nv": 0.60, "mel": 0.25, "bkl": 0.15}},
+    "isic2019": {"AK": {"akiec": 1.0}},
+    "ph2": {"common_nevus": {"nv": 1.0}, "atypical_nevus": {"atypical_nv": 1.0}, "melanoma": {"mel": 1.0}},
+    "pad_ufes_20": {"ACK": {"akiec": 1.0}, "NEV": {"nv": 1.0}, "SEK": {"bkl": 1.0}},
+}
+# Share of the images in each official part; the training part of Task 3 is HAM10000's.
+_PARTS = {
+    "isic2016": {"train": 0.70, "test": 0.30},
+    "isic2017": {"train": 0.70, "val": 0.10, "test": 0.20},
+    "isic2018_task12": {"train": 1.0},
+    "isic2018_task3": {"val": 0.10, "test": 0.25},
+    "isic2019": {"train": 1.0},
+}
+_WIDE = ("isic2016", "isic2017", "isic2018_task12", "ph2")  # sets whose pictures are 4:3
+_LOOK = tuple(field.name for field in fields(Look))
+
+
+def synthesise(
+    root: str | Path, *, datasets: Iterable[str] = ("ham10000",), images: int = 600, size: int = 128, seed: int = 0
+) -> pd.DataFrame:
+    """Draw data sets under a data root, each in its official layout.
+
+    Parameters
+    ----------
+    root : data root, empty or itself synthetic.
+    datasets : names of cards; ``isic2018_task3`` draws ``ham10000`` too (its training part) and, beyond that, a tenth
+        of ``images`` for validation and a quarter for test.
+    images : images a set, at least 8 a class.
+    size : width in pixels (at least 32), height the same or, for the ISIC 2016 to 2018 Task 1-2 sets and PH2, 3/4.
+    seed : the same seed gives the same bytes.
+
+    Returns
+    -------
+    DataFrame
+        The truth, also written to ``synthetic_truth.csv``: a row an image with its ids, class, the fields of ``Look``,
+        ``ita_category``, ``area`` (mask, share of the picture), ``hair`` (covered share) and ``file`` under the root.
+
+    Raises
+    ------
+    ValueError
+        An unknown set, too few images or too small a size.
+    FileExistsError
+        A folder of one of the sets is there already, or the root holds data that are not synthetic.
+    """
+    root = Path(root)
+    names = [name for name in CARDS if name in _checked(datasets, images, size)]
+    _refuse_other_data(root, names)
+    root.mkdir(parents=True, exist_ok=True)
+    truth = pd.concat([_population(name, images, seed) for name in names], ignore_index=True)
+    place = Path(tempfile.mkdtemp(dir=root, prefix=".drawing-"))
+    try:
+        measured = [_draw_row(place, row, size) for row in truth.itertuples()]
+        truth = truth.assign(**pd.DataFrame(measured))
+        for name in names:
+            write_tables(place, name, truth, _generator(name, seed, 1))
+        truth = truth.assign(colors=truth["colors"].map(" ".join)).drop(columns="number")
+        # The marker comes first: a folder that a killed run leaves behind must never pass for real data.
+        settings = {"images": images, "size": size, "seed": seed, "sets": names}
+        write_atomic(root / SYNTHETIC_MARKER, json.dumps({"generator": "skinlib.data.synthetic", **settings}, indent=1))
+        for folder in place.iterdir():
+            folder.rename(root / folder.name)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    older = [pd.read_csv(root / TRUTH_FILE)] if (root / TRUTH_FILE).is_file() else []
+    write_atomic(root / TRUTH_FILE, pd.concat([*older, truth]).to_csv(index=False, float_format="%.5g"))
+    return truth
+
+
+def _checked(datasets: Iterable[str], images: int, size: int) -> set[str]:
+    names = {datasets} if isinstance(datasets, str) else set(datasets)
+    if unknown := names - set(CARDS):
+        raise ValueError(f"Unknown data sets {sorted(unknown)}: choose among {', '.join(CARDS)}.")
+    if "isic2018_task3" in names:
+        names.add("ham10000")
+    least = max(8 * max(len(CARDS[name].classes), 1) for name in names)
+    if images < least or size < 32:
+        raise ValueError(f"{images} images of {size} pixels are too few or too small: at least {least} of 32 pixels.")
+    return names
+
+
+def _refuse_other_data(root: Path, names: list[str]) -> None:
+    for folder in {card.folder for card in CARDS.values()}:
+        there = (root / folder).exists()
+        if there and (not is_synthetic(root) or folder in {CARDS[name].folder for name in names}):
+            raise FileExistsError(f"{root / folder} is there already: draw into an empty folder.")
+
+
+def _generator(name: str, seed: int, stream: int) -> np.random.Generator:
+    return np.random.default_rng([seed, list(CARDS).index(name), stream])
+
+
+def _population(name: str, images: int, seed: int) -> pd.DataFrame:
+    """Truth of a set before drawing; patients of two official parts are different people."""
+    rng, card = _generator(name, seed, 0), CARDS[name]
+    counts = _total(card.counts) or {"": 1}
+    parts = []
+    for part, share in _PARTS.get(name, {"": 1.0}).items():
+        lesions, times, classes = [], [], []
+        for code, number in allocate(counts, max(round(images * share), len(counts))).items():
+            pictured = images_a_lesion(number, rng)
+            kinds = _KINDS.get(name, {}).get(code, {code.lower(): 1.0})
+            lesions += rng.choice(list(kinds), size=len(pictured), p=list(kinds.values())).tolist()
+            times += pictured
+            classes += [code] * len(pictured)
+        table = people(lesions, times, rng).assign(part=part)
+        parts.append(table.assign(diagnosis=_diagnosis(name, table["kind"])))
+    return _with_ids(name, parts)
+
+
+def _diagnosis(name: str, kinds: pd.Series) -> list[str]:
+    """The set's own code of each drawn kind."""
+    codes = {}
+    for code in CARDS[name].classes:
+        for kind in _KINDS.get(name, {}).get(code, {code.lower(): 1.0}):
+            codes[kind] = code
+    return [codes.get(kind, "") for kind in kinds]
+
+
+def _with_ids(name: str, parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Ids that rise with the (random) order of the rows and lie outside those of the real sets."""
+    base = 9_000_000 + 100_000 * list(CARDS).index(name)
+    for i, table in enumerate(parts):
+        start = base + sum(len(p) for p in parts[:i])
+        table["number"] = start + np.arange(len(table))
+        table["patient_id"] = [f"PAT_{start + p}" for p in table.pop("patient")]
+        table["lesion_id"] = [f"HAM_{start + number}" for number in table.pop("lesion")]
+    out = pd.concat(parts, ignore_index=True).assign(dataset=name)
+    if name == "pad_ufes_20":
+        out["lesion_id"] = out["lesion_id"].str.removeprefix("HAM_")
+        out["image_id"] = out["patient_id"] + "_" + out["lesion_id"] + "_" + out["number"].astype("str")
+    else:
+        out["image_id"] = ("IMD" if name == "ph2" else "ISIC_") + out["number"].astype("str")
+    first = ["dataset", "part", "image_id", "lesion_id", "patient_id", "diagnosis", "kind", "malignant", "age", "male"]
+    return out[[*first, *(c for c in out.columns if c not in first)]]
+
+
+def _total(counts: dict[str, dict[str, int]]) -> dict[str, int]:
+    return {code: sum(part[code] for part in counts.values()) for code in next(iter(counts.values()), {})}
+
+
+def allocate(counts: dict[str, int], images: int) -> dict[str, int]:
+    """Share ``images`` among classes in proportion to ``counts``; a rare class gets a few more than its share.
+
+    The floor is 6 images or, where there is no room for that, half of an equal share, and at least one.
+    """
+    floor = max(1, min(6, images // (2 * len(counts))))
+    shares = {code: max(floor, int(images * count / sum(counts.values()))) for code, count in counts.items()}
+    largest = max(counts, key=counts.get)
+    shares[largest] += images - sum(shares.values())
+    return shares
+
+
+def _draw_row(place: Path, row, size: int) -> dict:
+    """Draw one row, write its files, return what is measured on the drawing."""
+    look = Look(**{name: getattr(row, name) for name in _LOOK})
+    drawing = draw(look, (size * 3 // 4 if row.dataset in _WIDE else size, size))
+    write_images(place, row, drawing)
+    return {"area": float(drawing.mask.mean()), "hair": drawing.hair, "file": image_file(row)}

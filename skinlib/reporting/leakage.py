@@ -1,0 +1,118 @@
+"""What leakage does, seen in seconds: two training parts that differ in lesion-mates alone, and a nearest neighbour."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from skinlib.data import splits
+from skinlib.data.checks import DataError
+
+
+def mates(cohort: pd.DataFrame, split: pd.DataFrame, *, fold: int = 0, part: str = "test") -> tuple[int, int]:
+    """Return how many images of a part have an image of the same lesion or patient in training, and its images.
+
+    The groups are those of the cohort, whatever the split calls a group.
+    """
+    group = splits.groups(cohort).set_axis(cohort["image_id"])
+    rows = split[split["fold"] == fold]
+    trained = set(group[rows.loc[rows["part"] == "train", "image_id"]])
+    held = group[rows.loc[rows["part"] == part, "image_id"]]
+    return int(held.isin(trained).sum()), len(held)
+
+
+def arms(cohort: pd.DataFrame, *, share: float = 0.5, seed: int = 0) -> dict[str, np.ndarray]:
+    """Cut a cohort into one test part and two training parts, of which one holds the test images' mates.
+
+    Of a random ``share`` of the groups with several images one image each is for testing and the rest are its mates.
+    The clean part is every image of the other groups. In the leaky part the mates stand in the place of as many
+    images of the same labels. So both parts have one size and one balance of classes, and the same test images, which
+    are in neither.
+
+    Returns
+    -------
+    dict
+        ``test``, ``leaky``, ``clean``: row positions in the cohort.
+
+    Raises
+    ------
+    DataError
+        When no group has several images, or a class has more mates than other images.
+    """
+    rng = np.random.default_rng(seed)
+    group = pd.factorize(splits.groups(cohort))[0]
+    several = np.flatnonzero(np.bincount(group) > 1)
+    if not len(several):
+        raise DataError("no lesion or patient has several images, so nothing can leak between them")
+    chosen = rng.choice(several, max(1, round(share * len(several))), replace=False)
+    order = rng.permutation(len(group))  # the first image of a group in a random order is its test image
+    inside = np.isin(group[order], chosen)
+    first = ~pd.Series(group[order]).duplicated().to_numpy()
+    test, mate, clean = order[inside & first], order[inside & ~first], order[~inside]
+    label = cohort["label"].to_numpy()
+    gone = []
+    for value, wanted in zip(*np.unique(label[mate], return_counts=True), strict=True):
+        have = clean[label[clean] == value]
+        if len(have) < wanted:
+            raise DataError(f"label {value} has {wanted} mates and {len(have)} other images; choose a smaller share")
+        gone.append(have[:wanted])
+    kept = clean[~np.isin(clean, np.concatenate(gone))]
+    return {"test": np.sort(test), "leaky": np.sort(np.concatenate([kept, mate])), "clean": np.sort(clean)}
+
+
+def thumbnails(cohort: pd.DataFrame, side: int = 16, *, workers: int = 4) -> np.ndarray:
+    """Return (N, side * side * 3) of each image shrunk to a square, the image's own mean taken off each channel.
+
+    What is left is layout and texture, not the light of the day.
+    """
+
+    def shrink(path: str) -> np.ndarray:
+        with Image.open(path) as image:
+            image.draft("RGB", (4 * side, 4 * side))  # JPEG decodes to an eighth almost for nothing
+            small = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
+        values = np.asarray(small, dtype=np.float64)
+        return values.ravel()
+
+    with ThreadPoolExecutor(workers) as pool:
+        return np.stack(list(pool.map(shrink, cohort["image_path"])))
+
+
+def nearest(cohort: pd.DataFrame, features: np.ndarray, train: np.ndarray, test: np.ndarray) -> pd.DataFrame:
+    """Classify each test image like its nearest training image; labels are 0 benign and 1 malignant.
+
+    The score is d0 / (d0 + d1), from the distances to the nearest benign and the nearest malignant training image: above
+    0.5 the nearest neighbour is malignant.
+
+    Parameters
+    ----------
+    features
+        (N, D), rows as in the cohort; distances are Euclidean.
+    train, test
+        Row positions.
+
+    Returns
+    -------
+    DataFrame
+        ``image_id, label, p_benign, p_malignant, neighbour`` (image id), ``mate`` (the neighbour is of the same group).
+    """
+    label, group = cohort["label"].to_numpy(), splits.groups(cohort).to_numpy()
+    a, b = features[test], features[train]
+    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    distance = np.sqrt(np.maximum(squared, 0))  # (test, train)
+    d0, d1 = (distance[:, label[train] == value].min(axis=1) for value in (0, 1))
+    score = np.divide(d0, d0 + d1, out=np.full(len(test), 0.5), where=d0 + d1 > 0)
+    closest = np.asarray(train)[distance.argmin(axis=1)]
+    ids = cohort["image_id"].to_numpy()
+    return pd.DataFrame(
+        {
+            "image_id": ids[test],
+            "label": label[test],
+            "p_benign": 1 - score,
+            "p_malignant": score,
+            "neighbour": ids[closest],
+            "mate": group[closest] == group[test],
+        }
+    )

@@ -1,0 +1,160 @@
+"""Making a run: from a configuration that has met its data to the files of its folder, resumable at every moment."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch.distributed as dist
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from torch import nn
+from tqdm.auto import tqdm
+
+from skinlib import models, provenance
+from skinlib.config import RunConfig
+from skinlib.data import cards, splits
+from skinlib.images.batches import Batches
+from skinlib.images.cache import Cache
+from skinlib.paths import read_json, write_atomic, write_json
+from skinlib.training import checkpoint, losses
+from skinlib.training.fit import Place, fit
+from skinlib.training.identify import Prepared, changed_code
+from skinlib.training.predict import probabilities, table
+
+DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
+
+
+def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) -> None:
+    """Train a run into ``folder``, going on where a killed process stopped; under torchrun rank 0 alone writes."""
+    config = prepared.config
+    cache = Cache.build(
+        prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=False
+    )
+    make = functools.partial(_batches, prepared, cache)
+    label = splits.part(prepared.cohort, prepared.split, config.fold, "train")["label"].to_numpy()
+    model = models.build(config, weights_file=prepared.weights_file)
+    classes = len(cards.class_names(config.dataset, config.label_space))
+    if where.rank == 0:
+        _begin(folder, config.system)
+    _meet(where)  # nobody reads a state that rank 0 is about to drop
+    bar = _EpochBar(config, disable=where.rank > 0)
+    history = fit(
+        model,
+        make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits),
+        make("val", batch_size=2 * config.batch_size) if config.fold is not None else None,
+        terms=losses.terms(config, label, classes),
+        config=config,
+        where=where,
+        folder=folder / "last",
+        progress=bar,
+    )
+    bar.close()
+    if where.rank == 0:
+        _finish(prepared, model, history, make, folder, where)
+    _meet(where)  # nobody looks for the run before it is there
+
+
+def _meet(where: Place) -> None:
+    if where.world > 1:
+        dist.barrier()
+
+
+def _begin(folder: Path, system: str) -> None:
+    """Drop what other code left, a finished run or an interrupted state, and sign the folder with the present code."""
+    if (folder / DONE).is_file():
+        (folder / DONE).unlink()  # first: a kill during the rest must not leave a run that looks whole
+        shutil.rmtree(folder)
+    for left in folder.glob(".done.*"):  # of a kill while the finished files were written
+        shutil.rmtree(left)
+    code = folder / "last.json"
+    signed = code.is_file() and not changed_code(read_json(code), system)
+    if (folder / "last").is_dir() and not signed:
+        shutil.rmtree(folder / "last")
+    write_json(code, provenance.code_fingerprint(system))
+
+
+def _batches(prepared: Prepared, cache: Cache, name: str, **options) -> Batches:
+    config = prepared.config
+    ids = splits.part(prepared.cohort, prepared.split, config.fold, name)["image_id"]
+    rows = np.flatnonzero(prepared.cohort["image_id"].isin(ids))
+    label = prepared.cohort["label"].to_numpy()[rows].astype(np.int64)
+    return Batches(cache, rows, {"label": label}, normalisation=config.normalisation, seed=config.seed, **options)
+
+
+def _finish(prepared: Prepared, model: nn.Module, history: list[dict], make, folder: Path, where: Place) -> None:
+    config = prepared.config
+    start = time.perf_counter()
+    tables, seconds_test = [], 0.0
+    for name in ("val", "test"):
+        rows = splits.part(prepared.cohort, prepared.split, config.fold, name)
+        if not len(rows):
+            continue
+        begin = time.perf_counter()
+        per_view = probabilities(
+            model, make(name, batch_size=64), tta=config.tta, where=where, progress=f"predict {name}"
+        )
+        seconds_test = time.perf_counter() - begin  # test comes last
+        kept = {view: per_view[view] for view in ("mean", "identity")}
+        tables.append(table(rows, kept, config, part=name, split=config.split))
+    predictions = pd.concat(tables, ignore_index=True)
+    best = max(i for i, row in enumerate(history) if row["best"])
+    metrics = _scores(predictions) | {
+        "code": read_json(folder / "last.json"),  # of when training began, whatever was edited since
+        "best_epoch": best + 1,
+        "epochs": len(history),
+        "images": int(sum(row["images"] for row in history)),
+        "train_seconds": sum(row["seconds"] for row in history),
+        "predict_seconds": time.perf_counter() - start,
+        "predict_test_seconds": seconds_test,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".done.") as name:
+        temporary = Path(name)
+        checkpoint.save_tensors(model.state_dict(), temporary / "model.safetensors")
+        write_atomic(temporary / "config.json", config.to_json())
+        write_json(temporary / "environment.json", provenance.environment())
+        pd.DataFrame(history).to_csv(temporary / "history.csv", index=False)
+        predictions.to_csv(temporary / "predictions.csv.gz", index=False, float_format="%.6f")
+        write_json(temporary / DONE, metrics)
+        for file in sorted(temporary.iterdir(), key=lambda file: file.name == DONE):
+            file.replace(folder / file.name)
+    (folder / "last.json").unlink()
+    shutil.rmtree(folder / "last")
+
+
+def _scores(predictions: pd.DataFrame) -> dict[str, float | None]:
+    """Return balanced accuracy, accuracy and (macro one-vs-rest) AUC of validation and test, for a first look."""
+    scores = {}
+    for part, rows in predictions[predictions["view"] == "mean"].groupby("part"):
+        p = rows[[c for c in rows if c.startswith("p_")]].to_numpy(dtype=float)
+        y = rows["label"].to_numpy().astype(int)
+        whole = len(np.unique(y)) == p.shape[1]
+        shares = p[:, 1] if p.shape[1] == 2 else p / p.sum(1, keepdims=True)
+        scores[f"{part}_auc"] = float(roc_auc_score(y, shares, multi_class="ovr")) if whole else None
+        scores[f"{part}_balanced_accuracy"] = float(balanced_accuracy_score(y, p.argmax(1)))
+        scores[f"{part}_accuracy"] = float(accuracy_score(y, p.argmax(1)))
+    return scores
+
+
+class _EpochBar:
+    """A progress bar over all steps of a run; tqdm tells the time left."""
+
+    def __init__(self, config: RunConfig, *, disable: bool):
+        self.config, self.bar, self.disable = config, None, disable
+
+    def __call__(self, epoch: int, step: int, steps: int, loss: float) -> None:
+        if self.bar is None:
+            name = f"{self.config.variant} fold {self.config.fold} seed {self.config.seed}"
+            total = steps * self.config.epochs
+            self.bar = tqdm(total=total, initial=epoch * steps, desc=name, mininterval=2, disable=self.disable)
+        self.bar.update()
+        self.bar.set_postfix(epoch=f"{epoch + 1}/{self.config.epochs}", loss=f"{loss:.3f}", refresh=False)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,100 @@
+"""What a configuration will compute: data, split, weights, code, and the name that follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from skinlib import provenance
+from skinlib.config import RunConfig
+from skinlib.data import cards, readers, splits
+from skinlib.models.backbones import find_weights
+from skinlib.paths import Lock
+from skinlib.training.fit import place
+
+
+@functools.lru_cache(maxsize=4)
+def _cohort(dataset: str, root: str, allow_missing: bool) -> pd.DataFrame:
+    return readers.read(dataset, root, allow_missing=allow_missing)
+
+
+def cohort_of(config: RunConfig, data_root: str | Path) -> pd.DataFrame:
+    """Return the cohort of a configuration in its label space."""
+    read = _cohort(config.dataset, str(data_root), config.allow_missing)
+    return cards.relabel(read.copy(), config.label_space)
+
+
+def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path) -> pd.DataFrame:
+    """Return the split of a configuration, from its file; made and written on first use.
+
+    It is stratified by diagnosis whatever the label space, so that systems of either space share their test images.
+    """
+    cohort = cohort_of(config.replace(label_space="diagnosis"), data_root)
+    name = f"{config.dataset}-{config.split}-{config.folds}fold-{config.test_share:g}test"
+    data = provenance.cohort_fingerprint(cohort)[:8]
+    path = Path(results_root) / "splits" / f"{name}-seed{config.split_seed}-{data}.csv"
+    with Lock(path.with_suffix(".lock")):
+        if not path.with_suffix(".json").is_file():
+            if config.split == "official":
+                split = splits.official(cohort, folds=config.folds, seed=config.split_seed)
+            else:
+                by = "auto" if config.split == "grouped" else config.split
+                split = splits.make(cohort, folds=config.folds, test=config.test_share, seed=config.split_seed, by=by)
+            splits.save(split, path, cohort)
+        return splits.load(path, cohort)
+
+
+def run_id(config: RunConfig, *, data: str, split: str, weights: str, precision: str) -> str:
+    """Return the name of a run: a hash of its configuration and of the data, split and weights that it meets."""
+    values = config.to_dict() | {"weights": weights, "precision": precision, "data": data, "split_fingerprint": split}
+    return provenance.digest(provenance.canonical_json(values))[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A configuration that has met its data: what `identify` finds out before anything is trained."""
+
+    id: str
+    config: RunConfig
+    cohort: pd.DataFrame
+    split: pd.DataFrame
+    weights_file: Path | None
+
+
+def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Path, device: str = "auto") -> Prepared:
+    """Read data, split and weights of a configuration and give the run its id; nothing is trained.
+
+    Raises
+    ------
+    WeightsUnavailable, DataError
+        When weights or data cannot be had.
+    """
+    config = config.replace(precision=place(device, config.precision).precision)
+    cohort = cohort_of(config, data_root)
+    split = split_of(config, data_root, results_root)
+    weights_file = find_weights(config.backbone, config.weights, data_root)
+    weights = provenance.file_digest(weights_file) if weights_file else config.weights
+    identity = run_id(
+        config,
+        data=provenance.cohort_fingerprint(cohort),
+        split=splits.fingerprint(split),
+        weights=weights,
+        precision=config.precision,
+    )
+    return Prepared(identity, config, cohort, split, weights_file)
+
+
+def changed_code(then: dict[str, str], system: str) -> tuple[str, ...]:
+    """Return the files whose code differs from a fingerprint of `skinlib.provenance.code_fingerprint`, sorted."""
+    now = provenance.code_fingerprint(system)
+    return tuple(sorted(name for name in {*now, *then} if now.get(name) != then.get(name)))
+
+
+def read_config(path: str | Path) -> RunConfig:
+    """Read a configuration file as the plan writes it: a RunConfig, or a mapping with one under ``config``."""
+    values = json.loads(Path(path).read_text())
+    return RunConfig.from_dict(values.get("config", values))

@@ -1,0 +1,88 @@
+import pandas as pd
+import pytest
+
+from skinlib.data.cards import CARDS, class_names, relabel
+
+OFFICIAL_TOTALS = {
+    "ham10000": 10015,
+    "isic2016": 1279,
+    "isic2017": 2750,
+    "isic2018_task12": 3694,
+    "isic2018_task3": 11720,
+    "isic2019": 25331,
+    "ph2": 200,
+    "pad_ufes_20": 2298,
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_official_totals(name):
+    card = CARDS[name]
+    parts = card.official or card.counts
+    assert sum(card.expected(part) for part in parts) == OFFICIAL_TOTALS[name]
+    for part, counts in card.counts.items():
+        assert sum(counts.values()) == card.expected(part)
+        assert tuple(counts) == card.classes
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_is_consistent(name):
+    card = CARDS[name]
+    assert set(card.malignant) <= set(card.classes)
+    assert set(card.class_names) == set(card.classes)
+    assert card.licence and card.citation and card.source.startswith("https://")
+    for archive in card.archives:
+        assert archive.url.startswith("https://")
+        assert archive.checksum is None or archive.checksum.split(":")[0] in ("md5", "sha256")
+
+
+def test_malignant_counts_of_the_papers():
+    """HAM10000: 8,061 benign and 1,954 malignant; ISIC 2018 Task 3 test: 1,205 and 307."""
+    ham, task3 = CARDS["ham10000"], CARDS["isic2018_task3"]
+    assert sum(ham.counts["all"][c] for c in ham.malignant) == 1954
+    assert sum(task3.counts["test"][c] for c in task3.malignant) == 307
+
+
+def test_a_label_index_means_the_same_in_ham10000_and_task3():
+    assert [c.upper() for c in class_names("ham10000")] == list(class_names("isic2018_task3"))
+
+
+def test_class_names_of_the_spaces():
+    assert class_names("pad_ufes_20") == ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
+    assert class_names("pad_ufes_20", "malignancy") == ("benign", "malignant")
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "words"),
+    [
+        ("ham", "diagnosis", "Unknown data set"),
+        ("ph2", "binary", "Unknown label space"),
+        ("isic2018_task12", "diagnosis", "no diagnosis"),
+    ],
+)
+def test_class_names_refuses(name, space, words):
+    with pytest.raises(ValueError, match=words):
+        class_names(name, space)
+
+
+def _cohort(*pairs):
+    return pd.DataFrame(pairs, columns=["dataset", "diagnosis"], index=range(10, 10 + len(pairs)))
+
+
+def test_relabel_by_hand():
+    cohort = _cohort(("ham10000", "nv"), ("ham10000", "akiec"), ("ham10000", "mel"))
+    assert relabel(cohort, "diagnosis")["label"].tolist() == [1, 3, 0]
+    assert relabel(cohort, "malignancy")["label"].tolist() == [0, 1, 1]
+    assert "label" not in cohort.columns
+
+
+def test_relabel_several_sets_to_malignancy_only():
+    cohort = _cohort(("ham10000", "nv"), ("ph2", "melanoma"), ("pad_ufes_20", "SCC"), ("isic2016", "benign"))
+    assert relabel(cohort, "malignancy")["label"].tolist() == [0, 1, 1, 0]
+    with pytest.raises(ValueError, match="different classes"):
+        relabel(cohort, "diagnosis")
+
+
+def test_relabel_refuses_a_class_that_is_not_on_the_card():
+    with pytest.raises(ValueError, match="no class seborrhoea"):
+        relabel(_cohort(("ham10000", "nv"), ("ham10000", "seborrhoea")), "malignancy")

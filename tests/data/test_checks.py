@@ -1,0 +1,147 @@
+import hypothesis.strategies as st
+import imagehash
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from PIL import Image
+
+from skinlib.data import checks
+
+
+def picture(seed: int, size: int = 48) -> np.ndarray:
+    """A smooth random picture: noise would have no perceptual hash worth the name."""
+    small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Six good images with masks, of two sets."""
+    rows = []
+    for i in range(6):
+        image, mask = tmp_path / "images" / f"I{i}.png", tmp_path / "masks" / f"I{i}_segmentation.png"
+        for path in (image, mask):
+            path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(i)).save(image)
+        Image.fromarray(np.full((48, 48), 255, dtype=np.uint8)).save(mask)
+        rows.append((f"I{i}", "ab"[i % 2], str(image), str(mask)))
+    return pd.DataFrame(rows, columns=["image_id", "dataset", "image_path", "mask_path"])
+
+
+def test_a_good_cohort_has_no_findings(cohort):
+    for check in (checks.unreadable, checks.mask_size, checks.exact_duplicates, checks.orphans):
+        assert check(cohort).empty
+    assert checks.near_duplicates(cohort).empty
+
+
+def test_unreadable_finds_truncated_empty_missing_and_foreign_files(cohort, tmp_path):
+    whole = (tmp_path / "images" / "I0.png").read_bytes()
+    (tmp_path / "images" / "I0.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "images" / "I1.png").write_bytes(b"")
+    (tmp_path / "masks" / "I2_segmentation.png").unlink()
+    (tmp_path / "images" / "I3.png").write_text("<html>not found</html>")
+    Image.fromarray(picture(9)).save(tmp_path / "whole.jpg")
+    jpeg = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "images" / "I4.png").write_bytes(jpeg[:-200])  # opens, and breaks only while decoding
+    found = checks.unreadable(cohort)
+    assert sorted(zip(found["image_id"], found["kind"], strict=True)) == [
+        ("I0", "image"), ("I1", "image"), ("I2", "mask"), ("I3", "image"), ("I4", "image")
+    ]  # fmt: skip
+    assert found["reason"].str.len().min() > 5
+
+
+def test_masks_of_another_size(cohort, tmp_path):
+    Image.fromarray(np.zeros((30, 48), dtype=np.uint8)).save(tmp_path / "masks" / "I4_segmentation.png")
+    found = checks.mask_size(cohort)
+    assert found.to_dict("records") == [
+        {"image_id": "I4", "dataset": "a", "image_size": "48 x 48", "mask_size": "48 x 30"}
+    ]
+
+
+def test_orphans(cohort, tmp_path):
+    (tmp_path / "images" / "stray.JPG").write_bytes(b"")
+    (tmp_path / "images" / "notes.txt").write_text("no image")
+    assert checks.orphans(cohort)["file"].tolist() == ["stray.JPG"]
+    assert checks.orphans(cohort.iloc[1:])["file"].tolist() == ["I0.png", "stray.JPG", "I0_segmentation.png"]
+
+
+def test_exact_duplicates_of_three_files_are_three_pairs(cohort, tmp_path):
+    for copy in ("I3", "I5"):
+        (tmp_path / "images" / f"{copy}.png").write_bytes((tmp_path / "images" / "I1.png").read_bytes())
+    found = checks.exact_duplicates(cohort)
+    assert list(zip(found["image_a"], found["image_b"], strict=True)) == [("I1", "I3"), ("I1", "I5"), ("I3", "I5")]
+    assert found["sha256"].nunique() == 1 and not found["same_id"].any()
+
+
+def test_near_duplicates_survive_size_format_and_compression(cohort, tmp_path):
+    copy = Image.fromarray(picture(2)).resize((80, 80), Image.Resampling.LANCZOS)
+    copy.save(tmp_path / "copy.jpg", quality=70)
+    extra = pd.DataFrame([("I2", "c", str(tmp_path / "copy.jpg"), None)], columns=cohort.columns)
+    found = checks.near_duplicates(pd.concat([cohort, extra], ignore_index=True))
+    assert found[["image_a", "dataset_a", "image_b", "dataset_b", "same_id"]].to_numpy().tolist() == [
+        ["I2", "a", "I2", "c", True]
+    ]
+    assert found["distance"][0] <= 4
+
+
+def test_perceptual_hashes_are_imagehash_s(cohort):
+    ours = checks.perceptual_hashes(cohort)
+    for value, path in zip(ours, cohort["image_path"], strict=True):
+        with Image.open(path) as image:
+            assert f"{value:016x}" == str(imagehash.phash(image))
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=12), st.integers(0, 64))
+def test_near_duplicates_equal_the_plain_double_loop(values, threshold):
+    cohort = pd.DataFrame({"image_id": [f"I{i}" for i in range(len(values))], "dataset": "a"})
+    found = checks.near_duplicates(cohort, threshold=threshold, hashes=np.array(values, dtype=np.uint64))
+    plain = sorted(
+        ((values[a] ^ values[b]).bit_count(), a, b)
+        for a in range(len(values))
+        for b in range(a + 1, len(values))
+        if (values[a] ^ values[b]).bit_count() <= threshold
+    )
+    assert list(zip(found["distance"], found["image_a"], found["image_b"], strict=True)) == [
+        (d, f"I{a}", f"I{b}") for d, a, b in plain
+    ]
+
+
+def test_near_duplicates_across_blocks():
+    hashes = np.random.default_rng(0).integers(0, 2**63, 1300, dtype=np.uint64)
+    hashes[1299] = hashes[3] ^ np.uint64(0b101)
+    cohort = pd.DataFrame({"image_id": [f"I{i}" for i in range(1300)], "dataset": "a"})
+    found = checks.near_duplicates(cohort, threshold=4, hashes=hashes)
+    assert found[["image_a", "image_b", "distance"]].to_numpy().tolist() == [["I3", "I1299", 2]]
+    with pytest.raises(ValueError, match="2 hashes for 1300 images"):
+        checks.near_duplicates(cohort, hashes=hashes[:2])
+
+
+def test_overlap_by_id():
+    one, two, three = (pd.DataFrame({"image_id": list(ids)}) for ids in ("abcd", "cdx", "z"))
+    found = checks.overlap_by_id({"one": one, "two": two, "three": three}).set_index(["a", "b"])
+    assert found["shared"].tolist() == [2, 0, 0]
+    assert found.loc[("one", "two"), "ids"] == ("c", "d")
+    assert found.loc[("one", "two"), ["images_a", "images_b"]].tolist() == [4, 3]
+
+
+def test_group_overlap_names_lesions_and_patients_across_parts():
+    cohort = pd.DataFrame(
+        {
+            "image_id": list("abcdef"),
+            "patient_id": ["p1", "p1", "p2", None, None, "p3"],
+            "lesion_id": ["l1", "l2", "l3", "l4", "l4", None],
+        }
+    )
+    split = pd.DataFrame(
+        {"image_id": list("abcdef"), "fold": 0, "part": ["train", "test", "train", "val", "train", "test"]}
+    )
+    found = checks.group_overlap(split, cohort)
+    assert found.to_numpy().tolist() == [
+        [0, "patient_id", "p1", "test+train", 2],
+        [0, "lesion_id", "l4", "train+val", 2],
+    ]
+    clean = split.assign(part="train")
+    assert checks.group_overlap(clean, cohort).empty
+    folds = pd.concat([split, clean.assign(fold=1)])
+    assert set(checks.group_overlap(folds, cohort)["fold"]) == {0}

@@ -1,0 +1,93 @@
+import dataclasses
+import json
+
+import hypothesis.strategies as st
+import pytest
+import yaml
+from hypothesis import given
+
+from skinlib.config import OPTIMISERS, SCHEDULES, TTA, Augment, RunConfig, load_profile
+
+rate = st.floats(1e-6, 1.0)
+configs = st.builds(
+    RunConfig,
+    variant=st.text(),
+    fold=st.sampled_from([None, 0, 2]),
+    image_size=st.tuples(st.integers(8, 512), st.integers(8, 512)),
+    augment=st.builds(Augment, flips=st.booleans(), rotation=st.floats(0, 180), erasing=rate),
+    options=st.dictionaries(st.text(), st.none() | st.integers() | rate | st.lists(st.integers())),
+    losses=st.dictionaries(st.sampled_from(["cross_entropy", "other"]), rate),
+    lr=rate,
+    schedule=st.sampled_from(SCHEDULES),
+    optimiser=st.sampled_from(OPTIMISERS),
+    clip_norm=st.none() | rate,
+    tta=st.sampled_from(TTA),
+    seed=st.integers(0, 2**31),
+)
+
+
+@given(configs)
+def test_json_gives_back_an_equal_configuration(config):
+    again = RunConfig.from_json(config.to_json())
+    assert again == config
+    assert again.to_json() == config.to_json()
+    assert isinstance(again.image_size, tuple) and isinstance(again.augment, Augment)
+
+
+def test_every_field_is_in_the_json():
+    assert set(json.loads(RunConfig().to_json())) == {field.name for field in dataclasses.fields(RunConfig)}
+
+
+def test_a_list_is_as_good_as_a_tuple_and_a_whole_weight_as_a_broken_one():
+    assert RunConfig(image_size=[32, 48]) == RunConfig(image_size=(32, 48))
+    assert RunConfig(losses={"cross_entropy": 1}).to_json() == RunConfig(losses={"cross_entropy": 1.0}).to_json()
+
+
+def test_a_configuration_cannot_be_changed_only_replaced():
+    config = RunConfig()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.lr = 1.0
+    assert (config.replace(lr=0.5).lr, config.lr) == (0.5, 1e-3)
+
+
+def test_a_configuration_keeps_no_hand_on_its_callers_dictionary():
+    options = {"a": 1}
+    config = RunConfig(options=options)
+    options["a"] = 2
+    assert config.options == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"schedule": "linear"}, "schedule is 'linear'.*cosine"),
+        ({"optimiser": "lion"}, "optimiser is 'lion'.*adamw"),
+        ({"tta": "many"}, "tta is 'many'.*d4"),
+        ({"image_size": (7, 32)}, "image_size"),
+        ({"image_size": (32, 32, 3)}, "image_size"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"fold": 3, "folds": 3}, "fold is 3; give 0 to 2, or None"),
+        ({"fold": -1}, "fold is -1"),
+        ({"learning_rate": 1.0}, "no field learning_rate; it has .*lr"),
+        ({"augment": {"flip": True}}, "Augment has no field flip; it has flips"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_words(values, message):
+    with pytest.raises(ValueError, match=message):
+        RunConfig.from_dict(values)
+
+
+def test_profiles_are_read_by_name_or_path(tmp_path):
+    assert load_profile("smoke")["name"] == "smoke"
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump({"name": "own", "x": [1]}))
+    assert load_profile(own) == load_profile(str(own)) == {"name": "own", "x": [1]}
+
+
+def test_a_profile_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no profile 'tiny'.*smoke"):
+        load_profile("tiny")
+    (tmp_path / "list.yaml").write_text("[1, 2]")
+    with pytest.raises(ValueError, match="is no profile"):
+        load_profile(tmp_path / "list.yaml")

@@ -1,0 +1,171 @@
+"""The house rules: who imports whom, how long things are, and that no code asks which profile or paper it serves."""
+
+import ast
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from skinlib.catalogue import paper_names
+from skinlib.paths import project_root
+
+ROOT = project_root()
+LIBRARY = ROOT / "skinlib"
+MODULES = sorted(LIBRARY.rglob("*.py"))
+# A module may import from its own room and from those above it.
+ROOMS = [
+    ("paths", "config", "provenance"),
+    ("data",),
+    ("images",),
+    ("evaluation",),
+    ("models",),
+    ("training",),
+    ("plans",),
+    ("explain",),
+    ("reporting",),
+    ("catalogue", "workflow", "notebooks", "notebook_runner", "notebook_index", "reproduce", "commands", "cli"),
+]
+LEVEL = {name: level for level, room in enumerate(ROOMS) for name in room}
+PROFILES = {path.stem for path in (ROOT / "profiles").glob("*.yaml")}
+LONGER = {"fit": 120}
+MORE_ARGUMENTS = {"begin": 6}  # it takes the parameters cell of a notebook, in its order
+MODULE_LINES, FUNCTION_LINES, ARGUMENTS = 250, 60, 5
+# The paper-blind part of the house; config.py names a default system.
+FOUNDATION = [
+    *(path for room in ROOMS[1:6] for name in room for path in (LIBRARY / name).glob("*.py")),
+    ROOT / "Snakefile",
+]
+FOUNDATION += [LIBRARY / f"{name}.py" for name in ("paths", "provenance", *ROOMS[-1])]
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Return what a module imports from the library, as room names; imports inside functions count."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "skinlib":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skinlib."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("skinlib.")}
+    return found
+
+
+def walks_backwards(name: str, tree: ast.AST) -> set[str]:
+    room = Path(name).parts[0].removesuffix(".py")
+    return {other for other in imports(tree) if LEVEL[other] > LEVEL[room]}
+
+
+def functions(tree: ast.AST) -> list[ast.FunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def lines_of(function: ast.FunctionDef) -> int:
+    """Return a function's length; its docstring does not count."""
+    length = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is not None:
+        length -= function.body[0].end_lineno - function.body[0].lineno + 1
+    return length
+
+
+def positional(function: ast.FunctionDef) -> int:
+    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    return len([name for name in names if name not in ("self", "cls")])
+
+
+def asks_for_the_profile(tree: ast.AST) -> list[int]:
+    """Return the lines that compare a profile or a name with a profile's name, or hold a dictionary by profile."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare | ast.Match):
+            leaves = list(ast.walk(node)) if re.search(r"profile|name", ast.unparse(node)) else []
+            least = 1
+        elif isinstance(node, ast.Dict):
+            leaves, least = [key for key in node.keys if key is not None], 2
+        else:
+            continue
+        strings = {leaf.value for leaf in leaves if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)}
+        if len(strings & PROFILES) >= least:
+            found.append(node.lineno)
+    return found
+
+
+def by_path(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_every_module_stands_in_a_room():
+    rooms = {path.relative_to(LIBRARY).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"}
+    assert rooms <= set(LEVEL), "give the new module a place in ROOMS"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=by_path)
+def test_imports_come_from_above(path):
+    if path.name != "__init__.py" or path.parent != LIBRARY:
+        assert walks_backwards(str(path.relative_to(LIBRARY)), ast.parse(path.read_text())) == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=by_path)
+def test_sizes(path):
+    tree = ast.parse(path.read_text())
+    assert len(path.read_text().splitlines()) <= MODULE_LINES
+    long = {f.name: lines_of(f) for f in functions(tree) if lines_of(f) > LONGER.get(f.name, FUNCTION_LINES)}
+    many = {f.name: positional(f) for f in functions(tree) if positional(f) > MORE_ARGUMENTS.get(f.name, ARGUMENTS)}
+    assert (long, many) == ({}, {})
+
+
+@pytest.mark.parametrize("path", MODULES, ids=by_path)
+def test_no_code_asks_which_profile_it_is_in(path):
+    assert asks_for_the_profile(ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=by_path)
+def test_no_notebook_asks_which_profile_it_is_in(path):
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert [asks_for_the_profile(ast.parse("".join(cell["source"]))) for cell in cells] == [[]] * len(cells)
+
+
+@pytest.mark.parametrize("path", FOUNDATION, ids=by_path)
+def test_the_foundation_knows_no_paper(path):
+    if path.parent.name == "models" and path.stem in paper_names():
+        return
+    code = re.sub(r'""".*?"""', "", path.read_text(), flags=re.S)
+    assert [name for name in paper_names() if name in code] == []
+
+
+def test_the_rules_find_what_they_look_for():
+    assert walks_backwards("data/x.py", ast.parse("def f():\n    from skinlib.models import build")) == {"models"}
+    assert walks_backwards("data/x.py", ast.parse("import skinlib.training.fit")) == {"training"}
+    assert walks_backwards("cli.py", ast.parse("from skinlib import models, data")) == set()
+    assert asks_for_the_profile(ast.parse("if profile['name'] == 'smoke': pass")) == [1]
+    assert asks_for_the_profile(ast.parse("n = {'smoke': 1, 'real': 2}[study.name]")) == [1]
+    assert asks_for_the_profile(ast.parse("x = profile['data']['kind'] == 'synthetic'")) == []
+    function = functions(ast.parse('def f(self, a, b, *, c):\n    """One.\n\n    Two.\n    """\n    return 1'))[0]
+    assert (lines_of(function), positional(function)) == (2, 2)
+
+
+def test_every_profile_has_what_the_machine_room_reads():
+    from skinlib.config import load_profile
+
+    keys = {"name", "papers", "data", "dataset", "stale", "bootstrap", "threads", "minutes", "disk_gb", "notebooks"}
+    for name in PROFILES:
+        profile = load_profile(name)
+        assert keys <= set(profile), name
+        assert profile["name"] == name
+        assert set(profile["papers"]) <= set(paper_names()), name
+        assert set(profile["papers"]) <= set(profile), f"{name}: a mapping for each paper"
+        assert profile["dataset"] in profile["data"]["datasets"], name
+
+
+def test_help_of_make_names_every_target():
+    text = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.+)$", text, re.M).group(1).split()
+    described = re.findall(r"^([a-z]+):.*## \S", text, re.M)
+    assert sorted(phony) == sorted(described)
+
+
+def test_the_rooms_are_in_the_order_of_the_design():
+    for (first, *_), (second, *_) in pairwise(ROOMS):
+        assert LEVEL[first] + 1 == LEVEL[second]

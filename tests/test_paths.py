@@ -1,0 +1,126 @@
+import json
+import multiprocessing
+import os
+import threading
+
+import pytest
+
+from skinlib import paths
+
+
+def test_the_project_root_holds_the_library():
+    assert (paths.project_root() / "skinlib" / "paths.py").is_file()
+
+
+def test_a_written_file_is_whole_readable_by_all_and_alone(tmp_path):
+    target = paths.write_atomic(tmp_path / "a" / "b.txt", "one")
+    paths.write_atomic(target, b"two")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert target.read_bytes() == b"two"
+    assert [p.name for p in target.parent.iterdir()] == ["b.txt"]
+    assert target.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
+    target = paths.write_atomic(tmp_path / "b.txt", "old")
+
+    def full(self, other):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(paths.Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        paths.write_atomic(target, "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
+    assert target.read_text() == "old"
+
+
+def test_json_is_sorted_refuses_nan_and_names_a_broken_file(tmp_path):
+    path = paths.write_json(tmp_path / "x.json", {"b": 1, "a": [1.5, None]})
+    assert list(json.loads(path.read_text())) == ["a", "b"]
+    assert paths.read_json(path) == {"a": [1.5, None], "b": 1}
+    with pytest.raises(ValueError, match="Out of range"):
+        paths.write_json(tmp_path / "y.json", {"a": float("nan")})
+    assert not (tmp_path / "y.json").exists()
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"x\.json is not JSON"):
+        paths.read_json(path)
+
+
+def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
+    with paths.new_folder(tmp_path / "r" / "final") as temporary:
+        (temporary / "file").write_text("1")
+        assert not (tmp_path / "r" / "final").exists()
+    assert (tmp_path / "r" / "final" / "file").read_text() == "1"
+    with pytest.raises(KeyError), paths.new_folder(tmp_path / "r" / "other") as temporary:
+        (temporary / "file").write_text("1")
+        raise KeyError
+    assert [p.name for p in (tmp_path / "r").iterdir()] == ["final"]
+    with pytest.raises(FileExistsError, match="delete it"), paths.new_folder(tmp_path / "r" / "final"):
+        pass
+    assert (tmp_path / "r" / "final" / "file").read_text() == "1"
+
+
+def test_a_lock_is_exclusive_and_freed_at_the_end(tmp_path):
+    path = tmp_path / "deep" / "lock"
+    with paths.Lock(path):
+        with pytest.raises(TimeoutError, match="held by another process"), paths.Lock(path, timeout=0):
+            pass
+    with paths.Lock(path, timeout=0):
+        assert path.is_file()
+
+
+def test_a_lock_is_freed_by_an_error_inside(tmp_path):
+    with pytest.raises(KeyError), paths.Lock(tmp_path / "lock"):
+        raise KeyError
+    with paths.Lock(tmp_path / "lock", timeout=0):
+        pass
+
+
+def test_a_waiting_lock_goes_on_when_the_holder_leaves(tmp_path, monkeypatch):
+    waiting, order = threading.Event(), []
+    monkeypatch.setattr(paths.time, "sleep", lambda seconds: waiting.set() or threading.Event().wait(0.001))
+
+    def second():
+        with paths.Lock(tmp_path / "lock", timeout=60):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with paths.Lock(tmp_path / "lock"):
+        thread.start()
+        assert waiting.wait(60)
+        order.append("first")
+    thread.join(60)
+    assert order == ["first", "second"]
+
+
+def _hold(path, held):
+    paths.Lock(path).__enter__()
+    held.set()
+    threading.Event().wait()
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    process = context.Process(target=_hold, args=(tmp_path / "lock", held))
+    process.start()
+    assert held.wait(60)
+    with pytest.raises(TimeoutError), paths.Lock(tmp_path / "lock", timeout=0):
+        pass
+    process.kill()
+    process.join(60)
+    with paths.Lock(tmp_path / "lock", timeout=0):
+        assert process.exitcode == -9
+
+
+@pytest.mark.skipif(os.name == "nt", reason="fcntl")
+def test_a_folder_that_cannot_lock_is_an_error_not_a_wait(tmp_path, monkeypatch):
+    import fcntl
+
+    def unsupported(file, operation):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(OSError, match="No locks available"), paths.Lock(tmp_path / "lock", timeout=0):
+        pass
