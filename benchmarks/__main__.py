@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.timing import QUICK, Settings
+from benchmarks import training, using
+from benchmarks.timing import QUICK, Apart, Settings
+from skinlib.data import cards, readers, synthetic
+from skinlib.paths import project_root, write_atomic
 
 
 def cohort_of(data: str, folder: Path, settings: Settings) -> pd.DataFrame:
     """Return benign and malignant images: the first of HAM10000 under a data root, or drawn ones."""
-    from skinlib.data import cards, readers, synthetic
-
     if not data:
         synthetic.synthesise(folder, images=settings.images, size=settings.pixels)
     cohort = readers.read("ham10000", data or folder, allow_missing=True)
@@ -28,14 +28,13 @@ def cohort_of(data: str, folder: Path, settings: Settings) -> pd.DataFrame:
 
 def measured(cohort: pd.DataFrame, root: Path, settings: Settings) -> Iterator[list[dict]]:
     """Yield the rows of each benchmark as it ends."""
-    from benchmarks import training, using
-
     first = settings.cases[0]
     yield using.decoding(cohort, root, first, settings)
-    for case in settings.cases:
-        yield training.throughput(cohort, root, case, settings)
+    with Apart() as field:  # what the field runs, without the library's settings of the C library
+        for case in settings.cases:
+            yield training.throughput(cohort, root, case, settings, field)
+        yield using.prediction(cohort, root, first, settings, field)
     yield training.memory(cohort, root, first, settings)
-    yield using.prediction(cohort, root, first, settings)
     for case in settings.cams:
         yield using.heat_maps(case, settings)
 
@@ -44,13 +43,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Throughput, ours and the field's.")
     parser.add_argument("--data", default="", help="data root with HAM10000; default: images are drawn")
     parser.add_argument("--out", type=Path, help="default: results/bench.json, or bench-quick.json with --quick")
-    parser.add_argument(
-        "--quick", action="store_true", help="toy sizes, one repeat: shows that it runs, measures nothing"
-    )
+    parser.add_argument("--quick", action="store_true", help="toy sizes and one repeat, to see that it runs")
     arguments = parser.parse_args(words)
-    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported
-    from skinlib.paths import project_root, write_atomic
-
     out = arguments.out or project_root() / "results" / ("bench-quick.json" if arguments.quick else "bench.json")
     settings, rows = QUICK if arguments.quick else Settings(), []
     print(f"{'images/s, or the unit named':<72} {'ours':>8} {'peer':>8} {'ratio':>6}", flush=True)

@@ -18,7 +18,7 @@ from skinlib import provenance
 class Settings:
     """Sizes of the benchmark; `QUICK` only shows that it runs."""
 
-    images: int = 400
+    images: int = 300
     pixels: int = 256  # of the files; as wide as the reduced real sets
     cases: tuple[tuple[str, int, int], ...] = (  # (backbone, pixels, batch)
         ("mobilenetv2_100", 128, 32),
@@ -28,7 +28,7 @@ class Settings:
     cams: tuple[tuple[str, int, int], ...] = (("mobilenetv2_100", 128, 32), ("resnet50", 224, 8))
     predicted: tuple[int, int] = (96, 24)  # images of ours and of the plain loop, in a repeat
     repeats: int = 5
-    seconds: float = 2.5  # of a window
+    seconds: float = 2.0  # of a window
 
 
 QUICK = Settings(
@@ -47,7 +47,7 @@ class Loop:
 
     def settle(self, seconds: float) -> float:
         """Warm up, make a window last about ``seconds``, and return the rate seen."""
-        times = self.run(3)
+        times = self.run(2)
         self.steps = max(2, round(seconds / (times[-1] - times[-2])))
         return self.batch / (times[-1] - times[-2])
 
@@ -58,17 +58,21 @@ class Loop:
 
 
 class Apart:
-    """An object that lives in a process of its own, so that it inherits no setting of ours: ``call`` runs its methods.
+    """A process of its own, whose objects inherit no setting of ours: ``make`` builds one there, ``call`` uses it.
 
-    It is built while the caller goes on; the first call waits for it.
+    ``make`` returns at once, so that several processes start together; a ``call`` waits.
     """
 
-    def __init__(self, build: Callable, *arguments: object):
+    def __init__(self):
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, build, arguments))
+        self.process = context.Process(target=_serve, args=(theirs,))
         self.process.start()
         theirs.close()
+
+    def make(self, build: Callable, *arguments: object) -> None:
+        """Build the object that calls are for, in the place of the one before."""
+        self.pipe.send((build, arguments))
 
     def call(self, method: str, *arguments: object) -> float:
         self.pipe.send((method, arguments))
@@ -82,14 +86,18 @@ class Apart:
         self.process.join()
 
 
-def _serve(pipe: Connection, build: Callable, arguments: tuple) -> None:
-    served = build(*arguments)
+def _serve(pipe: Connection) -> None:
+    served = None
     while True:
         try:
-            method, given = pipe.recv()
+            act, given = pipe.recv()
         except EOFError:
             return
-        pipe.send(getattr(served, method)(*given))
+        if isinstance(act, str):
+            pipe.send(getattr(served, act)(*given))
+        else:
+            del served  # its workers and memory first
+            served = act(*given)
 
 
 def alternate(arms: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:

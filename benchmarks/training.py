@@ -83,20 +83,19 @@ class Resident(Loop):
         return times
 
 
-def throughput(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings) -> list[dict]:
-    """Return the rows of one network at one size."""
+def throughput(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings, field: Apart) -> list[dict]:
+    """Return the rows of one network at one size; the plain loop runs in the process ``field``."""
     precisions = ["fp32"] if place().precision == "fp32" else ["fp32", "bf16"]
     ours = {p: OurLoop(cohort, str(root), case, place(precision=p)) for p in precisions}
-    files = [cohort["image_path"].to_list(), [int(label) for label in cohort["label"]]]
-    with Apart(PlainLoop, *files, *case) as plain:
-        seen = {p: loop.settle(settings.seconds) for p, loop in ours.items()}
-        faster = max(seen, key=seen.get)
-        resident = Resident(ours[faster])
-        resident.settle(settings.seconds)
-        plain.call("settle", settings.seconds)
-        arms = {p: loop.window for p, loop in ours.items()}
-        arms |= {"resident": resident.window, "plain": functools.partial(plain.call, "window")}
-        median = alternate(arms, settings.repeats)
+    field.make(PlainLoop, cohort["image_path"].to_list(), [int(label) for label in cohort["label"]], *case)
+    field.call("settle", settings.seconds)
+    seen = {p: loop.settle(settings.seconds) for p, loop in ours.items()}
+    faster = max(seen, key=seen.get)
+    resident = Resident(ours[faster])
+    resident.settle(settings.seconds)
+    arms = {p: loop.window for p, loop in ours.items()}
+    arms |= {"resident": resident.window, "plain": functools.partial(field.call, "window")}
+    median = alternate(arms, settings.repeats)
     name = f"training {case[0]} {case[1]} px"
     rows = [row(f"{name} {p} | plain loop", median[p], median["plain"]) for p in precisions]
     rows += [row(f"{name} {faster} | resident batch", median[faster], median["resident"])]
@@ -128,9 +127,10 @@ def memory(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings) -> 
     """Return what keeping freed memory gains and costs; nothing where there is no /proc."""
     if not Path("/proc/self/status").is_file():
         return []
-    given = (cohort, str(root), case)
-    with Apart(WithMemoryWatched, *given, True) as kept, Apart(WithMemoryWatched, *given, False) as returned:
+    with Apart() as kept, Apart() as returned:
         arms = {"kept": kept, "returned": returned}
+        for name, arm in arms.items():
+            arm.make(WithMemoryWatched, cohort, str(root), case, name == "kept")
         for arm in arms.values():
             arm.call("settle", settings.seconds)
         median = alternate({n: functools.partial(a.call, "window") for n, a in arms.items()}, settings.repeats)

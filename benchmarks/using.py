@@ -49,7 +49,7 @@ def decoding(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings) -
     ]
 
 
-def prediction(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings) -> list[dict]:
+def prediction(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings, field: Apart) -> list[dict]:
     """Return how fast files become probabilities over eight views, decoding included on both sides."""
     backbone, size, _ = case
     images, theirs = settings.predicted
@@ -60,11 +60,11 @@ def prediction(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings)
         cache = Cache.build(some, config.image_size, root=next(folders), masks=False)
         probabilities(model, Batches(cache, np.arange(images), {}, batch_size=64), tta="d4", where=where)
 
+    field.make(PlainPrediction, cohort["image_path"].to_list(), backbone, size)
+    field.call("rate", theirs)
     predict()
-    with Apart(PlainPrediction, cohort["image_path"].to_list(), backbone, size) as plain:
-        plain.call("rate", theirs)
-        arms = {"ours": rate_of(predict, images), "plain": functools.partial(plain.call, "rate", theirs)}
-        median = alternate(arms, settings.repeats)
+    arms = {"ours": rate_of(predict, images), "plain": functools.partial(field.call, "rate", theirs)}
+    median = alternate(arms, settings.repeats)
     name = f"prediction {backbone} {size} px fp32, 8 views | image by image"
     return [row(name, median["ours"], median["plain"])]
 

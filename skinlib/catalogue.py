@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import pkgutil
+import shutil
 from pathlib import Path
 
 from skinlib.config import RunConfig
@@ -132,6 +133,8 @@ def synthesise(profile: dict, root: Path) -> Path:
         made = root / "made_from.json"
         if made.is_file() and read_json(made)["digest"] == wanted:
             return root
+        if root.exists():  # drawn by other settings or code; nothing but what can be drawn again is lost
+            shutil.rmtree(root)
         with new_folder(root) as folder:
             settings = {key: value for key, value in profile["data"].items() if key != "kind"}
             synthetic.synthesise(folder, **settings)

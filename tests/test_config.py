@@ -86,7 +86,7 @@ def test_profiles_are_read_by_name_or_path(tmp_path):
 
 
 def test_a_profile_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no profile 'tiny'.*smoke"):
+    with pytest.raises(ValueError, match=r"no profile 'tiny'.*smoke"):
         load_profile("tiny")
     (tmp_path / "list.yaml").write_text("[1, 2]")
     with pytest.raises(ValueError, match="is no profile"):

@@ -95,21 +95,21 @@ def test_a_waiting_lock_goes_on_when_the_holder_leaves(tmp_path, monkeypatch):
 
 
 def _hold(path, held):
-    paths.Lock(path).__enter__()
-    held.set()
-    threading.Event().wait()
+    with paths.Lock(path):
+        held.set()
+        threading.Event().wait()
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     context = multiprocessing.get_context("spawn")
     held = context.Event()
-    process = context.Process(target=_hold, args=(tmp_path / "lock", held))
+    process = context.Process(target=_hold, args=(tmp_path / "lock", held), daemon=True)
     process.start()
-    assert held.wait(60)
+    assert held.wait(120)
     with pytest.raises(TimeoutError), paths.Lock(tmp_path / "lock", timeout=0):
         pass
     process.kill()
-    process.join(60)
+    process.join(120)
     with paths.Lock(tmp_path / "lock", timeout=0):
         assert process.exitcode == -9
 

@@ -137,4 +137,4 @@ def test_a_generator_depends_on_its_keys_alone():
     first = draw(0, 1, 2)
     np.random.seed(2)  # noqa: NPY002
     assert draw(0, 1, 2) == first
-    assert len({tuple(draw(*keys)) for keys in ((0, 1, 2), (0, 2, 1), (1, 1, 2), (0, 1), (0, 1, 2, 0))}) == 5
+    assert len({tuple(draw(*keys)) for keys in ((0, 1, 2), (0, 2, 1), (1, 1, 2), (0, 1, 3), (0, 1))}) == 5

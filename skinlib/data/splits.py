@@ -45,7 +45,7 @@ def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
             return cohort[column].astype("object").where(cohort[column].notna(), own).astype(str)
     if by == "auto":
         return own
-    raise DataError([f"the cohort has no {columns[0]}; split by auto or image"])
+    raise DataError(f"the cohort has no {columns[0]}; split by auto or image")
 
 
 def make(cohort: pd.DataFrame, *, folds: int = 5, test: float = 0.2, seed: int = 0, by: str = "auto") -> pd.DataFrame:
@@ -91,12 +91,12 @@ def official(cohort: pd.DataFrame, *, folds: int = 1, seed: int = 0) -> pd.DataF
     rows = cohort[cohort["official_split"].notna()].sort_values("image_id", ignore_index=True)
     is_test = (rows["official_split"] == "test").to_numpy()
     if not is_test.any() or is_test.all():
-        raise DataError(["the cohort has no official training and test parts; use splits.make"])
+        raise DataError("the cohort has no official training and test parts; use splits.make")
     group = groups(rows).to_numpy()
     if folds == 1:
         members = [np.flatnonzero(rows["official_split"] == "val")]
         if not len(members[0]):
-            raise DataError(["the official split has no validation part; ask for folds of its training part"])
+            raise DataError("the official split has no validation part; ask for folds of its training part")
     else:
         rest = np.flatnonzero(~is_test)
         members = [rest[m] for m in _fold_members(rows["label"].to_numpy()[rest], group[rest], folds, seed)]
@@ -106,7 +106,7 @@ def official(cohort: pd.DataFrame, *, folds: int = 1, seed: int = 0) -> pd.DataF
 def _fold_members(label: np.ndarray, group: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
     single = len(np.unique(group)) == len(group)
     if len(np.unique(group)) < folds:
-        raise DataError([f"{folds} folds need at least {folds} groups, there are {len(np.unique(group))}"])
+        raise DataError(f"{folds} folds need at least {folds} groups, there are {len(np.unique(group))}")
     splitter = (StratifiedKFold if single else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     return [held_out for _, held_out in splitter.split(np.zeros(len(label)), label, group)]
 
@@ -123,16 +123,16 @@ def _long(ids: pd.Series, group: np.ndarray, is_test: np.ndarray, members: list[
 def check(split: pd.DataFrame) -> None:
     """Raise `GroupOverlapError` when a group stands in more than one part of a fold, `DataError` for a broken table."""
     if missing := [c for c in COLUMNS if c not in split]:
-        raise DataError([f"a split needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}"])
+        raise DataError(f"a split needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
     if unknown := sorted(set(split["part"]) - set(PARTS)):
-        raise DataError([f"unknown part {', '.join(map(str, unknown))}; a part is one of {', '.join(PARTS)}"])
+        raise DataError(f"unknown part {', '.join(map(str, unknown))}; a part is one of {', '.join(PARTS)}")
     if split.duplicated(["image_id", "fold"]).any():
         twice = split.loc[split.duplicated(["image_id", "fold"]), "image_id"].unique()
-        raise DataError([f"{len(twice)} images stand twice in one fold, first {twice[0]}"])
+        raise DataError(f"{len(twice)} images stand twice in one fold, first {twice[0]}")
     parts = split.groupby(["fold", "group"])["part"].nunique()
     if (parts > 1).any():
         names = parts[parts > 1].index.get_level_values("group").unique()
-        raise GroupOverlapError([f"{len(names)} groups stand in more than one part, first {names[0]}"])
+        raise GroupOverlapError(f"{len(names)} groups stand in more than one part, first {names[0]}")
 
 
 def fingerprint(split: pd.DataFrame) -> str:
@@ -165,10 +165,10 @@ def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
     check(split)
     record = read_json(path.with_suffix(".json"))
     if fingerprint(split) != record["split"]:
-        raise DataError([f"{path} was edited after it was made; delete it and its .json to make it anew"])
+        raise DataError(f"{path} was edited after it was made; delete it and its .json to make it anew")
     if cohort_fingerprint(cohort) != record["cohort"]:
         raise DataError(
-            [f"{path} was made for other data ({record['images']} images then, {len(cohort)} now); delete it"]
+            f"{path} was made for other data ({record['images']} images then, {len(cohort)} now); delete it"
         )
     return split
 
@@ -186,5 +186,5 @@ def part(cohort: pd.DataFrame, split: pd.DataFrame, fold: int | None, name: str)
         rows = rows.assign(part=rows["part"].where(rows["part"] != "val", "train"))
     wanted = set(rows.loc[rows["part"] == name, "image_id"])
     if absent := sorted(wanted - set(cohort["image_id"])):
-        raise DataError([f"the split names {len(absent)} images that the cohort lacks, first {absent[0]}"])
+        raise DataError(f"the split names {len(absent)} images that the cohort lacks, first {absent[0]}")
     return cohort[cohort["image_id"].isin(wanted)]

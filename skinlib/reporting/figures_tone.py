@@ -51,11 +51,14 @@ def _bars(axis, known: np.ndarray) -> None:
     inner = known[np.abs(known) < 90]
     counts, edges = np.histogram(inner, bins=np.arange(-90, 90 + STEP, STEP))
     axis.bar(edges[:-1], counts, STEP, align="edge", color="0.35", edgecolor="white", linewidth=0.4)
+    tallest = max(1, *counts, *((known == side).sum() for side in (-90, 90)))
     for side in (-90, 90):
         if n := int((known == side).sum()):
-            left = side if side > 0 else side - STEP
-            axis.bar(left, n, STEP, align="edge", color=BLUE)
-            axis.text(side - np.sign(side) * 1.5, n, f"{n:,}", ha="right" if side > 0 else "left", va="top", color=BLUE)
+            axis.bar(side if side > 0 else side - STEP, n, STEP, align="edge", color=BLUE)
+            above = n < tallest / 2
+            beside = "center" if above else "right" if side > 0 else "left"
+            place = side + STEP / 2 * np.sign(side) if above else side - 1.5 * np.sign(side)
+            axis.text(place, n, f"{n:,}", ha=beside, va="bottom" if above else "top", color=BLUE)
 
 
 def _names(axis, bounds: Sequence[float]) -> None:

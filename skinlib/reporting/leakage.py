@@ -64,17 +64,13 @@ def arms(cohort: pd.DataFrame, *, share: float = 0.5, seed: int = 0) -> dict[str
 
 
 def thumbnails(cohort: pd.DataFrame, side: int = 16, *, workers: int = 4) -> np.ndarray:
-    """Return (N, side * side * 3) of each image shrunk to a square, the image's own mean taken off each channel.
-
-    What is left is layout and texture, not the light of the day.
-    """
+    """Return (N, side * side * 3) float, 0 to 255: each image shrunk to a square of ``side`` pixels, RGB."""
 
     def shrink(path: str) -> np.ndarray:
         with Image.open(path) as image:
             image.draft("RGB", (4 * side, 4 * side))  # JPEG decodes to an eighth almost for nothing
             small = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
-        values = np.asarray(small, dtype=np.float64)
-        return values.ravel()
+        return np.asarray(small, dtype=np.float64).ravel()
 
     with ThreadPoolExecutor(workers) as pool:
         return np.stack(list(pool.map(shrink, cohort["image_path"])))

@@ -33,8 +33,9 @@ def localisation(
     Parameters
     ----------
     measures
-        A row an image with a mask: `skinlib.explain.localisation.localisation_table`'s columns, energy_sharp, outcome
-        (TP, TN, FN, FP), image_id and where known lesion_id and patient_id. Constant maps are counted and left out.
+        A row an image: `skinlib.explain.localisation.localisation_table`'s columns, energy_sharp, outcome
+        (TP, TN, FN, FP), image_id and where known lesion_id and patient_id. Constant maps
+        are counted and left out; so is an image without a mask, whose measures are missing.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def localisation(
         Long frame: a row a map or guess; metrics energy, pointing, iou, and each with "_of_tp" and so on. The metric
         of a difference is named "energy_diff".
     """
-    measured = measures[~measures["constant"].astype(bool)]
+    measured = measures[~measures["constant"].astype(bool) & measures["energy"].notna()]
     where = {"dataset": dataset, "split": split}
     cells = [cell("constant maps", "count", float(measures["constant"].sum()), n=len(measures), **where)]
     for row, suffixes in (ROWS | SHARPENED).items():

@@ -23,17 +23,8 @@ from skinlib.reporting.published import published
 from skinlib.reporting.recall_oriented_arms import MIN_RECALL
 from skinlib.reporting.recall_oriented_errors import table6
 from skinlib.reporting.recall_oriented_fairness import table7, table8, table8_recalibrated
-from skinlib.reporting.recall_oriented_models import (
-    STEPS,
-    Backbone,
-    backbone_row,
-    diagnoses,
-    table2,
-    table3,
-    table4,
-    unbundled,
-    verdicts,
-)
+from skinlib.reporting.recall_oriented_models import Backbone, backbone_row, diagnoses, table2, table3
+from skinlib.reporting.recall_oriented_steps import STEPS, in_words, table4, unbundled, verdicts
 
 __all__ = [
     "STEPS",
@@ -42,6 +33,7 @@ __all__ = [
     "backbone_row",
     "cost",
     "diagnoses",
+    "in_words",
     "select",
     "settings",
     "table1",

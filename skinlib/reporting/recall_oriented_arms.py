@@ -15,8 +15,10 @@ import pandas as pd
 from skinlib.data.cards import CARDS
 from skinlib.evaluation.tables import to_binary
 from skinlib.evaluation.thresholds import choose_threshold
+from skinlib.paths import read_json
 from skinlib.reporting.estimates import Arm
-from skinlib.reporting.recall_oriented_models import STEPS, Backbone, backbone_row
+from skinlib.reporting.recall_oriented_models import Backbone, backbone_row
+from skinlib.reporting.recall_oriented_steps import STEPS
 from skinlib.training.predict import ensemble
 from skinlib.training.runs import Run
 
@@ -147,6 +149,13 @@ def plain(runs: Runs) -> tuple[Arm, pd.DataFrame]:
     group = by_seed(runs, "plain")
     table = pd.concat([rows(run, "test") for run in group], ignore_index=True)
     return Arm(to_binary(table, CARDS[group[0].config.dataset].malignant), USUAL), table
+
+
+def machine(run: Run) -> str:
+    """Return in words on what a run was trained, for the note of a cost."""
+    seen = read_json(run.path / "environment.json")
+    where = seen["gpu"] or f"{seen['processor']}, {seen['threads']} threads"
+    return f"{where}; {run.config.backbone}, {run.config.image_size[0]} px, {run.config.precision}"
 
 
 def elsewhere(runs: Runs, tables: Mapping[int, Sequence[pd.DataFrame]]) -> Arm:

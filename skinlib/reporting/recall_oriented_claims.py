@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from skinlib.data.cards import CARDS
 from skinlib.reporting.published import published
+from skinlib.reporting.recall_oriented_official import official_counts
 
-OFFICIAL = "isic2018_task3"
 COLUMNS = ["what", "one place", "says", "another place", "says there"]
 
 
 def _printed(exhibit: str) -> pd.Series:
     return published("recall_oriented", exhibit).set_index(["row", "metric"])["published"]
-
-
-def official_counts() -> dict[str, tuple[int, int]]:
-    """Return "official <part>" -> (benign, malignant) of ISIC 2018 Task 3, where its card counts the classes."""
-    card = CARDS[OFFICIAL]
-    found = {}
-    for part, counts in card.counts.items():
-        malignant = sum(counts[code] for code in card.malignant)
-        found[f"official {part}"] = (sum(counts.values()) - malignant, malignant)
-    return found
 
 
 def contradictions() -> pd.DataFrame:

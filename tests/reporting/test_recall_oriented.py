@@ -267,8 +267,10 @@ def test_cost_and_settings_join_the_published_cells():
     assert got["ours"].dropna().tolist() == [200, 400, 8, 2.5, 1.0, 20]
     assert got.loc[("training", "seconds_per_fold"), ["low", "high", "published"]].tolist() == [100, 300, 2700]
     config = RunConfig(dropout=0.4, image_size=(128, 128), tta="d4")
-    mine = paper.settings(config, inference={("threshold", "step"): 0.02})
-    frame = look(tables.exhibit(mine, paper=paper.PAPER, exhibit="settings", missing="see the notebook"))
+    frame = look(tables.exhibit(paper.settings(config), paper=paper.PAPER, exhibit="settings"))
+    assert frame.loc[("threshold", "step"), ["ours", "published"]].tolist() == [0.02, 0.02]
+    assert frame.loc[("normalisation", "std_blue"), ["ours", "published"]].tolist() == [0.225, 0.225]
+    assert frame.loc[("threshold", "default"), "note"] == "a result, not a setting: in table3"
     assert frame.loc[("model", "dropout"), ["ours", "published"]].tolist() == [0.4, 0.4]
     assert frame.loc[("inference", "tta_views"), "ours"] == 8
     assert frame.loc[("training", "patience"), "note"].startswith("switched off")

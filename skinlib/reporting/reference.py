@@ -1,0 +1,144 @@
+"""Reference results: the exhibits of a whole run of a profile, kept in git with the evidence behind them.
+
+``results/reference/<profile>/<paper>/`` holds exhibits as `skinlib.reporting.tables` writes them, and in ``evidence/``
+of it the tables of one row an image that notebooks kept. ``results/reference/<profile>/evidence/<run id>/`` holds what
+is small of each run, and ``runs.json`` beside them says what the plan calls each run. Tests recompute the tables.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from skinlib.config import RunConfig
+from skinlib.paths import read_json, write_atomic, write_json
+from skinlib.training import runs
+from skinlib.training.runs import Run
+
+EVIDENCE = "evidence"
+NAMES = "runs.json"
+MOST_BYTES = 8_000_000  # of results/reference as a whole
+ENDINGS = (".csv", ".png", ".json")
+
+
+class NotPublishable(ValueError):
+    """Results that may not become a reference: made by older code, incomplete, or too large."""
+
+
+def publish(found: Path, reference: Path, *, plans: Mapping[str, Mapping[str, RunConfig]], stored: Path) -> Path:
+    """Replace a profile's reference by the exhibits and evidence of its results.
+
+    Parameters
+    ----------
+    found
+        A profile's results, ``results/<profile>``.
+    reference
+        ``results/reference``; what it holds of other profiles stays.
+    plans
+        Paper -> name -> configuration, as the profile plans them.
+    stored
+        The run store, ``results/runs``.
+
+    Returns
+    -------
+    Path
+        ``results/reference/<profile>``
+
+    Raises
+    ------
+    NotPublishable
+        When there is no exhibit, one was made from runs of older code, a run is not of the plan, or all references
+        together would take more than 8 MB; then nothing is changed.
+    """
+    records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
+    behind = _runs_behind(records, found, stored)
+    names = _names(behind, plans)
+    final = reference / found.name
+    reference.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=reference, prefix=f".{found.name}.") as name:
+        new = Path(name) / found.name
+        for record in records:
+            files = [record.with_name(record.name.removesuffix(".json") + ending) for ending in ENDINGS]
+            _copy([file for file in files if file.is_file()], new / record.parent.name)
+        for paper in plans:
+            _copy(sorted((found / paper / EVIDENCE).glob("*.csv.gz")), new / paper / EVIDENCE)
+        for run in behind.values():
+            runs.write_evidence(run, new / EVIDENCE)
+        write_json(new / EVIDENCE / NAMES, names)
+        others = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
+        if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
+            raise NotPublishable(
+                f"{reference} would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less evidence"
+            )
+        shutil.rmtree(final, ignore_errors=True)
+        new.replace(final)
+    return final
+
+
+def _runs_behind(records: Mapping[Path, dict], found: Path, stored: Path) -> dict[str, Run]:
+    """Return id -> run of all runs that the exhibits name, refusing what older code made."""
+    if not records:
+        raise NotPublishable(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
+    if old := [path.stem for path, record in records.items() if record["stale"]]:
+        raise NotPublishable(f"{', '.join(old)}: made from runs of older code; retrain them, or look at the change")
+    behind = {key: runs.load(stored / key) for record in records.values() for key in record["runs"]}
+    if stale := [run for run in behind.values() if run.stale]:
+        raise NotPublishable(
+            f"{len(stale)} runs were made by older code than today's, first {stale[0].id} "
+            f"({', '.join(stale[0].stale)} changed since); retrain them"
+        )
+    return behind
+
+
+def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig]]) -> dict[str, dict[str, str]]:
+    """Return paper -> name in its plan -> run id."""
+    found = {paper: {} for paper in plans}
+    for key, run in behind.items():
+        precision = run.config.precision  # `auto` of the plan was resolved when the run was made
+        fitting = [
+            (paper, name)
+            for paper, plan in plans.items()
+            for name, config in plan.items()
+            if config.replace(precision=precision) == run.config
+        ]
+        if not fitting:
+            raise NotPublishable(
+                f"run {key} ({run.config.variant}) is not in today's plan; execute the notebooks again"
+            )
+        for paper, name in fitting:
+            found[paper][name] = key
+    return found
+
+
+def _copy(files: list[Path], folder: Path) -> None:
+    for file in files:
+        write_atomic(folder / file.name, file.read_bytes())
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of a file, or of all files in and below a folder."""
+    if folder.is_file():
+        return folder.stat().st_size
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def open_evidence(profile: Path, paper: str) -> dict[str, Run]:
+    """Open the evidence of a published profile: name in the plan -> run, with everything but its weights.
+
+    Parameters
+    ----------
+    profile
+        ``results/reference/<profile>``
+    """
+    names = read_json(profile / EVIDENCE / NAMES)[paper]
+    return {name: runs.load(profile / EVIDENCE / key) for name, key in names.items()}
+
+
+def kept_table(profile: Path, paper: str, name: str) -> pd.DataFrame:
+    """Read what `skinlib.reporting.evidence.keep` wrote; ids stay text."""
+    kinds = {"image_id": str, "lesion_id": str, "patient_id": str}
+    return pd.read_csv(profile / paper / EVIDENCE / f"{name}.csv.gz", dtype=kinds)

@@ -1,0 +1,173 @@
+import collections
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from skinlib.images import cache as cache_module
+from skinlib.images.cache import Cache, read_image, read_mask
+
+
+def picture(seed: int, height: int = 30, width: int = 40) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Four PNG images of 30 x 40; the third has no mask."""
+    rows = []
+    for i in range(4):
+        image, mask = tmp_path / "files" / f"I{i}.png", tmp_path / "files" / f"I{i}_mask.png"
+        image.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(i)).save(image)
+        Image.fromarray(picture(i + 10)[..., 0]).save(mask)
+        rows.append((f"I{i}", str(image), str(mask) if i != 2 else np.nan))
+    return pd.DataFrame(rows, columns=["image_id", "image_path", "mask_path"])
+
+
+def test_images_of_the_same_size_are_stored_as_they_are(cohort, tmp_path):
+    found = Cache.build(cohort, (30, 40), root=tmp_path / "cache")
+    assert (found.images.dtype, found.images.shape) == (np.uint8, (4, 30, 40, 3))
+    assert all(np.array_equal(found.images[i], picture(i)) for i in range(4))
+
+
+def test_images_are_resized_to_height_and_width(cohort, tmp_path):
+    found = Cache.build(cohort, (12, 20), root=tmp_path / "cache")
+    assert found.images.shape == (4, 12, 20, 3)
+    assert found.masks.shape == (4, 12, 20)
+    for i in range(4):  # an antialiased bilinear filter, as Pillow's
+        other = np.asarray(Image.fromarray(picture(i)).resize((20, 12), Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(found.images[i].astype(int) - other).max() <= 2
+
+
+def test_the_order_is_the_cohorts(cohort, tmp_path):
+    backwards = cohort.iloc[::-1]
+    found = Cache.build(backwards, (30, 40), root=tmp_path / "cache")
+    assert np.array_equal(found.images[0], picture(3))
+    first = Cache.build(cohort, (30, 40), root=tmp_path / "cache")
+    assert np.array_equal(first.images[0], picture(0))
+
+
+def test_masks_are_lesion_above_128(tmp_path):
+    Image.fromarray(np.array([[0, 127, 128, 129, 255]], np.uint8)).save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png").tolist() == [[False, False, False, True, True]]
+
+
+def test_masks_are_zero_and_one_and_missing_ones_are_marked(cohort, tmp_path):
+    found = Cache.build(cohort, (30, 40), root=tmp_path / "cache")
+    assert found.has_mask.tolist() == [True, True, False, True]
+    assert not found.masks[2].any()
+    assert np.array_equal(found.masks[0], picture(10)[..., 0] > 128)
+
+
+@pytest.mark.parametrize("without", ["asked", "no column", "none known"])
+def test_no_mask_no_plane(cohort, tmp_path, without):
+    changed = {"asked": cohort, "no column": cohort.drop(columns="mask_path")}
+    table = changed.get(without, cohort.assign(mask_path=np.nan))
+    found = Cache.build(table, (30, 40), root=tmp_path / "cache", masks=without != "asked")
+    assert found.masks is None
+    assert not found.has_mask.any()
+
+
+def spy(monkeypatch) -> list[str]:
+    """Return the list of files that are decoded from now on."""
+    decoded, real = [], cache_module.read_image
+    monkeypatch.setattr(cache_module, "read_image", lambda path: decoded.append(path) or real(path))
+    return decoded
+
+
+def test_files_are_decoded_once(cohort, tmp_path, monkeypatch):
+    decoded = spy(monkeypatch)
+    first = Cache.build(cohort, (16, 16), root=tmp_path / "cache")
+    assert len(decoded) == 7
+    second = Cache.build(cohort, (16, 16), root=tmp_path / "cache")
+    assert len(decoded) == 7
+    assert np.array_equal(first.images, second.images) and np.array_equal(first.masks, second.masks)
+
+
+def test_another_size_colour_order_or_byte_is_another_cache(cohort, tmp_path, monkeypatch):
+    build = lambda table, size=(16, 16), **options: Cache.build(table, size, root=tmp_path / "cache", **options)
+    build(cohort)
+    decoded = spy(monkeypatch)
+    for n, (table, options) in enumerate(
+        [
+            (cohort, {"size": (16, 20)}),
+            (cohort, {"colour": "clahe"}),
+            (cohort, {"masks": False}),
+            (cohort.iloc[::-1], {}),
+            (cohort.iloc[:3], {}),
+        ],
+        start=1,
+    ):
+        before = len(decoded)
+        build(table, **options)
+        assert len(decoded) > before
+        assert len([p for p in (tmp_path / "cache").iterdir() if p.is_dir()]) == n + 1
+    Image.fromarray(picture(99)).save(cohort.loc[1, "image_path"])
+    assert not np.array_equal(build(cohort).images[1], build(cohort.iloc[:1]).images[0])
+    assert decoded[-1] == cohort.loc[0, "image_path"]
+
+
+def leftovers(root) -> list[str]:
+    """Return what lies in the folder of caches besides lock files, which are empty and stay."""
+    return [p.name for p in root.iterdir() if p.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 0.95])
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_a_truncated_image_is_one_clear_error_and_leaves_nothing(cohort, tmp_path, share, kind):
+    path = tmp_path / f"cut.{kind}"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    cohort.loc[1, "image_path"] = str(path)
+    with pytest.raises(OSError, match=rf"cut\.{kind} cannot be read as an image .*skinlib data check"):
+        Cache.build(cohort, (16, 16), root=tmp_path / "cache")
+    assert leftovers(tmp_path / "cache") == []
+
+
+def test_a_broken_mask_is_named_too(cohort, tmp_path):
+    (tmp_path / "files" / "I1_mask.png").write_text("no image")
+    with pytest.raises(OSError, match=r"I1_mask\.png cannot be read"):
+        Cache.build(cohort, (16, 16), root=tmp_path / "cache")
+    assert leftovers(tmp_path / "cache") == []
+
+
+def test_a_missing_image_is_named(cohort, tmp_path):
+    (tmp_path / "files" / "I2.png").unlink()
+    with pytest.raises(OSError, match=r"I2\.png"):
+        Cache.build(cohort, (16, 16), root=tmp_path / "cache")
+    with pytest.raises(OSError, match=r"I2\.png cannot be read as an image"):
+        read_image(tmp_path / "files" / "I2.png")
+
+
+def test_after_a_failure_the_cache_can_be_built(cohort, tmp_path):
+    whole = (tmp_path / "files" / "I1.png").read_bytes()
+    (tmp_path / "files" / "I1.png").write_bytes(whole[:100])
+    with pytest.raises(OSError):
+        Cache.build(cohort, (30, 40), root=tmp_path / "cache")
+    (tmp_path / "files" / "I1.png").write_bytes(whole)
+    assert np.array_equal(Cache.build(cohort, (30, 40), root=tmp_path / "cache").images[1], picture(1))
+
+
+def test_a_full_disk_is_told_before_work_starts(cohort, tmp_path, monkeypatch):
+    decoded = spy(monkeypatch)
+    usage = collections.namedtuple("usage", "total used free")
+    needed = 4 * 16 * 16 * 4
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - needed + 1, needed - 1))
+    with pytest.raises(OSError, match=r"cache of 4 images needs .* GB .*make room"):
+        Cache.build(cohort, (16, 16), root=tmp_path / "cache")
+    assert decoded == []
+    assert leftovers(tmp_path / "cache") == []
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - needed, needed))
+    assert len(Cache.build(cohort, (16, 16), root=tmp_path / "cache").images) == 4
+
+
+def test_grey_palette_and_transparent_files_become_rgb(tmp_path):
+    rgb = Image.fromarray(picture(0))
+    for mode in ("L", "P", "RGBA"):
+        rgb.convert(mode).save(tmp_path / f"{mode}.png")
+        assert read_image(tmp_path / f"{mode}.png").shape == (30, 40, 3)
+    assert np.array_equal(read_image(tmp_path / "RGBA.png"), picture(0))
