@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import training, using
-from benchmarks.timing import QUICK, Apart, Settings
+from benchmarks.timing import QUICK, Settings
 from skinlib.data import cards, readers, synthetic
 from skinlib.paths import project_root, write_atomic
 
@@ -30,7 +30,7 @@ def measured(cohort: pd.DataFrame, root: Path, settings: Settings) -> Iterator[l
     """Yield the rows of each benchmark as it ends."""
     first = settings.cases[0]
     yield using.decoding(cohort, root, first, settings)
-    with Apart() as field:  # what the field runs, without the library's settings of the C library
+    with settings.process() as field:  # what the field runs, without the library's settings of the C library
         for case in settings.cases:
             yield training.throughput(cohort, root, case, settings, field)
         yield using.prediction(cohort, root, first, settings, field)

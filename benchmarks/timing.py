@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 
-import torch
-
 from skinlib import provenance
 
 
@@ -29,12 +27,22 @@ class Settings:
     predicted: tuple[int, int] = (96, 24)  # images of ours and of the plain loop, in a repeat
     repeats: int = 5
     seconds: float = 2.0  # of a window
+    apart: bool = True  # peers in processes of their own; without, they inherit our settings and start at once
+
+    def process(self) -> Apart | Here:
+        return Apart() if self.apart else Here()
 
 
 QUICK = Settings(
-    images=56, pixels=32, cases=(("resnet10t", 32, 8),), cams=(("resnet10t", 32, 4),), predicted=(8, 2), repeats=1,
+    images=56,
+    pixels=32,
+    cases=(("resnet10t", 32, 8),),
+    cams=(("resnet10t", 32, 4),),
+    predicted=(8, 2),
+    repeats=1,
     seconds=0.0,
-)  # fmt: skip
+    apart=False,
+)
 
 
 class Loop:
@@ -86,6 +94,24 @@ class Apart:
         self.process.join()
 
 
+class Here:
+    """What `Apart` does, in this process."""
+
+    served = None
+
+    def make(self, build: Callable, *arguments: object) -> None:
+        self.served = build(*arguments)
+
+    def call(self, method: str, *arguments: object) -> float:
+        return getattr(self.served, method)(*arguments)
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.served = None
+
+
 def _serve(pipe: Connection) -> None:
     served = None
     while True:
@@ -130,5 +156,5 @@ def row(name: str, ours: float, peer: float, unit: str = "images/s") -> dict:
 def machine() -> str:
     """Return processor, threads, GPU and torch of this machine in a line."""
     seen = provenance.environment()
-    parts = [seen["processor"], f"{seen['threads']} threads", seen["gpu"], f"torch {torch.__version__}"]
+    parts = [seen["processor"], f"{seen['threads']} threads", seen["gpu"], f"torch {seen['packages']['torch']}"]
     return ", ".join(part for part in parts if part)

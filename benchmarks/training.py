@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.plain import PlainLoop
-from benchmarks.timing import Apart, Loop, Settings, alternate, row
+from benchmarks.timing import Apart, Here, Loop, Settings, alternate, row
 from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.images.batches import Batches
@@ -83,7 +83,7 @@ class Resident(Loop):
         return times
 
 
-def throughput(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings, field: Apart) -> list[dict]:
+def throughput(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings, field: Apart | Here) -> list[dict]:
     """Return the rows of one network at one size; the plain loop runs in the process ``field``."""
     precisions = ["fp32"] if place().precision == "fp32" else ["fp32", "bf16"]
     ours = {p: OurLoop(cohort, str(root), case, place(precision=p)) for p in precisions}
@@ -127,7 +127,7 @@ def memory(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings) -> 
     """Return what keeping freed memory gains and costs; nothing where there is no /proc."""
     if not Path("/proc/self/status").is_file():
         return []
-    with Apart() as kept, Apart() as returned:
+    with settings.process() as kept, settings.process() as returned:
         arms = {"kept": kept, "returned": returned}
         for name, arm in arms.items():
             arm.make(WithMemoryWatched, cohort, str(root), case, name == "kept")

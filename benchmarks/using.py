@@ -16,7 +16,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from benchmarks.plain import PlainPrediction
-from benchmarks.timing import Apart, Settings, alternate, rate_of, row
+from benchmarks.timing import Apart, Here, Settings, alternate, rate_of, row
 from benchmarks.training import Case, config_of
 from skinlib import models
 from skinlib.explain.gradcam import gradcam_plusplus
@@ -49,7 +49,7 @@ def decoding(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings) -
     ]
 
 
-def prediction(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings, field: Apart) -> list[dict]:
+def prediction(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings, field: Apart | Here) -> list[dict]:
     """Return how fast files become probabilities over eight views, decoding included on both sides."""
     backbone, size, _ = case
     images, theirs = settings.predicted

@@ -92,8 +92,10 @@ def _notebook_words(words) -> None:
     whole.add_argument("--cores", type=lambda text: int(text or 0), default=0)
     whole.add_argument("extra", nargs="*", help="arguments for Snakemake, after --")
     whole.set_defaults(call=commands.run_reproduce)
-    for name, call in (("index", commands.write_page), ("summary", commands.print_summary)):
-        shown = kinds.add_parser(name, help=f"{name} of what was executed")
+    shows = {"index": "page", "summary": "table", "publish": "copy into results/reference, with evidence,"}
+    calls = {"index": commands.write_page, "summary": commands.print_summary, "publish": commands.publish_results}
+    for name, call in calls.items():
+        shown = kinds.add_parser(name, help=f"{shows[name]} of what was executed")
         _place(shown)
         shown.set_defaults(call=call)
 

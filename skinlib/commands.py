@@ -190,6 +190,23 @@ def print_summary(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def publish_results(arguments: argparse.Namespace) -> int:
+    """Make a whole run's exhibits the reference of its profile; 1 when a notebook failed or was not run."""
+    from skinlib.catalogue import plan_of
+    from skinlib.notebook_index import summary
+    from skinlib.reporting.reference import publish, size_of
+
+    work = _work(arguments)
+    text, failures = summary(work)
+    if failures:
+        print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)
+        return 1
+    plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
+    path = publish(work.folder, work.results / "reference", plans=plans, stored=work.results / "runs")
+    print(f"{path}: {size_of(path) / 1e6:.1f} MB")
+    return 0
+
+
 def run_regression(arguments: argparse.Namespace) -> int:
     """Compare the smoke exhibits with what is expected, or take them as expected."""
     from skinlib.paths import project_root

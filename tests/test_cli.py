@@ -21,6 +21,7 @@ from skinlib import cli, commands
         ("notebooks run n.ipynb --profile smoke", commands.run_notebook),
         ("notebooks index", commands.write_page),
         ("notebooks summary", commands.print_summary),
+        ("notebooks publish --profile real", commands.publish_results),
     ],
 )
 def test_words_lead_to_their_command(words, call):

@@ -210,6 +210,38 @@ def test_ranges_are_as_worked_out_by_hand():
     ]
 
 
+def store(cells: list[list], columns: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(cells, columns=columns).reindex(columns=COLUMNS).astype(object)
+    return frame.where(frame.notna(), "").astype(str)
+
+
+def test_differences_may_be_negative():
+    cells = [
+        ["gap", "roc_auc", 0.02, -0.1, 0.3, 40],  # half width 0.2: that of a difference counts, of an AUC it does not
+        ["final - plain", "recall", -0.3, None, None, 40],
+        ["final - plain", "fn", -5, -9, -1, 40],  # 0.15 * 40 = 6
+        ["a step", "brier_change", 0.01, None, None, 40],
+        ["final", "threshold", 0.02, 0.02, 0.48, 40],  # its whole interval, though that is wider than 0.25
+    ]
+    stored = regression.to_store(store(cells, ["row", "metric", "ours", "low", "high", "n"]), "trained")
+    ranges = [[-0.18, 0.22], [-0.45, -0.15], [-11, 1], [-0.14, 0.16], [0, 0.48]]
+    assert stored[["low", "high"]].astype(float).to_numpy() == pytest.approx(np.array(ranges))
+
+
+def test_flags_and_cells_that_training_may_empty():
+    columns = ["row", "metric", "ours", "note"]
+    undefined = "precision does not exist for this table"
+    cells = [["one fold: flag", "recall", 1, "the paper's cut"], ["plain", "precision", None, undefined]]
+    cells += [["final", "precision", 0.6, ""], ["final", "recall", 0.6, ""]]
+    stored = regression.to_store(store(cells, columns), "trained")
+    assert stored["kind"].tolist() == ["any", "any", "range", "range"]
+    assert regression.to_store(store(cells[:1], columns), "data")["kind"].tolist() == ["exact"]
+    cells = [[*cells[0][:2], 0, ""], ["plain", "precision", 0.2, ""]]
+    cells += [["final", "precision", None, undefined], ["final", "recall", None, undefined]]
+    checks = regression.compare_exhibit("p/t", stored, store(cells, columns))
+    assert [check["row"] + check["metric"] for check in checks if check["verdict"] == "FAILED"] == ["finalrecall"]
+
+
 def test_widening_keeps_what_was_in_range(tmp_path, expected):
     shifted = trained_table(predictions())
     shifted.loc[0, "ours"] = 0.6

@@ -18,12 +18,17 @@ from skinlib.reporting.figures_style import stamp
 LINE = (86, 180, 233)  # the outline's blue, RGB
 
 
-def picture(figure: Figure, study, *, dpi: int = 100) -> Image:
+def picture(figure: Figure, study=None, *, dpi: int = 100) -> Image:
     """Return a figure as a PNG that a notebook shows, stamped where the study's data are synthetic.
 
     The figures of this room belong to no window, and Jupyter shows such a figure as text.
+
+    Parameters
+    ----------
+    study
+        None for a figure that no data are in.
     """
-    if study.synthetic:
+    if study is not None and study.synthetic:
         stamp(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)

@@ -79,8 +79,8 @@ def thumbnails(cohort: pd.DataFrame, side: int = 16, *, workers: int = 4) -> np.
 def nearest(cohort: pd.DataFrame, features: np.ndarray, train: np.ndarray, test: np.ndarray) -> pd.DataFrame:
     """Classify each test image like its nearest training image; labels are 0 benign and 1 malignant.
 
-    The score is d0 / (d0 + d1), from the distances to the nearest benign and the nearest malignant training image: above
-    0.5 the nearest neighbour is malignant.
+    The score is d0 / (d0 + d1), from the distances to the nearest benign and the nearest malignant training image;
+    above 0.5 the nearest neighbour is malignant.
 
     Parameters
     ----------

@@ -88,14 +88,14 @@ def _by_tone(prefix: str, arm: Arm, n_boot: int, seed: int) -> list[dict]:
             cells.append(cell(prefix + group, one.metric, one.value, **(about | {"n": one.n} | values)))
         if rows.empty and group in GROUPS:
             cells += [cell(prefix + group, name, np.nan, note="no image in this group", **about) for name in TABLE8]
-    return cells + _gaps(prefix, known, threshold, about, n_boot, seed)
+    return cells + _gaps(prefix, known, threshold, about, n=n_boot, seed=seed)
 
 
-def _gaps(prefix: str, known: pd.DataFrame, threshold: float, about: dict, n_boot: int, seed: int) -> list[dict]:
+def _gaps(prefix: str, known: pd.DataFrame, threshold: float, about: dict, **boot: int) -> list[dict]:
     if set(GROUPS) - set(known["group"]):
         rows = [(row, name) for row in ("gap", "flag") for name in GAPS] + [("test", f"{name}_p") for name in GAPS]
         return [cell(prefix + row, name, np.nan, note="a group has no image", **about) for row, name in rows]
-    table = gaps(known, "group", reference="light", threshold=threshold, names=GAPS, n=n_boot, seed=seed)
+    table = gaps(known, "group", reference="light", threshold=threshold, names=GAPS, **boot)
     cells = []
     for one in table.itertuples():
         detectable = f"light minus dark; a gap of {one.detectable:.4f} could be found (power 0.8)"

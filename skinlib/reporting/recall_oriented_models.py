@@ -111,7 +111,7 @@ def table3(
         When ``val`` holds test rows.
     """
     cells = measure("final", final, TABLE3, n_boot=n_boot, seed=seed)
-    cells.append(_threshold("final", final, val, min_recall, n_boot, seed))
+    cells.append(_threshold(final, val, min_recall, n_boot=n_boot, seed=seed))
     if plain is not None:
         cells += [*measure("plain", plain, TABLE3, n_boot=n_boot, seed=seed), threshold_cell("plain", plain)]
         difference = compare("final - plain", final, plain, TABLE3, n_boot=n_boot, seed=seed)
@@ -122,7 +122,8 @@ def table3(
     return pd.DataFrame(cells)
 
 
-def _threshold(row: str, arm: Arm, val: pd.DataFrame | None, min_recall: float, n_boot: int, seed: int) -> dict:
+def _threshold(arm: Arm, val: pd.DataFrame | None, min_recall: float, *, n_boot: int, seed: int) -> dict:
+    row = "final"
     if val is None or val["seed"].nunique() > 1:
         return threshold_cell(row, arm)
     chosen = choose_threshold(val, recall=min_recall)

@@ -66,9 +66,10 @@ def test_half_a_turn_of_a_wide_image_is_both_flips():
 
 def test_a_rotation_of_a_wide_image_keeps_a_disc_round():
     y, x = torch.meshgrid(torch.arange(32.0) - 15.5, torch.arange(64.0) - 31.5, indexing="ij")
-    disc = torch.sigmoid(9 - (y**2 + x**2).sqrt()).expand(1, 3, 32, 64)
+    radius = (y**2 + x**2).sqrt()
+    disc = torch.sigmoid(9 - radius).expand(1, 3, 32, 64)
     out, _ = apply(disc, neutral(1, angle=0.7), rotation=180.0)
-    assert (out - disc).abs().max() < 0.05
+    assert (out - disc)[..., radius < 15].abs().max() < 0.05  # further out the reflected border begins
 
 
 def test_zoom_shows_the_middle_and_shift_moves_by_a_share_of_the_side():

@@ -1,0 +1,82 @@
+"""Skin tone of a cohort by two formulas, and the shares that each calls dark."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from skinlib.images.colour import lab_to_rgb
+from skinlib.images.skin_tone import ita
+from skinlib.reporting.figures_tone import tone_histogram, tone_plane
+from skinlib.reporting.tone import formulas, measure_tone, tone_group, unguarded
+
+COLOURS = {"yellow": (70, 10, 20), "blue": (70, 10, -10), "deep": (40, 10, 20)}  # L*, a*, b*
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    rows = []
+    for k, (name, lab) in enumerate(COLOURS.items()):
+        image = lab_to_rgb(np.full((40, 40, 3), lab, dtype=np.float32))
+        image[15:25, 15:25] = 90
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        mask = np.zeros((40, 40), np.uint8)
+        mask[15:25, 15:25] = 255
+        Image.fromarray(mask).save(tmp_path / f"{name}_mask.png")
+        mask_path = np.nan if name == "deep" else str(tmp_path / f"{name}_mask.png")
+        rows.append((name, str(tmp_path / f"{name}.png"), mask_path, "ab"[k % 2]))
+    return pd.DataFrame(rows, columns=["image_id", "image_path", "mask_path", "source"])
+
+
+def test_both_formulas_on_three_skins(cohort):
+    tone = measure_tone(cohort).set_index("image_id")
+    assert list(tone.index) == list(COLOURS)
+    assert tone.loc["yellow", "ita"] == pytest.approx(45, abs=1)  # arctan(20 / 20)
+    assert tone.loc["yellow", "ita_unguarded"] == pytest.approx(tone.loc["yellow", "ita"])
+    assert tone.loc["blue", "ita"] == 90
+    assert tone.loc["blue", "ita_unguarded"] == pytest.approx(math.degrees(math.atan(20 / -10)), abs=2)
+    assert tone.loc["deep", "ita"] == pytest.approx(-26.6, abs=1)  # arctan(-10 / 20)
+    assert tone["selector"].tolist() == ["mask", "mask", "ring"]
+    assert tone["group"].tolist() == ["light", "light", "dark"]
+    assert tone["group_unguarded"].tolist() == ["light", "dark", "dark"]
+
+
+@given(st.floats(0, 100), st.floats(-60, 60).filter(lambda b: abs(b) > 1e-6))
+def test_unguarded_is_the_library_without_its_guard(lightness, b):
+    printed = unguarded(pd.Series([lightness]), pd.Series([b]))[0]
+    wanted = math.degrees(math.atan((lightness - 50) / b))
+    assert printed == pytest.approx(wanted, abs=1e-9)
+
+
+def test_unguarded_matches_ita_on_pixels():
+    image = lab_to_rgb(np.full((4, 4, 3), (80, 15, -15), dtype=np.float32))
+    assert ita(image, guard=False) == pytest.approx(unguarded(pd.Series([80.0]), pd.Series([-15.0]))[0], abs=1)
+
+
+def test_group_of_no_angle_is_none():
+    assert tone_group(pd.Series([28.0, 28.1, np.nan])).fillna("none").tolist() == ["dark", "light", "none"]
+
+
+def test_shares_are_of_images_with_an_angle(cohort):
+    tone = measure_tone(cohort).merge(cohort[["image_id", "source"]], on="image_id")
+    extra = tone.iloc[[0]].assign(image_id="x", source=np.nan, b=np.nan, group=np.nan, group_unguarded=np.nan)
+    cells = formulas(pd.concat([tone, extra]), dataset="d").set_index(["row", "metric"])
+    assert cells.loc[("all", "n"), "ours"] == 4
+    assert cells.loc[("all", "dark"), ["ours", "n"]].tolist() == [pytest.approx(1 / 3), 3]
+    assert cells.loc[("all", "dark_unguarded"), "ours"] == pytest.approx(2 / 3)
+    assert cells.loc[("a", "dark"), "ours"] == 0.5 and cells.loc[("b", "blue_cast"), "ours"] == 1
+    assert math.isnan(cells.loc[("missing", "dark"), "ours"])
+    assert cells.loc[("missing", "dark"), "note"] != ""
+
+
+def test_histogram_counts_what_has_an_angle():
+    figure = tone_histogram({"one": [90.0, 90.0, -90.0, 30.0, 20.0, np.nan], "two": [10.0]})
+    titles = [axis.get_title(loc="left") for axis in figure.axes]
+    assert titles[0] == "one: 5 images, 1 without an angle; 40.0% at or below 28 degrees"
+    heights = sorted(round(bar.get_height()) for bar in figure.axes[0].patches if 0 < bar.get_height() != 1.0)
+    assert heights == [2]  # the two at 90; 30, 20 and -90 are bars of 1
+    assert len(tone_plane([60.0, 70.0], [5.0, -5.0]).axes) == 1

@@ -1,0 +1,193 @@
+"""The README says what there is: its tables are compared with notebooks, Makefile and reference results.
+
+``python tests/test_readme.py`` writes the section of results anew.
+"""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from skinlib.catalogue import read_card
+from skinlib.paths import project_root
+from skinlib.reporting.recall_oriented_steps import CHANGE, STEPS, verdicts
+
+ROOT = project_root()
+README = ROOT / "README.md"
+REFERENCE = ROOT / "results" / "reference" / "real" / "recall_oriented"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTHING = "No whole run on real images is in `results/reference/` yet."
+METRICS = {
+    "roc_auc": "AUC",
+    "recall": "recall",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "ece": "calibration error",
+}
+COUNTS = {"fn": "missed (FN)", "fp": "false alarms (FP)"}
+
+
+def between(name: str, text: str) -> str:
+    """Return what stands between a pair of marks."""
+    return re.search(rf"<!-- {name}:begin -->\n(.*?)<!-- {name}:end -->", text, re.S).group(1)
+
+
+def cell(table: pd.DataFrame, row: str, metric: str) -> pd.Series:
+    found = table[(table["row"] == row) & (table["metric"] == metric)]
+    assert len(found) == 1, f"{row}, {metric}: {len(found)} cells"
+    return found.iloc[0]
+
+
+def number(value: float, places: int = 3) -> str:
+    return "" if pd.isna(value) else f"{value:.{places}f}".replace("-", "−")
+
+
+def interval(one: pd.Series) -> str:
+    return f"{number(one['ours'])} ({number(one['low'])} to {number(one['high'])})"
+
+
+def results(final: pd.DataFrame, steps: pd.DataFrame, record: dict) -> str:
+    """Return the section of results as Markdown.
+
+    Parameters
+    ----------
+    final, steps
+        The exhibits ``table3`` and ``table4``.
+    record
+        The JSON beside ``table3``.
+    """
+    about = cell(final, "final", "roc_auc")
+    at = {row: number(cell(final, row, "threshold")["ours"], 2) for row in ("final", "plain")}
+    lines = [
+        f"{record['dataset']}, malignant against benign, {int(about['n']):,} test images, split {about['split']}, "
+        f"seeds {', '.join(map(str, record['seeds']))}; 95 % intervals.",
+        f"*final* is the whole system at its own threshold ({at['final']}), *plain* a plain training script at "
+        f"{at['plain']}.",
+        "The published numbers are of other test images, another network and larger pictures.",
+        "",
+        "| | final | plain | final − plain | published |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for metric, name in METRICS.items():
+        ours, plain, gain = (cell(final, row, metric) for row in ("final", "plain", "final - plain"))
+        lines.append(
+            f"| {name} | {interval(ours)} | {interval(plain)} | {interval(gain)} | {number(ours['published'])} |"
+        )
+    for metric, name in COUNTS.items():
+        ours, plain = (cell(final, row, metric) for row in ("final", "plain"))
+        values = [number(value, 0) for value in (ours["ours"], plain["ours"], ours["published"])]
+        lines.append(f"| {name} | {values[0]} | {values[1]} | | {values[2]} |")
+    said = verdicts(steps)
+    lines += ["", "| step of the ablation | AUC | recall | change of AUC | verdict: AUC | verdict: recall |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    for row in [step for step in STEPS if step in set(steps["row"])]:
+        values = [number(cell(steps, row, metric)["ours"]) for metric in ("roc_auc", "recall")]
+        if row in said.index:
+            values += [
+                interval(cell(steps, row, "roc_auc" + CHANGE)),
+                said.loc[row, "roc_auc"],
+                said.loc[row, "recall"],
+            ]
+        else:
+            values += ["", "", ""]
+        lines.append(f"| {row} | {' | '.join(values)} |")
+    return "\n".join(lines) + "\n"
+
+
+def section() -> str:
+    """Return what the README must say of the results: of the reference on real images, or that there is none."""
+    if not REFERENCE.is_dir():
+        return NOTHING + "\n"
+    final, steps = (pd.read_csv(REFERENCE / f"{name}.csv") for name in ("table3", "table4"))
+    return results(final, steps, json.loads((REFERENCE / "table3.json").read_text()))
+
+
+def notebook_rows() -> dict[str, list[str]]:
+    """Return file name -> cells of its row in the README: number, question, exhibits, minutes of sample and of real."""
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in between("notebooks", readme()).splitlines()[2:]]
+    return {re.search(r"\(notebooks/(.+)\)", row[0]).group(1): row for row in rows}
+
+
+def readme() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def test_every_notebook_has_its_row():
+    rows = notebook_rows()
+    assert list(rows) == [path.name for path in NOTEBOOKS]
+    assert [row[0][1:3] for row in rows.values()] == [path.stem[:2] for path in NOTEBOOKS]
+    assert all(row[1].endswith("?") for row in rows.values())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_row_says_what_its_notebook_says(path):
+    row, card = notebook_rows()[path.name], read_card(path)
+    code = "".join("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
+    assert row[3:] == [f"{card.minutes[profile]:g}" for profile in ("sample", "real")]
+    assert [name for name in re.findall(r"`(\w+)`", row[2]) if f'"{name}"' not in code] == []
+
+
+def test_every_published_exhibit_is_in_the_table():
+    named = set(re.findall(r"`(\w+)`", "".join(row[2] for row in notebook_rows().values())))
+    papers = {path.stem for path in (ROOT / "data" / "published").glob("recall_oriented/*.csv")}
+    assert papers - named == set()
+
+
+def test_every_target_of_make_is_named_and_exists():
+    targets = set(re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M).group(1).split())
+    commands = " ".join(re.findall(r"`[^`\n]+`|^make .*$", readme(), re.M))
+    assert set(re.findall(r"\bmake ([a-z]+)\b", commands)) == targets
+
+
+def test_every_profile_is_in_the_table():
+    assert set(re.findall(r"^\| `(\w+)` \|", readme(), re.M)) == {p.stem for p in (ROOT / "profiles").glob("*.yaml")}
+
+
+def test_links_lead_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)#]+)", readme()) if "://" not in link]
+    assert len(links) > len(NOTEBOOKS)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_commands_are_those_of_the_program():
+    from skinlib.cli import build_parser
+
+    lines = re.findall(r"^(?:torchrun .*-m skinlib\.cli|skinlib) (.+?)(?:  +#.*)?$", readme(), re.M)
+    assert len(lines) > 5
+    for line in lines:
+        build_parser().parse_args(line.split())
+
+
+def test_results_are_those_of_the_reference():
+    assert between("results", readme()) == section(), "run `python tests/test_readme.py`"
+
+
+def test_a_result_is_written_with_its_interval_and_a_verdict_by_rule():
+    columns = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
+    final = [
+        [row, metric, 0.9, 0.85, 0.95, 2000, "ham10000", "grouped", 0.8785, ""]
+        for row in ("final", "plain", "final - plain")
+        for metric in (*METRICS, *COUNTS, "threshold")
+    ]
+    steps = [
+        [step, m, 0.8, 0.7, 0.9, 2000, "ham10000", "grouped", None, ""] for step in STEPS for m in ("roc_auc", "recall")
+    ]
+    note = "harms (p = 0.0010, Holm over 5)"
+    steps += [
+        [step, m + CHANGE, -0.02, -0.03, -0.01, 2000, "", "", None, note]
+        for step in STEPS[1:]
+        for m in ("roc_auc", "recall")
+    ]
+    tables = [pd.DataFrame(rows, columns=columns) for rows in (final, steps)]
+    text = results(*tables, {"dataset": "ham10000", "seeds": [0, 1]})
+    assert "| recall | 0.900 (0.850 to 0.950) | 0.900 (0.850 to 0.950) | 0.900 (0.850 to 0.950) | 0.878 |" in text
+    assert "| + TTA ensemble | 0.800 | 0.800 | −0.020 (−0.030 to −0.010) | harms | harms |" in text
+    assert "2,000 test images, split grouped, seeds 0, 1" in text
+
+
+if __name__ == "__main__":
+    old = readme()
+    README.write_text(old.replace(between("results", old), section()), encoding="utf-8")

@@ -1,0 +1,192 @@
+"""Every table of results/reference is computed again from the evidence beside it; none was made by older code."""
+
+import gzip
+import shutil
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from recompute import FROM_PIXELS, PAPERS, Known, broken_verdicts, differences
+
+from skinlib.config import load_profile
+from skinlib.data.cards import CARDS, class_names
+from skinlib.paths import project_root, read_json, write_atomic, write_json
+from skinlib.plans.recall_oriented import plan
+from skinlib.provenance import code_fingerprint
+from skinlib.reporting import recall_oriented_arms as arms
+from skinlib.reporting import reference, tables
+
+FOLDER = project_root() / "results" / "reference"
+PROFILES = [name for name in ("sample", "real") if (FOLDER / name).is_dir()]
+TABLES = [(name, path) for name in PROFILES for path in sorted((FOLDER / name).glob("*/*.csv"))]
+PAPER = "recall_oriented"
+
+
+@pytest.fixture(scope="session")
+def known():
+    return {name: Known(FOLDER / name) for name in PROFILES}
+
+
+@pytest.mark.parametrize("profile", ["sample", "real"])
+def test_a_reference_is_whole(profile):
+    if profile not in PROFILES:
+        pytest.skip(f"results/reference/{profile} is not published yet: make reproduce, then make publish")
+    folder = FOLDER / profile
+    records = {path: read_json(path) for path in folder.glob("*/*.json") if path.parent.name != reference.EVIDENCE}
+    assert records
+    assert [path.stem for path, record in records.items() if record["stale"]] == []
+    behind = {run for record in records.values() for run in record["runs"]}
+    assert behind == {path.name for path in (folder / reference.EVIDENCE).iterdir() if path.is_dir()}
+    assert [path.name for path in folder.rglob("*.safetensors")] == []
+    names = read_json(folder / reference.EVIDENCE / reference.NAMES)
+    assert behind == {run for paper in names.values() for run in paper.values()}
+    for paper in names.values():
+        seeds = pd.Series(list(paper)).str.rpartition("/seed").groupby(0)[2].agg(set)
+        assert (seeds == seeds.iloc[0]).all(), "no seed of the plan may be left out"
+
+
+def test_references_are_small():
+    assert reference.size_of(FOLDER) <= reference.MOST_BYTES
+
+
+@pytest.mark.parametrize(("profile", "path"), TABLES, ids=[f"{name}-{path.stem}" for name, path in TABLES])
+def test_a_table_follows_from_its_evidence(profile, path, known):
+    stored = pd.read_csv(path)
+    again = PAPERS[path.parent.name][path.stem](known[profile])
+    joined = tables.exhibit(again, paper=path.parent.name, exhibit=path.stem.partition("-")[0], missing="not run")
+    pd.testing.assert_series_equal(stored["published"], joined["published"], check_dtype=False)
+    assert differences(stored, again, pixels=FROM_PIXELS.get(path.stem)) == []
+    assert broken_verdicts(stored) == []
+
+
+def drawn(config, *, part, prefix, images, lesions):
+    """A prediction table of a configuration's classes; the true class lies one logit higher."""
+    classes = class_names(config.dataset, config.label_space)
+    noise = np.random.default_rng([config.seed, config.fold or 0, len(config.variant), len(part)])
+    label = np.arange(images) % len(classes)
+    score = noise.normal(size=(images, len(classes))) + 1.5 * np.eye(len(classes))[label]
+    p = np.exp(score) / np.exp(score).sum(1, keepdims=True)
+    columns = {
+        "image_id": [f"{prefix}{k}" for k in range(images)],
+        "lesion_id": [f"{prefix}{k % lesions}" for k in range(images)],
+    }
+    columns |= {"patient_id": np.nan, "dataset": config.dataset, "split": config.split, "part": part}
+    columns |= {"fold": -1 if config.fold is None else config.fold, "system": config.system, "seed": config.seed}
+    scores = {f"p_{name}": p[:, k] for k, name in enumerate(classes)}
+    return pd.concat([pd.DataFrame(columns | {"view": v, "label": label} | scores) for v in ("mean", "identity")])
+
+
+def store(config, folder):
+    """Write what a finished run leaves, but for its weights."""
+    parts = [drawn(config, part="test", prefix="t", images=140, lesions=100)]
+    if config.label_space == "malignancy":  # the same test images have the same truth in both label spaces
+        card = CARDS[config.dataset]
+        diagnosis = [card.classes[k % len(card.classes)] for k in range(140)]
+        parts[0]["label"] = np.tile([int(code in card.malignant) for code in diagnosis], 2)
+    if config.fold is not None:
+        parts.append(drawn(config, part="val", prefix=f"v{config.fold}-", images=80, lesions=60))
+    metrics = {"code": code_fingerprint(config.system), "best_epoch": 2, "epochs": 3, "images": 30}
+    metrics |= {"train_seconds": 2.5, "predict_test_seconds": 0.5, "parameters": 7}
+    write_atomic(folder / "config.json", config.to_json())
+    write_json(folder / "environment.json", {"processor": "one", "threads": 2, "gpu": None})
+    write_atomic(folder / "history.csv", "epoch,train_loss\n0,1.0\n")
+    text = pd.concat(parts).to_csv(index=False, float_format="%.6f")
+    write_atomic(folder / "predictions.csv.gz", gzip.compress(text.encode()))
+    write_json(folder / "metrics.json", metrics)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Results of a plan whose runs are drawn: two exhibits, not yet published."""
+    tmp_path = tmp_path_factory.mktemp("results")
+    profile = load_profile("smoke")
+    runs = {}
+    for number, (name, config) in enumerate(plan(profile).items()):
+        store(config, tmp_path / "runs" / f"run{number}")
+        runs[name] = reference.runs.load(tmp_path / "runs" / f"run{number}")
+    study = types.SimpleNamespace(
+        name="smoke", profile=profile, results_root=tmp_path, dataset=profile["dataset"], synthetic=True, seed=0
+    )
+    source = types.SimpleNamespace(runs=runs, final=arms.final(runs))
+    for name in ("table3", "fig7"):
+        frame = tables.exhibit(PAPERS[PAPER][name](source), paper=PAPER, exhibit=name, missing="not run")
+        tables.write(frame, paper=PAPER, exhibit=name, study=study, runs=list(runs.values()), notebook="24")
+    return tmp_path
+
+
+@pytest.fixture
+def results(made, tmp_path):
+    """A copy of them to spoil."""
+    shutil.copytree(made, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def publish(results):
+    plans = {PAPER: plan(load_profile("smoke"))}
+    return reference.publish(results / "smoke", results / "reference", plans=plans, stored=results / "runs")
+
+
+def found(folder, name="table3"):
+    """A published table, and the same from its evidence."""
+    stored = pd.read_csv(folder / PAPER / f"{name}.csv")
+    return stored, PAPERS[PAPER][name](Known(folder))
+
+
+def test_what_is_published_is_found_again_and_changes_are_noticed(results):
+    folder = publish(results)
+    for name in ("table3", "fig7"):
+        stored, again = found(folder, name)
+        assert differences(stored, again) == [] and broken_verdicts(stored) == []
+    stored, again = found(folder)
+    changed = stored.copy()
+    changed.loc[changed["metric"] == "roc_auc", "ours"] += 1e-4
+    assert len(differences(changed, again)) == 3  # final, plain and their difference
+    assert differences(stored[stored["row"] != "plain"], again)[0].endswith("computed, not stored")
+    one = (stored["row"] == "final") & (stored["metric"] == "recall")
+    assert differences(stored.assign(low=stored["low"].mask(one, 0.0)), again) != []
+    said = stored["note"].str.replace("no evidence", "helps").str.replace("harms", "helps")
+    assert broken_verdicts(stored.assign(note=said)) != []
+
+
+def test_a_changed_prediction_is_noticed(results):
+    folder = publish(results)
+    (run,) = [run for name, run in Known(folder).runs.items() if name == "plain/seed0"]
+    rows = pd.read_csv(run.path / "predictions.csv.gz")
+    classes = [name for name in rows if name.startswith("p_")]
+    rows.loc[0, classes] = [1.0] + [0.0] * (len(classes) - 1)
+    rows.to_csv(run.path / "predictions.csv.gz", index=False)
+    assert differences(*found(folder)) != []
+
+
+def test_older_code_failed_plans_and_size_are_refused(results, monkeypatch):
+    folder = publish(results)
+    before = sorted(path.name for path in folder.rglob("*"))
+    record = results / "smoke" / PAPER / "table3.json"
+    written = read_json(record)
+    write_json(record, written | {"stale": "older code"})
+    with pytest.raises(reference.NotPublishable, match="table3: made from runs of older code"):
+        publish(results)
+    write_json(record, written)
+    metrics = results / "runs" / "run0" / "metrics.json"
+    old = read_json(metrics)
+    write_json(metrics, old | {"code": old["code"] | {"training/fit.py": "other"}})
+    with pytest.raises(reference.NotPublishable, match=r"run0 \(training/fit.py changed since\)"):
+        publish(results)
+    write_json(metrics, old)
+    with pytest.raises(reference.NotPublishable, match="is not in today's plan"):
+        reference.publish(results / "smoke", results / "reference", plans={PAPER: {}}, stored=results / "runs")
+    monkeypatch.setattr(reference, "MOST_BYTES", 1000)
+    with pytest.raises(reference.NotPublishable, match="1,000 are allowed"):
+        publish(results)
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    with pytest.raises(reference.NotPublishable, match="make reproduce PROFILE=sample"):
+        reference.publish(results / "sample", results / "reference", plans={PAPER: {}}, stored=results / "runs")
+
+
+def test_evidence_keeps_four_decimals_and_no_weights(results):
+    folder = publish(results)
+    run = Known(folder).runs["proposed/fold0/seed0"]
+    p = run.predictions()["p_malignant"]
+    assert np.allclose(p, p.round(4), atol=1e-12) and set(run.predictions("identity")["part"]) == {"val", "test"}
+    assert not list(folder.rglob("*.safetensors"))
