@@ -8,6 +8,9 @@ ARGS    ?=
 # Where the programs are. `make ... BIN=` takes them from PATH instead (conda, containers) and installs nothing.
 BIN ?= .venv/bin/
 
+# Threads that wait without spinning: on a machine with other work the spinning costs ten times what it saves.
+export OMP_WAIT_POLICY ?= passive
+
 UV    := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 READY := $(if $(filter .venv/bin/,$(BIN)),.venv/.ready)
 

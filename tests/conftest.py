@@ -21,7 +21,7 @@ def tiny_config():
     from skinlib.config import RunConfig
 
     return RunConfig(
-        image_size=(32, 32), backbone="resnet10t", weights="none", folds=2, epochs=2, visits=24, batch_size=8,
+        image_size=(32, 32), backbone="test_resnet", weights="none", folds=2, epochs=2, visits=24, batch_size=8,
         precision="fp32", tta="flips",
     )  # fmt: skip
 

@@ -62,6 +62,7 @@ class Known:
         return table.merge(tone, on="image_id", validate="one_to_one")
 
 
+@functools.cache
 def table1(known):
     folds = arms.members(known.runs)[0]
     held_out = [arms.rows(run, "val") for run in folds]
@@ -70,6 +71,7 @@ def table1(known):
     return pd.concat([paper.table1(parts, **known.where), official])
 
 
+@functools.cache
 def table3(known):
     plain, diagnoses = arms.plain(known.runs)
     final, val = known.final
@@ -94,6 +96,7 @@ def table7(known):
     return paper.table7(test[["label", "ita"]], dataset=about["dataset"], split=about["split"])
 
 
+@functools.cache
 def table8(known):
     final, single = arms.final(known.one_seed).arm, arms.one_fold(known.one_seed).arm
     toned = [arm._replace(table=known.toned(arm.table)) for arm in (final, single)]
@@ -122,6 +125,7 @@ def cost(known):
     return paper.cost(metrics, machine=arms.machine(group[0]), table=arms.rows(group[0], "test"))
 
 
+@functools.cache
 def table4(known):
     return paper.table4(arms.steps(known.runs), **BOOT)
 

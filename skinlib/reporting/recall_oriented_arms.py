@@ -158,13 +158,15 @@ def machine(run: Run) -> str:
     return f"{where}; {run.config.backbone}, {run.config.image_size[0]} px, {run.config.precision}"
 
 
-def elsewhere(runs: Runs, tables: Mapping[int, Sequence[pd.DataFrame]]) -> Arm:
+def elsewhere(runs: Runs, tables: Mapping[int, Sequence[pd.DataFrame]], *, split: str) -> Arm:
     """Return the final system on another cohort, at the threshold that its own validation rows chose.
 
     Parameters
     ----------
     tables
         Seed -> the prediction tables of that seed's `members`.
+    split
+        What the cohort is a part of, such as "official".
     """
     means = [rounded(ensemble([rounded(table) for table in group])) for group in tables.values()]
-    return Arm(pd.concat(means, ignore_index=True), final(runs).arm.threshold)
+    return Arm(pd.concat(means, ignore_index=True).assign(split=split), final(runs).arm.threshold)

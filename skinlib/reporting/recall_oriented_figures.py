@@ -18,6 +18,7 @@ from skinlib.reporting.published import published
 from skinlib.reporting.recall_oriented_steps import CHANGE
 
 NAMES = ("benign", "malignant")
+LABELS = figures.READABLE | {"auc_gap": "AUC, validation minus test", "best_epoch": "best epoch"}
 SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "no evidence": "0.6"}
 
 
@@ -110,7 +111,7 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
             axis.plot(
                 cells["published"], place + 0.08, line.replace("o", "D"), color=PUBLISHED, markersize=4, linewidth=1
             )
-            axis.set(xlabel=figures.READABLE.get(metric, metric.replace("_", " ")))
+            axis.set(xlabel=LABELS.get(metric, metric.replace("_", " ")))
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].invert_yaxis()
         axes[0].plot([], [], "o-", color="0.5", label="ours, 95 % interval")
@@ -138,7 +139,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
                 axis.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=2)
                 axis.plot(one["ours"], place, "o", color=colour)
             axis.axvline(0, color="0.3", linewidth=1)
-            axis.set(xlabel=f"change in {figures.READABLE.get(metric, metric)}")
+            axis.set(xlabel=f"change in {LABELS.get(metric, metric)}")
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].invert_yaxis()
         for name, colour in SIGN.items():

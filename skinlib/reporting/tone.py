@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from skinlib.evaluation.fairness import gaps
 from skinlib.evaluation.statistics import wilson_interval
 from skinlib.images.skin_tone import LIGHT_ABOVE, ita_table
-from skinlib.reporting.estimates import cell
+from skinlib.reporting.estimates import Arm, cell, origin
 
 SIZE = 128  # longest side at which tone is measured: a mean over thousands of pixels, which a smaller image keeps
 
@@ -89,4 +90,35 @@ def formulas(tone: pd.DataFrame, *, by: str = "source", dataset: str) -> pd.Data
             low, high = wilson_interval(count, n)
             note = "" if n else "no image with an angle"
             cells.append(cell(row, name, count / n if n else np.nan, low=low, high=high, n=n, note=note, **about))
+    return pd.DataFrame(cells)
+
+
+def gaps_within(arm: Arm, by: str, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compare light and dark inside each value of ``by`` (the clinic), so that clinics are not compared instead.
+
+    Parameters
+    ----------
+    arm
+        One seed and one threshold; its table has ``group`` (light, dark, missing) and ``by``.
+
+    Returns
+    -------
+    DataFrame
+        Long frame: a row "gap within <value>", metrics roc_auc and recall, light minus dark, with the cluster bootstrap
+        interval and the unadjusted p value in the note. A gap that too few images support is empty, the note says why.
+    """
+    key = arm.table[by].astype(object).where(arm.table[by].notna(), "missing")
+    cells = []
+    for value in sorted(key.unique()):
+        rows = arm.table[(key == value) & arm.table["group"].notna()]
+        row, about = f"gap within {value}", origin(arm.table) | {"n": len(rows)}
+        if set(rows["group"]) != {"light", "dark"}:
+            empty = {"note": "a group has no image"} | about
+            cells += [cell(row, name, np.nan, **empty) for name in ("roc_auc", "recall")]
+            continue
+        names = ("roc_auc", "recall", "fn_rate")
+        found = gaps(rows, "group", reference="light", threshold=float(arm.threshold), names=names, n=n_boot, seed=seed)
+        for one in found[found["metric"] != "fn_rate"].itertuples():
+            note = one.note or f"light minus dark; {one.test}, p = {one.p:.4f}, unadjusted"
+            cells.append(cell(row, one.metric, one.gap, low=one.low, high=one.high, note=note, **about))
     return pd.DataFrame(cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from skinlib.paths import new_folder, read_json, write_json
+from skinlib.paths import new_folder, read_json, write_atomic
 
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
@@ -26,7 +27,7 @@ def save(
         save_tensors(model.state_dict(), temporary / "model.safetensors")
         save_tensors(best, temporary / "best.safetensors")
         save_tensors(_flat(optimiser), temporary / "optimiser.safetensors")
-        write_json(temporary / "record.json", record)
+        write_atomic(temporary / "record.json", json.dumps(record, allow_nan=False))  # keys keep their order
     for old in folder.iterdir():  # older states, and what a killed save left
         if old != final:
             shutil.rmtree(old)

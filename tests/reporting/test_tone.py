@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from skinlib.images.colour import lab_to_rgb
 from skinlib.images.skin_tone import ita
+from skinlib.reporting.estimates import Arm
 from skinlib.reporting.figures_tone import tone_histogram, tone_plane
-from skinlib.reporting.tone import formulas, measure_tone, tone_group, unguarded
+from skinlib.reporting.tone import formulas, gaps_within, measure_tone, tone_group, unguarded
 
 COLOURS = {"yellow": (70, 10, 20), "blue": (70, 10, -10), "deep": (40, 10, 20)}  # L*, a*, b*
 
@@ -80,3 +82,26 @@ def test_histogram_counts_what_has_an_angle():
     heights = sorted(round(bar.get_height()) for bar in figure.axes[0].patches if 0 < bar.get_height() != 1.0)
     assert heights == [2]  # the two at 90; 30, 20 and -90 are bars of 1
     assert len(tone_plane([60.0, 70.0], [5.0, -5.0]).axes) == 1
+
+
+def test_a_gap_between_clinics_is_none_within_them():
+    rng = np.random.default_rng(0)
+    frames = []
+    for clinic, share, shift in (("a", 0.9, 0.0), ("b", 0.1, 0.6)):  # the dark clinic is the hard one
+        label = np.r_[np.ones(100, int), np.zeros(100, int)]
+        p = np.clip(0.5 + shift * (label - 0.5) + rng.uniform(-0.4, 0.4, 200), 0, 1)
+        dark = np.tile(np.arange(100) < 100 * share, 2)
+        frame = pd.DataFrame({"label": label, "p_benign": 1 - p, "p_malignant": p, "source": clinic})
+        frames.append(frame.assign(group=np.where(dark, "dark", "light")))
+    alone = frames[0].iloc[:5].assign(source="c", group="dark")
+    table = pd.concat([*frames, alone], ignore_index=True).assign(dataset="d", split="s", part="test", seed=0)
+    table["image_id"] = [f"i{k}" for k in range(len(table))]
+    found = gaps_within(Arm(table, 0.5), "source", n_boot=100).set_index(["row", "metric"])
+    for clinic in "ab":
+        cell = found.loc[(f"gap within {clinic}", "roc_auc")]
+        assert cell["low"] < 0 < cell["high"] and "p = " in cell["note"]
+    light, dark = (table[(table["group"] == name) & (table["source"] != "c")] for name in ("light", "dark"))
+    pooled = [roc_auc_score(rows["label"], rows["p_malignant"]) for rows in (light, dark)]
+    assert pooled[0] - pooled[1] > 0.2
+    assert math.isnan(found.loc[("gap within c", "recall"), "ours"])
+    assert found.loc[("gap within c", "recall"), "note"] == "a group has no image"

@@ -43,14 +43,19 @@ def arm(place: Place | None) -> Callable[[int, int, int, float], None] | None:
     elif at == "while cleaning":  # the state before is half deleted
         wrap(shutil, "rmtree", before=lambda folder: folder.name == f"{epoch:04d}" and tear(folder))
     elif at == "before the last file":
-        wrap(Path, "replace", before=lambda source, target: Path(target).name == build.DONE)
+        wrap(Path, "replace", before=lambda source, target: moves_in(source, target, build.DONE))
     elif at == "among the last files":
-        wrap(Path, "replace", after=lambda source, target: Path(target).name == "history.csv")
+        wrap(Path, "replace", after=lambda source, target: moves_in(source, target, "history.csv"))
     elif at == "after the last file":
-        wrap(Path, "replace", after=lambda source, target: Path(target).name == build.DONE)
+        wrap(Path, "replace", after=lambda source, target: moves_in(source, target, build.DONE))
     else:
         raise ValueError(at)
     return None
+
+
+def moves_in(source: Path, target: Path, name: str) -> bool:
+    """Tell whether a finished file moves from the temporary folder to its place."""
+    return Path(target).name == name and Path(source).parent != Path(target).parent
 
 
 def tear(folder: Path) -> bool:

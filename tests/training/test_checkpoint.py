@@ -41,6 +41,7 @@ def test_a_restored_state_goes_on_bit_for_bit(tmp_path, kind):
     fresh = OPTIMISERS[kind](other.parameters())
     found_best, found_record = checkpoint.load(tmp_path / "last", other, fresh)
     assert found_record == record
+    assert list(found_record["history"][0]) == ["val_loss", "best"]  # or the columns of history.csv would change places
     assert all(torch.equal(found_best[name], best[name]) for name in best)
     for step in (10, 11):
         step_on(model, optimiser, step)

@@ -18,7 +18,7 @@ from skinlib.training import runs
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and forkserver")
 BF16 = torch.cpu._is_avx512_bf16_supported()
 PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not BF16, reason="no bf16 on this processor"))]
-draw = random.Random(20)  # noqa: S311 - where to kill, not a secret
+draw = random.Random(20)
 PLACES = [{"at": "step", "epoch": epoch, "step": draw.randint(1, 4)} for epoch in (0, 1, 2)]  # four steps an epoch
 PLACES += [{"at": "before the save", "epoch": 0}, {"at": "before the save", "epoch": 2}]
 PLACES += [{"at": "among the files", "epoch": 1}]
@@ -36,7 +36,7 @@ name_of = lambda place: " ".join(map(str, place.values()))
 @pytest.fixture(scope="module")
 def context():
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["kill_jobs"])
+    server.set_forkserver_preload(["skinlib.training.runs", "skinlib.models.recall_oriented"])
     return server
 
 
