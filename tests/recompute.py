@@ -22,7 +22,7 @@ from skinlib.reporting.recall_oriented_official import OFFICIAL, official_counts
 from skinlib.reporting.tone import formulas
 
 BOOT = {"n_boot": 200, "seed": 0}  # the values must agree to the last printed digit, the intervals nearly
-# (exhibit, what of it) -> cells that need pixels: a pattern of "row / metric"
+# exhibit -> pattern of "row / metric" of the cells that need pixels, or columns that no evidence keeps
 FROM_PIXELS = {"localisation": r"/ overlap$", "tone_formulas": r"^(?!all / )"}
 VERDICT = re.compile(r"\b(helps|harms|no evidence) \(p = ([\d.]+)")
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from IPython.display import Image
 from matplotlib.figure import Figure
+from PIL import Image as Pixels
 from scipy.ndimage import binary_erosion
 
 from skinlib.images.skin_tone import read_pair
@@ -65,3 +67,27 @@ def sheet(
         titles = list(rows["diagnosis"])
     pairs = [read_pair(row, size=size) for row in rows.itertuples(index=False)]
     return image_grid([outlined(*pair) for pair in pairs], titles, columns=columns, title=title)
+
+
+def to_batch(rows: pd.DataFrame, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cohort rows as the training loop sees them: images (N, 3, side, side) float in [0, 1], masks
+    (N, 1, side, side) of 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        When a row has no mask.
+    """
+    if rows["mask_path"].isna().any():
+        raise ValueError(f"{int(rows['mask_path'].isna().sum())} of {len(rows)} rows have no mask; drop them first")
+    pairs = [read_pair(row) for row in rows.itertuples(index=False)]
+    shrink = lambda array, how: np.asarray(Pixels.fromarray(array).resize((side, side), how))
+    images = np.stack([shrink(image, Pixels.Resampling.BILINEAR) for image, _ in pairs])
+    masks = np.stack([shrink(mask, Pixels.Resampling.NEAREST) for _, mask in pairs])
+    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(masks)[:, None].float()
+
+
+def from_batch(images: torch.Tensor, masks: torch.Tensor) -> list[np.ndarray]:
+    """Return a batch as pictures for the eye, (side, side, 3) uint8 each, masks outlined."""
+    pixels = (images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    return [outlined(image, mask[0].numpy() > 0) for image, mask in zip(pixels, masks, strict=True)]

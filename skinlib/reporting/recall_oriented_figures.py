@@ -18,7 +18,7 @@ from skinlib.reporting.published import published
 from skinlib.reporting.recall_oriented_steps import CHANGE
 
 NAMES = ("benign", "malignant")
-LABELS = figures.READABLE | {"auc_gap": "AUC, validation minus test", "best_epoch": "best epoch"}
+LABELS = figures.READABLE | {"auc_gap": "AUC gap (val - test)", "best_epoch": "best epoch"}
 SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "no evidence": "0.6"}
 
 
@@ -106,7 +106,7 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
         for axis, metric, colour in zip(axes, metrics, COLOURS, strict=False):
             cells = frame[frame["metric"] == metric].set_index("row").reindex(rows)
             place = np.arange(len(rows))
-            axis.hlines(place, cells["low"], cells["high"], color=colour, linewidth=2, alpha=0.5)
+            axis.hlines(place - 0.08, cells["low"], cells["high"], color=colour, linewidth=2, alpha=0.5)
             axis.plot(cells["ours"], place - 0.08, line, color=colour, linewidth=1)
             axis.plot(
                 cells["published"], place + 0.08, line.replace("o", "D"), color=PUBLISHED, markersize=4, linewidth=1

@@ -69,12 +69,10 @@ def _begin(folder: Path, system: str) -> None:
     if (folder / DONE).is_file():
         (folder / DONE).unlink()  # first: a kill during the rest must not leave a run that looks whole
         shutil.rmtree(folder)
-    for left in folder.glob(".done.*"):  # of a kill while the finished files were written
-        shutil.rmtree(left)
     code = folder / "last.json"
     signed = code.is_file() and not changed_code(read_json(code), system)
-    if (folder / "last").is_dir() and not signed:
-        shutil.rmtree(folder / "last")
+    if not signed:
+        drop_state(folder)
     write_json(code, provenance.code_fingerprint(system))
 
 
@@ -123,8 +121,15 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], make, fol
         write_json(temporary / DONE, metrics)
         for file in sorted(temporary.iterdir(), key=lambda file: file.name == DONE):
             file.replace(folder / file.name)
-    (folder / "last.json").unlink()
-    shutil.rmtree(folder / "last")
+    drop_state(folder)
+
+
+def drop_state(folder: Path) -> None:
+    """Remove the interrupted state of a run, and what a kill left while the finished files were written."""
+    for left in (folder / "last", *folder.glob(".done.*")):
+        if left.is_dir():
+            shutil.rmtree(left)
+    (folder / "last.json").unlink(missing_ok=True)  # last: the sign that there is something to remove
 
 
 def _scores(predictions: pd.DataFrame) -> dict[str, float | None]:

@@ -122,7 +122,8 @@ def ensure(
     prepared = identify(config, data_root=data_root, results_root=results_root, device=device)
     folder = Path(results_root) / "runs" / prepared.id
     where = place(device, config.precision)
-    if (where.world == 1 or not train) and (found := _finished(folder, stale)):
+    whole = not (folder / "last.json").is_file()
+    if ((where.world == 1 and whole) or not train) and (found := _finished(folder, stale)):
         return found
     if not train:
         name = f"run {prepared.id} ({config.system}, {config.variant}, fold {config.fold}, seed {config.seed})"
@@ -131,6 +132,8 @@ def ensure(
     # torchrun: rank 0 holds the lock, decides and writes; the others do as it says.
     with Lock(folder.parent / f".{prepared.id}.lock") if where.rank == 0 else contextlib.nullcontext():
         found = _finished(folder, stale) if where.rank == 0 else None
+        if found and (folder / "last.json").is_file():
+            build.drop_state(folder)  # of a process killed after its last file
         if not _as_rank_0(found is not None, where):
             build.train(prepared, folder, where, Path(results_root))
     return load(folder)

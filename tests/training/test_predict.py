@@ -1,0 +1,130 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from toy_problem import CPU, Toy, batches
+
+from skinlib.training.predict import KEYS, ensemble, predict, probabilities, views
+
+COLUMNS = [*KEYS, "split", "part", "fold", "system", "seed", "view", "label", "p_benign", "p_malignant"]
+
+
+def test_the_views_are_the_symmetries_by_name():
+    image = torch.arange(2 * 3 * 4 * 4.0).reshape(2, 3, 4, 4)
+    assert [name for name, _ in views(image, "none")] == ["identity"]
+    flips = dict(views(image, "flips"))
+    assert list(flips) == ["identity", "left_right", "up_down"]
+    assert torch.equal(flips["left_right"][..., 0], image[..., 3])
+    assert torch.equal(flips["up_down"][..., 0, :], image[..., 3, :])
+    square = dict(views(image, "d4"))
+    assert len({value.numpy().tobytes() for value in square.values()}) == len(square) == 8
+    for value in square.values():  # a group: every view of a view is a view
+        again = {other.numpy().tobytes() for _, other in views(value, "d4")}
+        assert again == {other.numpy().tobytes() for other in square.values()}
+    assert torch.equal(square["identity"], image)
+    assert torch.equal(square["rot180"], image.flip((2, 3)))
+
+
+def test_probabilities_are_the_softmax_of_every_view_and_their_mean():
+    model, val = Toy().eval(), batches(11, batch_size=4)
+    found = probabilities(model, val, tta="flips", where=CPU)
+    assert list(found) == ["mean", "identity", "left_right", "up_down"]
+    image = torch.cat([batch["image"] for batch in val.epoch(0, CPU.device)])
+    with torch.no_grad():
+        wanted = {name: model(view)["logits"].softmax(1).numpy() for name, view in views(image, "flips")}
+    for name, values in wanted.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-6)
+    np.testing.assert_allclose(found["mean"], sum(wanted.values()) / 3, atol=1e-6)
+    assert found["mean"].shape == (11, 2)
+
+
+def test_a_network_of_tables_has_one_view():
+    class Table(torch.nn.Module):
+        def forward(self, image, meta=None, *, features=None):
+            return {"logits": features}
+
+    from skinlib.images.batches import Batches
+
+    logits = np.log(np.array([[1.0, 3.0], [1.0, 1.0]], np.float32))
+    found = probabilities(Table(), Batches(None, np.arange(2), {"features": logits}, batch_size=2), tta="d4", where=CPU)
+    assert list(found) == ["mean", "identity"]
+    np.testing.assert_allclose(found["mean"], [[0.25, 0.75], [0.5, 0.5]])
+
+
+@pytest.fixture(scope="module")
+def strangers(data_root):
+    """Ten images of somebody else: ids and paths, nothing more."""
+    files = sorted((data_root / "ham10000").rglob("*.jpg"))[:10]
+    return pd.DataFrame({"image_id": [f"mine{i}" for i in range(10)], "image_path": [str(file) for file in files]})
+
+
+def test_images_without_labels_get_a_table(finished_run, strangers):
+    table = predict(finished_run, strangers)
+    assert list(table) == COLUMNS
+    assert table["image_id"].to_list() == strangers["image_id"].to_list()
+    assert set(table["part"]) == {"external"} and set(table["view"]) == {"mean"}
+    assert table[["label", "lesion_id", "patient_id", "dataset"]].isna().all().all()
+    np.testing.assert_allclose(table["p_benign"] + table["p_malignant"], 1, atol=1e-6)
+    assert table["p_malignant"].nunique() > 1
+
+
+def test_views_are_kept_on_demand_and_the_first_is_their_mean(finished_run, strangers):
+    table = predict(finished_run, strangers, tta="d4", keep_views=True)
+    wide = table.pivot(index="image_id", columns="view", values="p_malignant")
+    assert table["view"].unique()[0] == "mean"
+    assert wide.shape == (10, 9)
+    np.testing.assert_allclose(wide["mean"], wide.drop(columns="mean").mean(axis=1), atol=1e-6)
+    alone = predict(finished_run, strangers)
+    np.testing.assert_allclose(alone.set_index("image_id")["p_malignant"], wide["identity"], atol=1e-6)
+
+
+def test_a_finished_run_predicts_what_it_stored(finished_run, data_root):
+    from skinlib.training.runs import cohort_of
+
+    cohort = cohort_of(finished_run.config, data_root)
+    for stored, tta in (
+        (finished_run.predictions(), finished_run.config.tta),
+        (finished_run.predictions("identity"), "none"),
+    ):
+        rows = cohort[cohort["image_id"].isin(stored["image_id"])]
+        again = predict(finished_run, rows, tta=tta).set_index("image_id").loc[stored["image_id"]]
+        np.testing.assert_allclose(again["p_malignant"], stored["p_malignant"], atol=2e-6)  # stored with six decimals
+        assert again["label"].to_list() == stored["label"].to_list()
+
+
+def member(p: list[float], ids: str = "abc", view: str = "mean", fold: int = 0) -> pd.DataFrame:
+    values = {"image_id": list(ids), "view": view, "fold": fold, "label": [0, 1, 0], "p_benign": [1 - x for x in p]}
+    return pd.DataFrame(values | {"p_malignant": p})
+
+
+def test_an_ensemble_is_the_mean_for_each_image():
+    second = member([0.8, 0.2, 0.4], fold=1).iloc[[2, 0, 1]]
+    found = ensemble([member([0.2, 0.4, 0.6]), second]).set_index("image_id")
+    assert found["p_malignant"].to_dict() == pytest.approx({"a": 0.5, "b": 0.3, "c": 0.5})
+    assert found["p_benign"].to_dict() == pytest.approx({"a": 0.5, "b": 0.7, "c": 0.5})
+    assert found["label"].to_dict() == {"a": 0, "b": 1, "c": 0}
+    assert set(found["fold"]) == {-1}
+
+
+def test_views_are_averaged_apart():
+    both = lambda p: pd.concat([member(p), member([x / 2 for x in p], view="identity")])
+    found = ensemble([both([0.2, 0.4, 0.6]), both([0.4, 0.4, 0.4])])
+    assert found[found["view"] == "identity"]["p_malignant"].to_list() == pytest.approx([0.15, 0.2, 0.25])
+
+
+@pytest.mark.parametrize(
+    "other", [member([0.1] * 3, ids="abd"), member([0.1] * 3).iloc[:2], member([0.1] * 3, view="identity")]
+)
+def test_members_that_saw_other_images_are_no_ensemble(other):
+    with pytest.raises(ValueError, match="differ in their images"):
+        ensemble([member([0.2, 0.4, 0.6]), other])
+
+
+def test_a_read_table_and_a_fresh_one_go_together(finished_run, data_root):
+    from skinlib.training.runs import cohort_of
+
+    stored = finished_run.predictions()
+    cohort = cohort_of(finished_run.config, data_root)
+    fresh = predict(finished_run, cohort[cohort["image_id"].isin(stored["image_id"])], tta="flips")
+    found = ensemble([stored, fresh]).set_index("image_id")["p_malignant"]
+    np.testing.assert_allclose(found[stored["image_id"]], stored["p_malignant"], atol=2e-6)

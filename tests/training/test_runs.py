@@ -1,0 +1,288 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+
+from skinlib import provenance
+from skinlib.config import Augment, RunConfig
+from skinlib.data import splits
+from skinlib.models.backbones import WEIGHTS_FOLDER, WeightsUnavailable
+from skinlib.training import build, identify, runs
+
+MEETS = {"data": "d", "split": "s", "weights": "w", "precision": "fp32"}
+# Another value for every field; those of ``weights`` and ``precision`` enter by what they resolve to.
+OTHERS = {
+    "system": "other", "variant": "other", "dataset": "isic2016", "allow_missing": True, "label_space": "diagnosis",
+    "split": "lesion", "test_share": 0.1, "folds": 5, "fold": 1, "split_seed": 1, "image_size": (32, 48),
+    "colour": "clahe", "normalisation": "none", "augment": Augment(zoom=0.1), "backbone": "resnet18", "dropout": 0.1,
+    "options": {"a": 1}, "losses": {"cross_entropy": 0.5}, "class_weights": True, "label_smoothing": 0.1,
+    "optimiser": "sgd", "lr": 0.1, "lr_early": 0.5, "lr_late": 0.5, "weight_decay": 0.1, "momentum": 0.5,
+    "schedule": "cosine", "schedule_step": 3, "schedule_gamma": 0.5, "clip_norm": 1.0, "batch_size": 8, "epochs": 3,
+    "visits": 100, "patience": 2, "seed": 1, "tta": "d4",
+}  # fmt: skip
+
+
+def test_every_field_is_tried():
+    assert {field.name for field in dataclasses.fields(RunConfig)} == set(OTHERS) | {"weights", "precision"}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_id_changes_with_every_field(name):
+    changed = RunConfig().replace(**{name: OTHERS[name]})
+    assert runs.run_id(changed, **MEETS) != runs.run_id(RunConfig(), **MEETS)
+
+
+@pytest.mark.parametrize("name", MEETS)
+def test_the_id_changes_with_what_the_run_meets(name):
+    assert runs.run_id(RunConfig(), **(MEETS | {name: "x"})) != runs.run_id(RunConfig(), **MEETS)
+
+
+def test_the_id_is_sixteen_digits_and_the_same_on_every_machine():
+    first = runs.run_id(RunConfig(), **MEETS)
+    assert len(first) == 16 and int(first, 16) >= 0
+    again = RunConfig.from_json(RunConfig().to_json())
+    assert runs.run_id(again, **MEETS) == first
+    assert runs.run_id(RunConfig(weights="/a/b.safetensors", precision="auto"), **MEETS) == first
+
+
+@pytest.fixture
+def id_of(data_root, results_root):
+    def find(config, *, data=data_root, results=results_root, device="cpu") -> str:
+        return runs.identify(config, data_root=data, results_root=results, device=device).id
+
+    return find
+
+
+def test_paths_and_threads_do_not_enter_the_id(tiny_config, data_root, tmp_path, id_of):
+    first = id_of(tiny_config)
+    shutil.copytree(data_root, tmp_path / "moved")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert id_of(tiny_config, data=tmp_path / "moved", results=tmp_path / "r", device="auto") == first
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_data_enter_the_id(tiny_config, data_root, tmp_path, id_of):
+    shutil.copytree(data_root, tmp_path / "changed")
+    image = next((tmp_path / "changed" / "ham10000").rglob("*.jpg"))
+    image.write_bytes(image.read_bytes() + b"\n")
+    assert id_of(tiny_config, data=tmp_path / "changed") != id_of(tiny_config)
+
+
+def test_the_precision_of_the_device_enters_the_id(tiny_config, id_of):
+    ids = {precision: id_of(tiny_config.replace(precision=precision)) for precision in ("fp32", "bf16", "auto")}
+    assert ids["fp32"] != ids["bf16"]
+    assert ids["auto"] in (ids["fp32"], ids["bf16"])
+
+
+def test_weights_enter_the_id_by_their_bytes(tiny_config, tmp_path, id_of, monkeypatch):
+    one, same, other = (tmp_path / name / "test_resnet.safetensors" for name in "abc")
+    for path, text in ((one, b"1"), (same, b"1"), (other, b"2")):
+        path.parent.mkdir()
+        path.write_bytes(text)
+    ids = [id_of(tiny_config.replace(weights=str(path))) for path in (one, same, other)]
+    assert ids[0] == ids[1] != ids[2]
+    monkeypatch.setenv(WEIGHTS_FOLDER, str(one.parent))
+    assert id_of(tiny_config.replace(weights="imagenet")) == ids[0]
+    with pytest.raises(WeightsUnavailable):
+        id_of(tiny_config.replace(weights=str(tmp_path / "gone.safetensors")))
+
+
+def test_a_split_is_made_once_and_shared_by_label_spaces(tiny_config, data_root, tmp_path):
+    first = runs.split_of(tiny_config, data_root, tmp_path)
+    (path,) = (tmp_path / "splits").glob("*.csv")
+    written = path.stat().st_mtime_ns
+    again = runs.split_of(tiny_config.replace(label_space="diagnosis", seed=3), data_root, tmp_path)
+    pd.testing.assert_frame_equal(first, again)
+    assert path.stat().st_mtime_ns == written
+    for changes in ({"split": "image"}, {"folds": 3}, {"test_share": 0.25}, {"split_seed": 1}):
+        other = runs.split_of(tiny_config.replace(**changes), data_root, tmp_path)
+        assert splits.fingerprint(other) != splits.fingerprint(first), changes
+    assert len(list((tmp_path / "splits").glob("*.csv"))) == 5
+
+
+def test_the_cohort_has_the_labels_of_its_space(tiny_config, data_root):
+    two, seven = (runs.cohort_of(tiny_config.replace(label_space=s), data_root) for s in ("malignancy", "diagnosis"))
+    assert set(two["label"]) == {0, 1} and set(seven["label"]) == set(range(7))
+    assert two.groupby("diagnosis")["label"].first()[["mel", "bcc", "akiec"]].to_list() == [1, 1, 1]
+    assert two["image_id"].equals(seven["image_id"])
+
+
+# The finished run.
+
+
+def test_the_folder_holds_what_the_contract_says_and_no_pickle(finished_run):
+    wanted = {"config.json", "environment.json", "history.csv", "predictions.csv.gz", "metrics.json"}
+    assert {p.name for p in finished_run.path.iterdir()} == wanted | {"model.safetensors"}
+    assert finished_run.path.name == finished_run.id
+    assert finished_run.stale == ()
+    json.loads((finished_run.path / "environment.json").read_text())["packages"]["torch"]
+
+
+def test_the_prediction_table_is_the_contracts(finished_run, data_root, results_root):
+    table = finished_run.predictions()
+    columns = ["image_id", "lesion_id", "patient_id", "dataset", "split", "part", "fold", "system", "seed", "view"]
+    assert list(table) == [*columns, "label", "p_benign", "p_malignant"]
+    config = finished_run.config
+    split = runs.split_of(config, data_root, results_root)
+    cohort = runs.cohort_of(config, data_root).set_index("image_id")
+    for part in ("val", "test"):
+        rows = split[(split["fold"] == 0) & (split["part"] == part)]
+        assert set(table.loc[table["part"] == part, "image_id"]) == set(rows["image_id"])
+    assert table["image_id"].is_unique
+    assert table["label"].to_list() == cohort.loc[table["image_id"], "label"].to_list()
+    assert table["lesion_id"].to_list() == cohort.loc[table["image_id"], "lesion_id"].to_list()
+    constants = table[["dataset", "split", "fold", "system", "seed", "view"]].drop_duplicates()
+    assert constants.values.tolist() == [["ham10000", "grouped", 0, config.system, 0, "mean"]]
+    np.testing.assert_allclose(table["p_benign"] + table["p_malignant"], 1, atol=2e-6)
+    identity = finished_run.predictions("identity")
+    assert identity["image_id"].equals(table["image_id"])
+    assert not np.allclose(identity["p_malignant"], table["p_malignant"])
+
+
+def test_the_metrics_are_those_of_the_table(finished_run):
+    table, metrics = finished_run.predictions(), finished_run.metrics
+    for part in ("val", "test"):
+        rows = table[table["part"] == part]
+        guess = rows["p_malignant"] > rows["p_benign"]
+        assert metrics[f"{part}_auc"] == pytest.approx(roc_auc_score(rows["label"], rows["p_malignant"]))
+        assert metrics[f"{part}_accuracy"] == pytest.approx(accuracy_score(rows["label"], guess))
+        assert metrics[f"{part}_balanced_accuracy"] == pytest.approx(balanced_accuracy_score(rows["label"], guess))
+    history = finished_run.history
+    assert metrics["epochs"] == len(history) == finished_run.config.epochs
+    assert metrics["best_epoch"] == history["val_loss"].idxmin() + 1
+    assert metrics["images"] == history["images"].sum() == 48
+    assert metrics["parameters"] == sum(p.numel() for p in finished_run.model().parameters())
+    assert metrics["code"] == provenance.code_fingerprint(finished_run.config.system)
+
+
+def test_several_classes_have_a_macro_auc_and_a_lone_class_none():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([1, 1, 1], 60)
+    label = np.arange(60) % 3
+    table = pd.DataFrame({"view": "mean", "part": "test", "label": label} | {f"p_{k}": p[:, k] for k in range(3)})
+    found = build._scores(table)
+    one_by_one = [roc_auc_score(label == k, (p / p.sum(1, keepdims=True))[:, k]) for k in range(3)]
+    assert found["test_auc"] == pytest.approx(np.mean(one_by_one))
+    assert found["test_accuracy"] == pytest.approx((p.argmax(1) == label).mean())
+    assert build._scores(table[table["label"] < 2])["test_auc"] is None
+
+
+def test_the_model_is_the_best_epochs_and_ready(finished_run):
+    model = finished_run.model()
+    assert not model.training
+    stored = load_file(finished_run.path / "model.safetensors")
+    assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
+
+
+def test_a_finished_run_is_found_not_trained(finished_run, data_root, results_root, monkeypatch):
+    monkeypatch.setattr(build, "train", None)
+    for train in (True, False):
+        found = runs.ensure(
+            finished_run.config, data_root=data_root, results_root=results_root, device="cpu", train=train
+        )
+        assert (found.id, found.metrics) == (finished_run.id, finished_run.metrics)
+    assert runs.load(finished_run.path).config == finished_run.config
+
+
+def test_a_missing_run_is_an_error_where_training_is_not_wanted(tiny_config, data_root, results_root, tmp_path):
+    missing = tiny_config.replace(seed=99)
+    with pytest.raises(runs.RunMissing, match=r"fold 0, seed 99\) is not in .*make reproduce"):
+        runs.ensure(missing, data_root=data_root, results_root=results_root, device="cpu", train=False)
+    with pytest.raises(runs.RunMissing, match="holds no finished run"):
+        runs.load(tmp_path)
+
+
+def test_an_unknown_wish_is_refused(tiny_config, data_root, results_root):
+    with pytest.raises(ValueError, match="stale='ignore' is unknown; choose retrain, stop or reuse"):
+        runs.ensure(tiny_config, data_root=data_root, results_root=results_root, stale="ignore")
+
+
+# Runs made by other code.
+
+
+@pytest.fixture
+def older(finished_run, results_root, tmp_path):
+    """A results folder whose run says that another losses.py made it."""
+    folder = tmp_path / "runs" / finished_run.id
+    shutil.copytree(finished_run.path, folder)
+    for name in ("cache", "splits"):
+        (tmp_path / name).symlink_to(results_root / name)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["code"]["training/losses.py"] = "0123456789abcdef"
+    (folder / "metrics.json").write_text(json.dumps(metrics | {"test_auc": -1.0}))
+    return tmp_path
+
+
+def test_a_stale_run_stops_and_names_the_file(finished_run, data_root, older):
+    with pytest.raises(runs.StaleRun, match=r"training/losses\.py changed since.*stale='reuse'"):
+        runs.ensure(finished_run.config, data_root=data_root, results_root=older, device="cpu", stale="stop")
+    assert (older / "runs" / finished_run.id / "metrics.json").is_file()
+
+
+def test_a_stale_run_is_reused_with_a_mark(finished_run, data_root, older):
+    for train in (True, False):
+        found = runs.ensure(
+            finished_run.config, data_root=data_root, results_root=older, device="cpu", stale="reuse", train=train
+        )
+        assert (found.stale, found.metrics["test_auc"]) == (("training/losses.py",), -1.0)
+
+
+def test_a_stale_run_is_trained_anew(finished_run, data_root, older):
+    found = runs.ensure(finished_run.config, data_root=data_root, results_root=older, device="cpu")
+    assert found.stale == ()
+    assert found.metrics["test_auc"] == finished_run.metrics["test_auc"]
+    assert {p.name for p in found.path.iterdir()} == {p.name for p in finished_run.path.iterdir()}
+
+
+def test_who_may_not_train_does_not_delete_either(finished_run, data_root, older):
+    with pytest.raises(runs.RunMissing, match="was made by other code"):
+        runs.ensure(finished_run.config, data_root=data_root, results_root=older, device="cpu", train=False)
+    assert (older / "runs" / finished_run.id / "model.safetensors").is_file()
+
+
+def test_a_kill_while_a_stale_run_goes_leaves_nothing_that_looks_whole(finished_run, older, monkeypatch):
+    folder = older / "runs" / finished_run.id
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build._begin(folder, finished_run.config.system)
+    with pytest.raises(runs.RunMissing):
+        runs.load(folder)
+
+
+def test_changed_code_names_what_differs_came_or_went(monkeypatch):
+    monkeypatch.setattr(identify.provenance, "code_fingerprint", lambda system: {"a": "1", "b": "2", "c": "3"})
+    assert identify.changed_code({"a": "1", "b": "x", "d": "4"}, "any") == ("b", "c", "d")
+    assert identify.changed_code({"a": "1", "b": "2", "c": "3"}, "any") == ()
+
+
+# Other kinds of run.
+
+
+def test_seven_classes_without_validation(tiny_config, data_root, results_root):
+    config = tiny_config.replace(label_space="diagnosis", fold=None, epochs=1, visits=8)
+    run = runs.ensure(config, data_root=data_root, results_root=results_root, device="cpu")
+    table = run.predictions()
+    assert [c for c in table if c.startswith("p_")] == [
+        f"p_{c}" for c in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+    ]
+    assert set(table["part"]) == {"test"} and set(table["fold"]) == {-1}
+    assert "val_auc" not in run.metrics and "val_loss" not in run.history
+
+
+def test_a_configuration_file_is_read_alone_or_in_a_plan(tmp_path, tiny_config):
+    (tmp_path / "a.json").write_text(tiny_config.to_json())
+    (tmp_path / "b.json").write_text(json.dumps({"id": "x", "config": tiny_config.to_dict()}))
+    assert runs.read_config(tmp_path / "a.json") == runs.read_config(tmp_path / "b.json") == tiny_config
