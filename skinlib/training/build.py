@@ -55,7 +55,7 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) ->
     )
     bar.close()
     if where.rank == 0:
-        _finish(prepared, model, history, make, folder, where)
+        _finish(prepared, model, history, make=make, folder=folder, where=where)
     _meet(where)  # nobody looks for the run before it is there
 
 
@@ -84,7 +84,7 @@ def _batches(prepared: Prepared, cache: Cache, name: str, **options) -> Batches:
     return Batches(cache, rows, {"label": label}, normalisation=config.normalisation, seed=config.seed, **options)
 
 
-def _finish(prepared: Prepared, model: nn.Module, history: list[dict], make, folder: Path, where: Place) -> None:
+def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, folder: Path, where: Place) -> None:
     config = prepared.config
     start = time.perf_counter()
     tables, seconds_test = [], 0.0

@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 from skinlib import provenance
 from skinlib.config import Augment, RunConfig
 from skinlib.data import splits
+from skinlib.data.cards import class_names
 from skinlib.models.backbones import WEIGHTS_FOLDER, WeightsUnavailable
 from skinlib.training import build, identify, runs
 
@@ -275,9 +276,7 @@ def test_seven_classes_without_validation(tiny_config, data_root, results_root):
     config = tiny_config.replace(label_space="diagnosis", fold=None, epochs=1, visits=8)
     run = runs.ensure(config, data_root=data_root, results_root=results_root, device="cpu")
     table = run.predictions()
-    assert [c for c in table if c.startswith("p_")] == [
-        f"p_{c}" for c in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-    ]
+    assert [c for c in table if c.startswith("p_")] == [f"p_{c}" for c in class_names("ham10000", "diagnosis")]
     assert set(table["part"]) == {"test"} and set(table["fold"]) == {-1}
     assert "val_auc" not in run.metrics and "val_loss" not in run.history
 
@@ -286,3 +285,14 @@ def test_a_configuration_file_is_read_alone_or_in_a_plan(tmp_path, tiny_config):
     (tmp_path / "a.json").write_text(tiny_config.to_json())
     (tmp_path / "b.json").write_text(json.dumps({"id": "x", "config": tiny_config.to_dict()}))
     assert runs.read_config(tmp_path / "a.json") == runs.read_config(tmp_path / "b.json") == tiny_config
+
+
+def test_evidence_is_the_small_files_with_four_decimals_byte_for_byte(finished_run, tmp_path):
+    first, second = (runs.write_evidence(finished_run, tmp_path / name) for name in "ab")
+    names = sorted(p.name for p in first.iterdir())
+    assert names == ["config.json", "environment.json", "history.csv", "metrics.json", "predictions.csv.gz"]
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+    table = pd.read_csv(first / "predictions.csv.gz")
+    assert set(table["view"]) == {"mean", "identity"}
+    stored = finished_run.predictions()
+    assert table[table["view"] == "mean"]["p_malignant"].to_list() == stored["p_malignant"].round(4).to_list()
