@@ -79,10 +79,10 @@ def classes(name: str, cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_each_class(cohort: pd.DataFrame, n: int, seed: int = 0) -> pd.DataFrame:
-    """Return ``n`` random images of each class, class by class in the card's order; of a set without classes 4 n."""
+    """Return ``n`` random images of each class, class by class in the card's order; of a set without classes 7 n."""
     mixed = cohort.sample(frac=1, random_state=seed)
     if cohort["label"].isna().all():
-        return mixed.head(4 * n)
+        return mixed.head(7 * n)
     return mixed.groupby("label").head(n).sort_values("label", kind="stable")
 
 
