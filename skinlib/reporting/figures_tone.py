@@ -41,6 +41,7 @@ def tone_histogram(panels: Mapping[str, Sequence[float]], *, scheme: str = "del_
             axis.set_title(f"{name}: {len(known):,} images{missing}; {dark:.1%} at or below 28 degrees", loc="left")
             axis.set(ylabel="images", xlim=(-97, 97))
             axis.grid(False, axis="x")
+        axes[-1].set_ylim(top=1.25 * axes[-1].get_ylim()[1])  # room for the names
         _names(axes[-1], bounds)
         axes[-1].set_xlabel("ITA in degrees; dashed: the cut between light and dark; in blue: mean b* at or below 0")
         figure.suptitle(title, fontsize=10)
