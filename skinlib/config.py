@@ -14,6 +14,7 @@ from skinlib.paths import project_root
 SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau", "onecycle")
 OPTIMISERS = ("adam", "adamw", "sgd")
 TTA = ("none", "flips", "d4")
+FILLS = ("reflection", "zeros", "border")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Augment:
     saturation: float = 0.0
     noise: float = 0.0  # standard deviation, images in [0, 1]
     erasing: float = 0.0  # probability that a box of 2 to 20 % of the area is replaced by the image's mean colour
+    fill: str = "reflection"  # what shows beyond the image's edge: reflection | zeros | border
+
+    def __post_init__(self):
+        if self.fill not in FILLS:
+            raise ValueError(f"Augment.fill is {self.fill!r}; choose one of {', '.join(FILLS)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +57,7 @@ class RunConfig:
     split_seed: int = 0
     image_size: tuple[int, int] = (224, 224)  # (height, width)
     colour: str = "none"  # steps of skinlib.images.colour, joined by "+"
-    normalisation: str = "imagenet"  # imagenet | none
+    normalisation: str = "imagenet"  # imagenet | minmax | none
     augment: Augment = Augment()
     # model
     backbone: str = "resnet50"  # a timm name

@@ -17,15 +17,13 @@ import pandas as pd
 import skinlib
 from skinlib.paths import project_root
 
-# What stands between a cohort and a weight. Readers and splits are not in it: their results enter the run's id.
+# What stands between a cohort and a weight, with the system's own file and what that imports from its room.
+# Configuration, readers and splits are not in it: what they yield enters the run's id.
 TRAINING_CODE = (
-    "config.py",
     "images/augment.py",
     "images/batches.py",
     "images/cache.py",
     "images/colour.py",
-    "models/backbones.py",
-    "models/blocks.py",
     "training/losses.py",
     "training/schedules.py",
     "training/fit.py",
@@ -75,8 +73,24 @@ def code_fingerprint(system: str) -> dict[str, str]:
     Comments and docstrings do not count, so that explaining better makes no run stale.
     """
     package = Path(skinlib.__file__).parent
-    names = [*TRAINING_CODE, f"models/{system}.py"]
-    return {name: _tree_digest((package / name).read_text()) for name in names if (package / name).is_file()}
+    names, waiting = list(TRAINING_CODE), [f"models/{system}.py"]
+    while waiting:
+        name = waiting.pop()
+        if name not in names and (package / name).is_file():
+            names.append(name)
+            waiting += [f"models/{room}.py" for room in _imported((package / name).read_text(), "skinlib.models")]
+    return {name: _tree_digest((package / name).read_text()) for name in names}
+
+
+def _imported(source: str, package: str) -> list[str]:
+    """Return the modules of ``package`` that a source imports, in either spelling of ``from ... import``."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == package:
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
+            found.append(node.module.removeprefix(f"{package}."))
+    return found
 
 
 def _tree_digest(source: str) -> str:

@@ -18,12 +18,13 @@ from skinlib.reporting import recall_oriented_arms as arms
 from skinlib.reporting import reference
 from skinlib.reporting.estimates import LESS_IS_BETTER, Arm, origin
 from skinlib.reporting.localisation import gallery_table, localisation
+from skinlib.reporting.published import published
 from skinlib.reporting.recall_oriented_official import OFFICIAL, official_counts
-from skinlib.reporting.tone import formulas
+from skinlib.reporting.tone import formulas, gaps_within
 
 BOOT = {"n_boot": 200, "seed": 0}  # the values must agree to the last printed digit, the intervals nearly
-# exhibit -> pattern of "row / metric" of the cells that need pixels, or columns that no evidence keeps
-FROM_PIXELS = {"localisation": r"/ overlap$", "tone_formulas": r"^(?!all / )"}
+# exhibit -> pattern of "row / metric" of the cells that need pixels
+FROM_PIXELS = {"localisation": r"/ overlap$"}
 VERDICT = re.compile(r"\b(helps|harms|no evidence) \(p = ([\d.]+)")
 
 
@@ -104,8 +105,12 @@ def table8(known):
 
 
 def table8_unguarded(known):
-    final = arms.final(known.one_seed).arm
-    return paper.table8(final._replace(table=known.toned(final.table, "group_unguarded")), **BOOT)
+    final, single = arms.final(known.one_seed).arm, arms.one_fold(known.one_seed).arm
+    toned = [arm._replace(table=known.toned(arm.table, "group_unguarded")) for arm in (final, single)]
+    sources = known.kept("sources").fillna({"source": "unknown"})
+    same_clinic = toned[0]._replace(table=toned[0].table.merge(sources, on="image_id"))
+    within = gaps_within(same_clinic, "source", **BOOT)
+    return pd.concat([paper.table8(toned[0], one_fold=toned[1], **BOOT), within])
 
 
 def table8_recalibrated(known):
@@ -151,7 +156,9 @@ EXHIBITS = {
     "table8_recalibrated": table8_recalibrated,
     "fig8": fig8,
     "localisation": lambda known: localisation(known.kept("measures"), **known.where, **BOOT),
-    "tone_formulas": lambda known: formulas(known.kept("ita").assign(source="x"), dataset=known.config.dataset),
+    "tone_formulas": lambda known: formulas(
+        known.kept("ita").merge(known.kept("sources"), on="image_id"), dataset=known.config.dataset
+    ),
 }
 PAPERS = {"recall_oriented": EXHIBITS}
 
@@ -182,6 +189,16 @@ def differences(stored: pd.DataFrame, again: pd.DataFrame, *, pixels: str | None
             continue
         found += [f"{name}: {fault}" for fault in _faults(one)]
     return found
+
+
+def unlike_published(stored: pd.DataFrame, name: str, exhibit: str) -> list[str]:
+    """Return the cells whose published number is not the one of data/published, and the published cells left out."""
+    keys = ["row", "metric"]
+    theirs = published(name, exhibit)[[*keys, "published"]]
+    both = stored[[*keys, "published"]].merge(theirs, on=keys, how="outer", suffixes=("", "_theirs"), indicator=True)
+    same = np.isclose(both["published"], both["published_theirs"], equal_nan=True, rtol=1e-5)
+    wrong = both[~same | (both["_merge"] == "right_only")]
+    return [f"{row} / {metric}" for row, metric in zip(wrong["row"], wrong["metric"], strict=True)]
 
 
 def _faults(one: dict) -> list[str]:

@@ -112,8 +112,14 @@ def test_code_is_its_syntax_tree_without_words(source, same):
 
 def test_the_code_fingerprint_holds_the_shared_files_and_the_systems_own():
     found = provenance.code_fingerprint("recall_oriented")
-    assert {"config.py", "images/augment.py", "training/fit.py", "models/recall_oriented.py"} <= set(found)
-    assert set(found) - set(provenance.code_fingerprint("another")) == {"models/recall_oriented.py"}
+    assert {"images/augment.py", "training/fit.py"} <= set(found)
+    own = set(found) - set(provenance.code_fingerprint("another"))
+    assert own == {"models/recall_oriented.py", "models/backbones.py"}
+
+
+def test_the_code_fingerprint_follows_imports_among_the_models():
+    source = "from skinlib.models import a, b\nfrom skinlib.models.c import D\nfrom skinlib.data import e\nimport f\n"
+    assert provenance._imported(source, "skinlib.models") == ["a", "b", "c"]
 
 
 def test_the_environment_names_versions_threads_and_commit():

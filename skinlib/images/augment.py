@@ -66,11 +66,12 @@ def augment_batch(
         Images in [0, 1] and masks of 0 and 1 (nearest neighbour), on the same device.
     """
     drawn = {name: value.to(images.device) for name, value in drawn.items()}
-    if augment.flips or augment.rotation or augment.zoom or augment.shift:
-        grid = F.affine_grid(_matrices(drawn, images.shape[-2:]), list(images.shape), align_corners=False)
-        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    if (matrices := _matrices(drawn, images.shape[-2:])).ne(torch.eye(2, 3, device=images.device)).any():
+        grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+        how = {"padding_mode": augment.fill, "align_corners": False}
+        images = F.grid_sample(images, grid, mode="bilinear", **how)
         if masks is not None:
-            masks = F.grid_sample(masks, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+            masks = F.grid_sample(masks, grid, mode="nearest", **how)
     images = _colour(images, augment, drawn)
     if augment.noise:
         images = images + augment.noise * _noise(images, drawn["noise_seed"])

@@ -17,13 +17,22 @@ from skinlib.provenance import generator
 # ImageNet channel statistics (RGB, of [0, 1]), the ones timm's weights were trained with.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+GEOMETRY = ("angle", "flip")  # of `skinlib.images.augment.draw`: (n,) float32 radians, (n, 2) float32 of 1 and -1
+
 
 def to_model_input(images: torch.Tensor, normalisation: str = "imagenet") -> torch.Tensor:
-    """Normalise (B, 3, H, W) float images in [0, 1]: ``imagenet`` (mean and deviation) or ``none``."""
+    """Normalise (B, 3, H, W) float images in [0, 1].
+
+    ``imagenet``: by its mean and deviation. ``minmax``: every channel of every image stretched to [0, 1], which is a
+    colour correction too. ``none``: untouched.
+    """
     if normalisation == "none":
         return images
+    if normalisation == "minmax":
+        low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+        return (images - low) / (high - low).clamp(min=1e-6)  # a channel of one value becomes 0
     if normalisation != "imagenet":
-        raise ValueError(f"normalisation {normalisation!r} is unknown; choose imagenet or none")
+        raise ValueError(f"normalisation {normalisation!r} is unknown; choose imagenet, minmax or none")
     mean = images.new_tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
     return (images - mean) / images.new_tensor(IMAGENET_STD).view(1, 3, 1, 1)
 
@@ -38,7 +47,8 @@ class Batches:
     rows
         (n,) positions in the cache.
     columns
-        Name -> (n, ...) array handed along with each image: ``label``, ``meta``, ``features`` ...
+        Name -> (n, ...) array handed along with each image: ``label``, ``meta``, ``features`` ... The columns of
+        `GEOMETRY` are views that somebody has chosen: they replace what is drawn for an image.
     augment
         None for validation: order kept, pixels untouched.
     visits
@@ -105,6 +115,7 @@ class Batches:
         mask = batch["mask"][:, None].float() if "mask" in batch else None
         if self.augment is not None:
             drawn = draw(self.augment, self.seed, epoch, self.rows[batch["index"].cpu().numpy()])
+            drawn |= {name: batch.pop(name).cpu() for name in GEOMETRY if name in batch}
             image, mask = augment_batch(image, mask, self.augment, drawn)
         image = to_model_input(image, self.normalisation).contiguous(memory_format=torch.channels_last)
         return batch | {"image": image} | ({} if mask is None else {"mask": mask})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import nn
@@ -37,10 +39,19 @@ def build(config: RunConfig, *, weights_file: Path | None = None) -> nn.Module:
     WeightsUnavailable
         When pretrained weights are asked for and cannot be had.
     """
-    if config.system not in systems():
-        raise ValueError(f"no system {config.system!r}; there are {', '.join(systems())}")
-    module = importlib.import_module(f"skinlib.models.{config.system}")
+    module = _module(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = module.build(config, len(class_names(config.dataset, config.label_space)), weights_file=weights_file)
     return model.to(memory_format=torch.channels_last)
+
+
+def own_losses(config: RunConfig) -> dict[str, Callable]:
+    """Return the loss terms that only this system has, its ``LOSSES``: name -> make(config, class weights or None)."""
+    return dict(getattr(_module(config), "LOSSES", {}))
+
+
+def _module(config: RunConfig) -> ModuleType:
+    if config.system not in systems():
+        raise ValueError(f"no system {config.system!r}; there are {', '.join(systems())}")
+    return importlib.import_module(f"skinlib.models.{config.system}")

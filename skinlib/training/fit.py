@@ -86,7 +86,7 @@ def total_loss(
     With several processes each term is divided by the count over all of them and multiplied by their number, because
     gradients are averaged afterwards: the gradient is that of one process with the whole batch.
     """
-    total, parts = output["logits"].new_zeros((), dtype=torch.float32), {}
+    total, parts = next(iter(output.values())).new_zeros((), dtype=torch.float32), {}
     for name, term in terms.items():
         value, count = term(output, batch)
         parts[name] = (float(value.detach()), float(count))

@@ -175,3 +175,25 @@ def test_an_augmented_image_is_the_same_whatever_its_batch():
         alone, _ = augment_batch(images[i : i + 1], None, EVERYTHING, draw(EVERYTHING, 0, 3, np.array([i])))
         torch.testing.assert_close(alone[0], together[i], atol=1e-6, rtol=0)
     assert 0 <= together.min() and together.max() <= 1
+
+
+@pytest.mark.parametrize(("fill", "corner"), [("zeros", 0.0), ("border", 1.0), ("reflection", 1.0)])
+def test_what_shows_beyond_the_edge(fill, corner):
+    white = torch.ones(1, 3, 24, 24)
+    out, _ = apply(white, neutral(1, angle=math.pi / 4), fill=fill)
+    torch.testing.assert_close(out[0, :, 0, 0], torch.full((3,), corner))
+    torch.testing.assert_close(out[0, :, 12, 12], torch.ones(3))
+
+
+def test_an_unknown_fill_is_refused():
+    with pytest.raises(ValueError, match=r"Augment\.fill is 'wrap'"):
+        Augment(fill="wrap")
+
+
+def test_the_sixteen_symmetries_of_an_octagon_differ():
+    image = smooth(1).expand(16, -1, -1, -1)
+    angle = torch.arange(16).remainder(8) * math.pi / 4
+    flip = torch.stack([torch.where(torch.arange(16) < 8, 1.0, -1.0), torch.ones(16)], 1)
+    out, _ = apply(image, neutral(16, angle=angle, flip=flip))
+    distance = torch.cdist(out.flatten(1), out.flatten(1)) + torch.eye(16) * 1e3
+    assert distance.min() > 0.5

@@ -117,6 +117,30 @@ def test_tables_need_no_images():
     assert torch.equal(torch.cat(found), torch.eye(3))
 
 
+def test_chosen_views_replace_the_drawn_ones():
+    flip = np.array([[1, 1], [-1, 1], [1, -1]], dtype=np.float32)
+    views = {"angle": np.zeros(3, dtype=np.float32), "flip": flip}
+    cache = cache_of()
+    chosen = Batches(
+        cache, np.array([4, 4, 4]), views, batch_size=3, normalisation="none", masks=True, augment=Augment(flips=False)
+    )
+    (batch,) = chosen.epoch(0, CPU)
+    assert not {"angle", "flip"} & set(batch)
+    order = batch["index"].tolist()
+    plain = torch.from_numpy(cache.images[4]).permute(2, 0, 1).float() / 255
+    for view, wanted in enumerate([plain, plain.flip(2), plain.flip(1)]):
+        torch.testing.assert_close(batch["image"][order.index(view)], wanted, atol=1e-5, rtol=0)
+
+
+def test_minmax_stretches_each_channel_of_each_image():
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.3
+    images[1, 2] = 0.7
+    out = to_model_input(images, "minmax")
+    torch.testing.assert_close(out[0].amin((1, 2)), torch.zeros(3))
+    torch.testing.assert_close(out[0].amax((1, 2)), torch.ones(3))
+    assert out[1, 2].eq(0).all()
+
+
 def test_nothing_to_batch_is_an_error():
     with pytest.raises(ValueError, match="no image to make batches of"):
         batches(rows=np.array([], int))
@@ -129,7 +153,7 @@ def test_normalisation_gives_imagenet_pixels_mean_zero_and_deviation_one():
     torch.testing.assert_close(out[:2], torch.tensor([[0.0] * 3, [1.0] * 3]))
     torch.testing.assert_close(out[2], torch.tensor([-2.1179, -2.0357, -1.8044]), atol=1e-4, rtol=0)
     assert to_model_input(pixels, "none") is pixels
-    with pytest.raises(ValueError, match="'zscore' is unknown; choose imagenet or none"):
+    with pytest.raises(ValueError, match="'zscore' is unknown; choose imagenet, minmax or none"):
         to_model_input(pixels, "zscore")
 
 

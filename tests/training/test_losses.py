@@ -55,8 +55,8 @@ def test_the_configuration_names_the_terms():
     total, count = found["cross_entropy"]({"logits": LOGITS}, {"label": LABEL})
     weight = torch.tensor([2 / 3, 2.0])
     torch.testing.assert_close(total / count, F.cross_entropy(LOGITS, LABEL, weight=weight, label_smoothing=0.2))
-    with pytest.raises(ValueError, match="no loss dice; there are cross_entropy"):
-        losses.terms(RunConfig(losses={"dice": 1.0}), np.array([0, 1]), 2)
+    with pytest.raises(ValueError, match="no loss focal; there are cross_entropy, dice, mask_cross_entropy"):
+        losses.terms(RunConfig(losses={"focal": 1.0}), np.array([0, 1]), 2)
 
 
 def test_the_total_is_the_weighted_sum_of_the_means():
@@ -70,3 +70,55 @@ def test_the_total_is_the_weighted_sum_of_the_means():
     total, parts = total_loss({"logits": LOGITS}, {}, terms, weights)
     assert total.item() == pytest.approx(0.5 * 2 + 2 * 5)
     assert parts == {"a": (6.0, 3.0), "b": (5.0, 1.0), "none": (0.0, 0.0), "only recorded": (5.0, 1.0)}
+
+
+def mask_batch(**changes):
+    truth = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]], [[[1.0, 0.0], [0.0, 0.0]]], [[[0.0, 0.0], [0.0, 0.0]]]])
+    return {"mask": truth, "has_mask": torch.tensor([True, True, False])} | changes
+
+
+def test_dice_by_hand_leaves_images_without_a_mask_out():
+    sure = 50 * (2 * mask_batch()["mask"] - 1)
+    sure[1] = -sure[1]  # the second prediction is the complement: 1 - (0 + 1) / (3 + 1 + 1)
+    total, count = losses.dice({"mask": sure}, mask_batch())
+    assert (total.item(), count.item()) == (pytest.approx(0.8, abs=1e-6), 2)
+    none, count = losses.dice({"mask": sure}, mask_batch(has_mask=torch.zeros(3, dtype=torch.bool)))
+    assert (none.item(), count.item()) == (0, 0)
+
+
+def test_an_empty_prediction_of_an_empty_mask_is_perfect():
+    empty = {"mask": torch.full((1, 1, 4, 4), -50.0)}
+    truth = {"mask": torch.zeros(1, 1, 4, 4), "has_mask": torch.ones(1)}
+    assert losses.dice(empty, truth)[0].item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("term", [losses.dice, losses.mask_cross_entropy])
+def test_two_channels_mean_the_same_as_one(term):
+    logits = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    two = torch.cat([0.3 * torch.ones_like(logits), 0.3 + logits], 1)
+    torch.testing.assert_close(term({"mask": two}, mask_batch()), term({"mask": logits}, mask_batch()))
+
+
+def test_mask_cross_entropy_is_torchs_over_the_images_with_a_mask():
+    logits = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    total, count = losses.mask_cross_entropy({"mask": logits}, mask_batch())
+    wanted = F.binary_cross_entropy_with_logits(logits[:2], mask_batch()["mask"][:2])
+    torch.testing.assert_close(total / count, wanted)
+
+
+def test_a_mask_loss_without_masks_says_so():
+    with pytest.raises(ValueError, match="needs batches with masks"):
+        losses.dice({"mask": torch.zeros(1, 1, 2, 2)}, {"label": LABEL})
+
+
+def test_a_system_brings_its_own_losses(monkeypatch):
+    def make(config, weights):
+        return lambda output, batch: (torch.tensor(config.lr), weights.sum())
+
+    monkeypatch.setattr(losses.models, "own_losses", lambda config: {"own": make})
+    config = RunConfig(losses={"own": 2.0, "cross_entropy": 1.0}, class_weights=True, lr=0.25)
+    found = losses.terms(config, np.array([0, 0, 1]), 2)
+    assert list(found) == ["own", "cross_entropy"]
+    assert found["own"]({}, {})[0].item() == 0.25
+    with pytest.raises(ValueError, match="no loss other; there are cross_entropy, dice, mask_cross_entropy, own"):
+        losses.terms(config.replace(losses={"other": 1.0}), np.array([0, 1]), 2)
