@@ -117,7 +117,7 @@ def command(work: Work, *, only: str, cores: int, extra: Sequence[str], **place:
         "progress",
     ]
     if "--executor" not in extra:
-        base += ["--cores", str(cores), "--resources", "train=1"]
+        base += ["--cores", str(cores), "--resources", f"train={work.profile['jobs']}"]
     config = {"profile": work.given, "only": only} | {
         key: str(Path(value).resolve()) for key, value in place.items() if value
     }
@@ -146,7 +146,7 @@ def reproduce(
     stale
         What to do with runs made by older code: ``retrain``, ``stop``, ``reuse``; "" means what the profile says.
     cores
-        Most processes at once; 0 means one a core, four at most. One training job runs at a time, whatever this is.
+        Most cores at once; 0 means all, four at most. The profile's ``jobs`` runs are trained at once, whatever this is.
     extra
         Further arguments for Snakemake, such as ``--executor slurm --jobs 8``.
 

@@ -21,6 +21,7 @@ data: {kind: real, datasets: [ham10000]}
 dataset: ham10000
 stale: retrain
 threads: 1
+jobs: 1
 minutes: 8
 disk_gb: 0.001
 notebooks: {time_limit_minutes: 1}
