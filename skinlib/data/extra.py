@@ -29,9 +29,9 @@ def extra_training(name: str, cohort: pd.DataFrame, root: str | Path, *, allow_m
     Returns
     -------
     DataFrame
-        The cohort's columns and labels, ``source`` "isic2017", ``official_split`` "train", and ``repeats``: the
-        ``official_split`` of the cohort's image that shows the same picture, blank where there is none. An id that
-        the cohort has too gets the suffix ``@isic2017``.
+        The cohort's columns and labels, ``source`` "isic2017", ``official_split`` "train", ``added`` True, and
+        ``repeats``: the ``official_split`` of the cohort's image that shows the same picture, blank where there is none.
+        An id that the cohort has too gets the suffix ``@isic2017``.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def extra_training(name: str, cohort: pd.DataFrame, root: str | Path, *, allow_m
     added = readers.read("isic2017", root, allow_missing=allow_missing)
     added = added[(added["diagnosis"] == "melanoma") & added["official_split"].isin(["train", "val"])]
     added = added.assign(repeats=repeats(added, cohort), diagnosis=labels[1], label=1, official_split="train")
-    added = added.assign(dataset=cohort["dataset"].iloc[0], source="isic2017")
+    added = added.assign(dataset=cohort["dataset"].iloc[0], source="isic2017", added=True)
     if name.endswith("_new"):
         return added[added["repeats"].isna()].reset_index(drop=True)
     there_too = added["image_id"].isin(cohort["image_id"])

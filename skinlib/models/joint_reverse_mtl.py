@@ -26,7 +26,6 @@ Departures, where the text is silent or cannot be meant:
 - The classifier's gradient flows into the map, and the segmentation's through the gate, as an autograd framework does.
 - The free widths, solved for against the published counts: 32 channels of the lesion convolutions, reduction 10 of
   CBAM. The linear maps of the gates have none.
-- The 1x1 convolution stands at the end of the decoder ("encoder path" in section 3.4.1 is a slip).
 """
 
 from __future__ import annotations
@@ -34,10 +33,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
 from skinlib.config import RunConfig
+from skinlib.images.visits import visits as chosen_views
 from skinlib.models import backbones
 from skinlib.models.blocks import CBAM, ConvBlock, MaskedFeatures, UpBlock
 
@@ -45,7 +47,7 @@ VARIANTS = ("cls", "seg", "mtl0", "mtl1", "mtl2", "mtl3", "mtl4")
 WIDTHS = (32, 64, 128, 256, 320, 320)  # section 3.4.1, as in nnU-Net
 HEAD = (128, 64)  # of cls: ours, the multi-task head's widths; 23.78 M (published 23.84)
 REDUCTION = 10  # of CBAM: ours, 41,864 parameters for two modules (published + 0.04 M); 16 would give 26,480
-DATA_OPTIONS = ("views", "extra")  # choose data; read where batches are made
+DATA_OPTIONS = ("views",)  # diagnosis, or "added" for images of another set -> key of skinlib.images.visits.VIEWS
 
 
 def _another_image(gate: torch.Tensor) -> torch.Tensor:
@@ -68,7 +70,8 @@ GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class UNet(nn.Module):
     """The segmentation network: six levels, strided convolutions down, transposed convolutions up (section 3.4.1).
 
-    Returns ``mask`` (B, 2, H, W), logits of skin and lesion; there are no class logits.
+    Returns ``mask`` (B, 2, H, W), logits of skin and lesion; there are no class logits. The 1x1 convolution ends the
+    decoder ("encoder path" in the text is a slip).
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS, *, passes: int = 1):
@@ -192,10 +195,6 @@ class Classifier(nn.Module):
         return backbones.last_maps(self.backbone)
 
 
-def _reverse(config: RunConfig) -> bool:
-    return VARIANTS.index(config.variant) >= VARIANTS.index("mtl2")
-
-
 def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> nn.Module:
     """Build a variant; ``options``: ``widths`` of the levels, ``gate``. Only ``cls`` reads backbone and weights.
 
@@ -208,7 +207,8 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     """
     if config.variant not in VARIANTS:
         raise ValueError(f"no variant {config.variant!r}; there are {', '.join(VARIANTS)}")
-    known = DATA_OPTIONS + (("widths",) if config.variant != "cls" else ()) + (("gate",) if _reverse(config) else ())
+    step = VARIANTS.index(config.variant)
+    known = (*DATA_OPTIONS, *["widths"][: step >= 1], *["gate"][: step >= VARIANTS.index("mtl2")])
     if unknown := sorted(set(config.options) - set(known)):
         raise ValueError(f"variant {config.variant} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     if config.variant == "cls":
@@ -237,3 +237,13 @@ def first_dice(config: RunConfig, weights: torch.Tensor | None) -> Callable:
 
 
 LOSSES = {"first_dice": first_dice}
+MASK_LOSSES = ("first_dice",)
+
+
+def visits(part: pd.DataFrame, config: RunConfig) -> dict[str, np.ndarray] | None:
+    """Return the chosen views of the training images (section 3.2), None where the configuration chooses none."""
+    views = config.options.get("views")
+    if views is None:
+        return None
+    kind = part["diagnosis"]
+    return chosen_views((kind.mask(part["added"], "added") if "added" in part else kind).map(views))

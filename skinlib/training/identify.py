@@ -32,7 +32,8 @@ def cohort_of(config: RunConfig, data_root: str | Path) -> pd.DataFrame:
     where = (str(data_root), config.allow_missing)
     read = _cohort(config.dataset, *where)
     if config.extra_training:
-        read = pd.concat([read, _extra(config.dataset, config.extra_training, *where)], ignore_index=True)
+        added = _extra(config.dataset, config.extra_training, *where)
+        read = pd.concat([read.assign(added=False), added], ignore_index=True)
     return cards.relabel(read.copy(), config.label_space)
 
 

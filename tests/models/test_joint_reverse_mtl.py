@@ -1,10 +1,12 @@
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.models.backbones import WeightsUnavailable, last_maps
-from skinlib.models.joint_reverse_mtl import VARIANTS
+from skinlib.models.joint_reverse_mtl import VARIANTS, visits
 from skinlib.training import losses
 from skinlib.training.fit import total_loss
 
@@ -222,7 +224,7 @@ def test_the_layer_of_the_heat_maps():
 def test_unknown_choices_are_refused():
     for changes, words in (
         ({"variant": "mtl5"}, "no variant 'mtl5'; there are cls, seg, mtl0"),
-        ({"options": {"width": [8]}}, "variant mtl3 has no option width; it has views, extra, widths, gate"),
+        ({"options": {"width": [8]}}, "variant mtl3 has no option width; it has views, widths, gate"),
         ({"options": {"gate": "tanh"}}, "no gate 'tanh'; there are sigmoid, relu"),
         ({"variant": "mtl1", "options": {"gate": "ones"}}, "variant mtl1 has no option gate"),
         ({"variant": "cls"}, "variant cls has no option widths"),
@@ -232,3 +234,14 @@ def test_unknown_choices_are_refused():
             models.build(SMALL.replace(**changes))
     with pytest.raises(WeightsUnavailable, match="variant seg has no published weights"):
         network("seg", weights="imagenet")
+
+
+def test_the_visits_of_the_official_training_part_with_the_404_melanomas():
+    kinds = ["benign"] * 727 + ["malignant"] * (173 + 404)
+    part = pd.DataFrame({"diagnosis": kinds, "added": [False] * 900 + [True] * 404})
+    config = SMALL.replace(options={"views": {"benign": "right_angles", "malignant": "octagon", "added": "identity"}})
+    found = visits(part, config)
+    assert len(found["row"]) == 727 * 4 + 173 * 16 + 404 == 6080
+    assert np.bincount(found["row"])[[0, 726, 727, 899, 900, 1303]].tolist() == [4, 4, 16, 16, 1, 1]
+    assert len(visits(part.drop(columns="added").iloc[:900], config)["row"]) == 5676
+    assert visits(part, SMALL) is None

@@ -5,6 +5,7 @@ import pytest
 
 from skinlib import models
 from skinlib.config import RunConfig
+from skinlib.data.extra import EXTRAS
 from skinlib.images.visits import VIEWS
 from skinlib.plans.joint_reverse_mtl import ARMS, CONTROLS, PROPOSED, plan
 from skinlib.training import losses, schedules
@@ -82,8 +83,8 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         ("mtl0", "mtl1", {"variant"}),
         ("mtl1", "mtl2", {"variant"}),
         ("mtl2", "mtl3", {"variant"}),
-        ("mtl3", "mtl4/clean", {"variant", "options"}),
-        ("mtl4/clean", "mtl4/as_published", {"options"}),
+        ("mtl3", "mtl4/clean", {"variant", "extra_training"}),
+        ("mtl4/clean", "mtl4/as_published", {"extra_training"}),
         ("mtl2", "control/forward", {"options"}),
         ("mtl2", "control/shuffled", {"options"}),
         ("mtl2", "control/first_pass", {"losses"}),
@@ -103,10 +104,9 @@ def test_the_profile_sets_sizes_and_nothing_else(runs):
     assert difference(PROPOSED, runs["mtl3/seed0"]) == sizes
 
 
-def test_the_arms_differ_in_what_becomes_of_known_images(runs):
-    arms = {name: runs[f"mtl4/{name}/seed0"].options["extra"] for name in ARMS}
-    assert arms["clean"] | {"known": "keep"} == arms["as_published"]
-    assert "extra" not in runs["mtl3/seed0"].options
-    for config in runs.values():
+def test_only_mtl4_has_extra_images_and_every_view_has_a_name(runs):
+    assert set(ARMS.values()) == set(EXTRAS)
+    for name, config in runs.items():
+        arm = name.split("/")[1] if name.startswith("mtl4") else None
+        assert config.extra_training == (ARMS[arm] if arm else None)
         assert set(config.options["views"].values()) <= set(VIEWS)
-        assert config.options.get("extra", {"views": "identity"})["views"] in VIEWS
