@@ -30,8 +30,8 @@ def extra_training(name: str, cohort: pd.DataFrame, root: str | Path, *, allow_m
     -------
     DataFrame
         The cohort's columns and labels, ``source`` "isic2017", ``official_split`` "train", ``added`` True, and
-        ``repeats``: the ``official_split`` of the cohort's image that shows the same picture, blank where there is none.
-        An id that the cohort has too gets the suffix ``@isic2017``.
+        ``repeats``: the ``official_split`` of the cohort's image that shows the same picture, blank where there is
+        none. An id that the cohort has too gets the suffix ``@isic2017``.
 
     Raises
     ------

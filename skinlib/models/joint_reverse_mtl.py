@@ -207,8 +207,8 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     """
     if config.variant not in VARIANTS:
         raise ValueError(f"no variant {config.variant!r}; there are {', '.join(VARIANTS)}")
-    step = VARIANTS.index(config.variant)
-    known = (*DATA_OPTIONS, *["widths"][: step >= 1], *["gate"][: step >= VARIANTS.index("mtl2")])
+    known = list(DATA_OPTIONS) if config.variant == "cls" else [*DATA_OPTIONS, "widths"]
+    known += ["gate"] if VARIANTS.index(config.variant) >= VARIANTS.index("mtl2") else []
     if unknown := sorted(set(config.options) - set(known)):
         raise ValueError(f"variant {config.variant} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     if config.variant == "cls":
