@@ -72,4 +72,4 @@ def repeats(added: pd.DataFrame, cohort: pd.DataFrame) -> pd.Series:
     near = checks.near_duplicates(both)
     near = near[(near["dataset_a"] == "added") & (near["dataset_b"] == "cohort")]
     nearest = near.drop_duplicates("image_a").set_index("image_a")["image_b"].map(part)
-    return found.fillna(added["image_id"].map(nearest))
+    return found.fillna(added["image_id"].map(nearest).astype("str"))
