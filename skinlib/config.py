@@ -15,6 +15,8 @@ SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau", "onecycle")
 OPTIMISERS = ("adam", "adamw", "sgd")
 TTA = ("none", "flips", "d4")
 FILLS = ("reflection", "zeros", "border")
+# Fields that came after runs had been made: at these values they stay out of a run's id, so that those keep theirs.
+ADDED_LATER = {"extra_training": None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,7 @@ class RunConfig:
     folds: int = 3
     fold: int | None = 0  # None: train on everything but the test part, select nothing
     split_seed: int = 0
+    extra_training: str | None = None  # a name of skinlib.data.extra: images of another set that only train
     image_size: tuple[int, int] = (224, 224)  # (height, width)
     colour: str = "none"  # steps of skinlib.images.colour, joined by "+"
     normalisation: str = "imagenet"  # imagenet | minmax | none
@@ -111,6 +114,11 @@ class RunConfig:
     def to_dict(self) -> dict:
         """Return nested plain values, in the order of the fields."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def identity(self) -> dict:
+        """Return what names a run: `to_dict` without the fields of `ADDED_LATER` that stand at their first values."""
+        values = self.to_dict()
+        return {name: value for name, value in values.items() if name not in ADDED_LATER or value != ADDED_LATER[name]}
 
     def to_json(self) -> str:
         """Return the configuration as JSON; `from_json` reads it back to an equal object."""

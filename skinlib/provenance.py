@@ -17,7 +17,7 @@ import pandas as pd
 import skinlib
 from skinlib.paths import project_root
 
-# What stands between a cohort and a weight, with the system's own file and what that imports from its room.
+# What stands between a cohort and a weight, with the system's own file and what that imports from models and images.
 # Configuration, readers and splits are not in it: what they yield enters the run's id.
 TRAINING_CODE = (
     "images/augment.py",
@@ -78,7 +78,10 @@ def code_fingerprint(system: str) -> dict[str, str]:
         name = waiting.pop()
         if name not in names and (package / name).is_file():
             names.append(name)
-            waiting += [f"models/{room}.py" for room in _imported((package / name).read_text(), "skinlib.models")]
+            source = (package / name).read_text()
+            waiting += [
+                f"{room}/{file}.py" for room in ("models", "images") for file in _imported(source, f"skinlib.{room}")
+            ]
     return {name: _tree_digest((package / name).read_text()) for name in names}
 
 

@@ -146,7 +146,7 @@ def reproduce(
     stale
         What to do with runs made by older code: ``retrain``, ``stop``, ``reuse``; "" means what the profile says.
     cores
-        Most cores at once; 0 means all, four at most. The profile's ``jobs`` runs are trained at once, whatever this is.
+        Most cores at once; 0 means all, four at most. No more runs are trained at once than the profile's ``jobs``.
     extra
         Further arguments for Snakemake, such as ``--executor slurm --jobs 8``.
 

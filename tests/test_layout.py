@@ -149,7 +149,19 @@ def test_the_rules_find_what_they_look_for():
 def test_every_profile_has_what_the_machine_room_reads():
     from skinlib.config import load_profile
 
-    keys = {"name", "papers", "data", "dataset", "stale", "bootstrap", "threads", "jobs", "minutes", "disk_gb", "notebooks"}
+    keys = {
+        "name",
+        "papers",
+        "data",
+        "dataset",
+        "stale",
+        "bootstrap",
+        "threads",
+        "jobs",
+        "minutes",
+        "disk_gb",
+        "notebooks",
+    }
     for name in PROFILES:
         profile = load_profile(name)
         assert keys <= set(profile), name

@@ -103,6 +103,19 @@ def official(cohort: pd.DataFrame, *, folds: int = 1, seed: int = 0) -> pd.DataF
     return _long(rows["image_id"], group, is_test, members)
 
 
+def with_training(split: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return a split to which the cohort's other images are added as training images of every fold.
+
+    Nothing keeps an added image from being a picture of the test part: `skinlib.data.extra` says which are.
+    """
+    added = cohort[~cohort["image_id"].isin(split["image_id"])]
+    rows = [pd.DataFrame({"image_id": added["image_id"], "group": groups(added, "image")})] * split["fold"].nunique()
+    extra = (
+        pd.concat(rows, keys=sorted(split["fold"].unique()), names=["fold"]).reset_index("fold").assign(part="train")
+    )
+    return pd.concat([split, extra[COLUMNS]], ignore_index=True)
+
+
 def _fold_members(label: np.ndarray, group: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
     single = len(np.unique(group)) == len(group)
     if len(np.unique(group)) < folds:

@@ -10,8 +10,11 @@ import pandas as pd
 
 from skinlib.evaluation import tables
 from skinlib.evaluation.resampled import (
+    OF_A_CLASS,
     Metric,
     UndefinedMetricError,
+    by_rows,
+    class_margins,
     mean_over,
     ratio,
     weighted_auc,
@@ -24,6 +27,7 @@ __all__ = [
     "BINARY",
     "CLASSWISE",
     "MULTICLASS",
+    "WEIGHTED",
     "Metric",
     "UndefinedMetricError",
     "as_arrays",
@@ -33,6 +37,7 @@ __all__ = [
     "mean_over",
     "multiclass",
     "multiclass_metrics",
+    "of_matrix",
     "per_class",
     "predicted",
 ]
@@ -73,8 +78,8 @@ def binary(name, threshold=0.5):
 
 
 def multiclass(name):
-    """The multi-class metric `name` (a key of `MULTICLASS`), ready for the bootstrap."""
-    return Metric(name, MULTICLASS[name])
+    """The multi-class metric `name` (a key of `MULTICLASS` or `WEIGHTED`), ready for the bootstrap."""
+    return Metric(name, (MULTICLASS | WEIGHTED)[name])
 
 
 def as_arrays(table_or_y, p=None):
@@ -136,14 +141,8 @@ def _weighted_confusion(table, counts):
 
 
 def _from_matrix(formula):
-    """A per-class metric (B, K) from hits, rows and calls of each class (B, K) and the rows of the resample (B, 1)."""
-
-    def weighted(table, counts):
-        matrix = _weighted_confusion(table, counts)
-        hits, rows, calls = np.diagonal(matrix, axis1=1, axis2=2), matrix.sum(axis=2), matrix.sum(axis=1)[:, :-1]
-        return formula(hits, rows, calls, counts.sum(axis=1, keepdims=True))
-
-    return weighted
+    """A metric of confusion matrices, from their `class_margins`."""
+    return lambda table, counts: formula(*class_margins(_weighted_confusion(table, counts)))
 
 
 def _class_auc(table, counts):
@@ -153,13 +152,7 @@ def _class_auc(table, counts):
     return np.stack(auc, axis=1)
 
 
-CLASSWISE = {
-    "recall": _from_matrix(lambda hits, rows, calls, total: ratio(hits, rows)),
-    "precision": _from_matrix(lambda hits, rows, calls, total: ratio(hits, calls)),
-    "f1": _from_matrix(lambda hits, rows, calls, total: ratio(2 * hits, rows + calls)),
-    "specificity": _from_matrix(lambda hits, rows, calls, total: ratio(total - rows - calls + hits, total - rows)),
-    "roc_auc": _class_auc,
-}
+CLASSWISE = {name: _from_matrix(formula) for name, formula in OF_A_CLASS.items()} | {"roc_auc": _class_auc}
 MULTICLASS = {
     "accuracy": _from_matrix(lambda hits, rows, calls, total: ratio(hits.sum(axis=1), total[:, 0])),
     "balanced_accuracy": lambda table, counts: CLASSWISE["recall"](table, counts).mean(axis=1),
@@ -168,6 +161,31 @@ MULTICLASS = {
     "macro_f1": lambda table, counts: CLASSWISE["f1"](table, counts).mean(axis=1),
     "macro_auc": lambda table, counts: CLASSWISE["roc_auc"](table, counts).mean(axis=1),
 }
+# Means over classes by their rows, in which a frequent class hides a rare one: weighted recall is the accuracy.
+WEIGHTED = {f"weighted_{name}": _from_matrix(by_rows(formula)) for name, formula in OF_A_CLASS.items()}
+
+
+def of_matrix(matrix, classes):
+    """Metrics of a confusion matrix, such as a published one.
+
+    Parameters
+    ----------
+    matrix : (K, K) counts, a row a true class, a column a called class
+    classes : K names
+
+    Returns
+    -------
+    DataFrame: a row a class, then `macro` (unweighted mean) and `weighted` (by rows); n, recall, precision, f1,
+    specificity (of two classes, one's specificity is the other's recall); NaN where a denominator is zero
+    """
+    if np.shape(matrix) != (len(classes), len(classes)):
+        raise ValueError(f"the matrix is {np.shape(matrix)}, there are {len(classes)} classes")
+    margins = class_margins(np.asarray(matrix, float)[None])
+    columns = {"n": [*margins[1][0], *[margins[3].item()] * 2]}
+    for name, formula in OF_A_CLASS.items():
+        values = formula(*margins)[0]
+        columns[name] = [*values, values.mean(), by_rows(formula)(*margins).item()]
+    return pd.DataFrame(columns, index=pd.Index([*classes, "macro", "weighted"], name="class")).astype({"n": int})
 
 
 def multiclass_metrics(table, classes=None):

@@ -73,6 +73,31 @@ def weighted_cells(y, p, threshold, counts):
     return tuple(counts @ (cell.astype(float)) for cell in (y & called, y & ~called, ~y & ~called, ~y & called))
 
 
+def class_margins(matrix):
+    """Hits, rows and calls of each class (B, K), and all rows (B, 1), of confusion matrices (B, K, K or more)."""
+    hits, rows = np.diagonal(matrix, axis1=1, axis2=2), matrix.sum(axis=2)
+    return hits, rows, matrix.sum(axis=1)[:, : rows.shape[1]], rows.sum(axis=1, keepdims=True)
+
+
+# A metric of each class (B, K) from its margins; of two classes, one's specificity is the other's recall.
+OF_A_CLASS = {
+    "recall": lambda hits, rows, calls, total: ratio(hits, rows),
+    "precision": lambda hits, rows, calls, total: ratio(hits, calls),
+    "f1": lambda hits, rows, calls, total: ratio(2 * hits, rows + calls),
+    "specificity": lambda hits, rows, calls, total: ratio(total - rows - calls + hits, total - rows),
+}
+
+
+def by_rows(formula):
+    """The mean of a per-class metric, each class weighted by its rows; one without rows has no weight."""
+
+    def average(hits, rows, calls, total):
+        values = formula(hits, rows, calls, total)
+        return ratio(np.where(rows > 0, values * rows, 0).sum(axis=1), total[:, 0])
+
+    return average
+
+
 def mean_over(metric, column):
     """Mean of `metric` over the values of a column (seed, fold), weighted by drawn rows; scores are never pooled."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -49,6 +51,29 @@ def build(config: RunConfig, *, weights_file: Path | None = None) -> nn.Module:
 def own_losses(config: RunConfig) -> dict[str, Callable]:
     """Return the loss terms that only this system has, its ``LOSSES``: name -> make(config, class weights or None)."""
     return dict(getattr(_module(config), "LOSSES", {}))
+
+
+def own_mask_losses(config: RunConfig) -> tuple[str, ...]:
+    """Return which of a system's own losses compare masks, its ``MASK_LOSSES``: a run with one reads lesion masks."""
+    return tuple(getattr(_module(config), "MASK_LOSSES", ()))
+
+
+def chosen_visits(config: RunConfig, part: pd.DataFrame) -> Mapping[str, np.ndarray] | None:
+    """Return the list of training visits that a system draws up itself, by its ``visits(part, config)``.
+
+    Parameters
+    ----------
+    part
+        The training rows of the cohort.
+
+    Returns
+    -------
+    Mapping or None
+        ``row`` (n,), positions in ``part``, one a visit; where the views are chosen too, ``angle`` (n,) in radians and
+        ``flip`` (n, 2), 1 or -1 for the horizontal and the vertical axis. None: every row once, views drawn.
+    """
+    choose = getattr(_module(config), "visits", None)
+    return choose(part, config) if choose else None
 
 
 def _module(config: RunConfig) -> ModuleType:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,13 +19,13 @@ from tqdm.auto import tqdm
 from skinlib import models, provenance
 from skinlib.config import RunConfig
 from skinlib.data import cards, splits
-from skinlib.images.batches import Batches
+from skinlib.images.batches import GEOMETRY, Batches
 from skinlib.images.cache import Cache
 from skinlib.paths import read_json, write_atomic, write_json
-from skinlib.training import checkpoint, losses
+from skinlib.training import checkpoint, losses, segment
 from skinlib.training.fit import Place, fit
 from skinlib.training.identify import Prepared, changed_code
-from skinlib.training.predict import probabilities, table
+from skinlib.training.predict import keys, outputs, table
 
 DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 
@@ -32,11 +33,12 @@ DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) -> None:
     """Train a run into ``folder``, going on where a killed process stopped; under torchrun rank 0 alone writes."""
     config = prepared.config
+    masks = segment.trained_on_masks(config)
     cache = Cache.build(
-        prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=False
+        prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=masks
     )
-    make = functools.partial(_batches, prepared, cache)
-    label = splits.part(prepared.cohort, prepared.split, config.fold, "train")["label"].to_numpy()
+    make = functools.partial(_batches, prepared, cache, masks=masks)
+    batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
     model = models.build(config, weights_file=prepared.weights_file)
     classes = len(cards.class_names(config.dataset, config.label_space))
     if where.rank == 0:
@@ -45,9 +47,9 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) ->
     bar = _EpochBar(config, disable=where.rank > 0)
     history = fit(
         model,
-        make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits),
+        batches,
         make("val", batch_size=2 * config.batch_size) if config.fold is not None else None,
-        terms=losses.terms(config, label, classes),
+        terms=losses.terms(config, batches.columns["label"], classes),
         config=config,
         where=where,
         folder=folder / "last",
@@ -78,46 +80,85 @@ def _begin(folder: Path, system: str) -> None:
 
 def _batches(prepared: Prepared, cache: Cache, name: str, **options) -> Batches:
     config = prepared.config
-    ids = splits.part(prepared.cohort, prepared.split, config.fold, name)["image_id"]
-    rows = np.flatnonzero(prepared.cohort["image_id"].isin(ids))
-    label = prepared.cohort["label"].to_numpy()[rows].astype(np.int64)
-    return Batches(cache, rows, {"label": label}, normalisation=config.normalisation, seed=config.seed, **options)
+    part = splits.part(prepared.cohort, prepared.split, config.fold, name)
+    chosen = _chosen(config, part) if name == "train" else {"row": np.arange(len(part))}
+    rows = np.flatnonzero(prepared.cohort["image_id"].isin(part["image_id"]))[chosen.pop("row")]
+    columns = {"label": prepared.cohort["label"].to_numpy()[rows].astype(np.int64)} | chosen
+    return Batches(cache, rows, columns, normalisation=config.normalisation, seed=config.seed, **options)
 
 
-def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, folder: Path, where: Place) -> None:
+def _chosen(config: RunConfig, part: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the position in the training part of each visit, as ``row``, and the views that the system has chosen."""
+    chosen = models.chosen_visits(config, part)
+    if chosen is None:
+        return {"row": np.arange(len(part))}
+    if "row" not in chosen or not set(chosen) <= {"row", *GEOMETRY}:
+        raise ValueError(f"visits name row, and where chosen {', '.join(GEOMETRY)}; got {', '.join(chosen)}")
+    chosen = {name: np.asarray(values) for name, values in chosen.items()}
+    row = chosen["row"]
+    lengths = {name: len(values) for name, values in chosen.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"visits differ in length: {lengths}")
+    if row.dtype.kind not in "iu" or (row < 0).any() or (row >= len(part)).any():
+        raise ValueError(f"visits need positions from 0 to {len(part) - 1} in the training part")
+    return {"row": row} | {name: chosen[name].astype(np.float32) for name in GEOMETRY if name in chosen}
+
+
+class _Found(NamedTuple):
+    """What a trained network says of validation and test images; without masks the last two are None and empty."""
+
+    predictions: pd.DataFrame
+    seconds_test: float
+    segmentation: pd.DataFrame | None
+    masks: dict[str, np.ndarray]
+
+
+def _predict(prepared: Prepared, model: nn.Module, *, make, where: Place) -> _Found:
     config = prepared.config
-    start = time.perf_counter()
-    tables, seconds_test = [], 0.0
+    tables, scored, masks, seconds = [], [], {}, 0.0
     for name in ("val", "test"):
         rows = splits.part(prepared.cohort, prepared.split, config.fold, name)
         if not len(rows):
             continue
-        begin = time.perf_counter()
-        per_view = probabilities(
-            model, make(name, batch_size=64), tta=config.tta, where=where, progress=f"predict {name}"
-        )
-        seconds_test = time.perf_counter() - begin  # test comes last
-        kept = {view: per_view[view] for view in ("mean", "identity")}
+        begin, batches = time.perf_counter(), make(name, batch_size=64)
+        found = outputs(model, batches, tta=config.tta, where=where, masks=batches.masks, progress=f"predict {name}")
+        seconds = time.perf_counter() - begin  # test comes last
+        kept = {view: found.probabilities[view] for view in ("mean", "identity")}
         tables.append(table(rows, kept, config, part=name, split=config.split))
-    predictions = pd.concat(tables, ignore_index=True)
+        if batches.masks:
+            key = keys(rows, config, part=name, split=config.split)
+            scored.append(segment.scores(key, found.masks, batches))
+            masks |= dict(zip(rows["image_id"], found.masks, strict=True))
+    segmentation = pd.concat(scored, ignore_index=True) if scored else None
+    return _Found(pd.concat(tables, ignore_index=True), seconds, segmentation, masks)
+
+
+def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, folder: Path, where: Place) -> None:
+    start = time.perf_counter()
+    found = _predict(prepared, model, make=make, where=where)
     best = max(i for i, row in enumerate(history) if row["best"])
-    metrics = _scores(predictions) | {
+    metrics = _scores(found.predictions) | {
         "code": read_json(folder / "last.json"),  # of when training began, whatever was edited since
         "best_epoch": best + 1,
         "epochs": len(history),
         "images": int(sum(row["images"] for row in history)),
         "train_seconds": sum(row["seconds"] for row in history),
         "predict_seconds": time.perf_counter() - start,
-        "predict_test_seconds": seconds_test,
+        "predict_test_seconds": found.seconds_test,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     with tempfile.TemporaryDirectory(dir=folder, prefix=".done.") as name:
         temporary = Path(name)
         checkpoint.save_tensors(model.state_dict(), temporary / "model.safetensors")
-        write_atomic(temporary / "config.json", config.to_json())
+        write_atomic(temporary / "config.json", prepared.config.to_json())
         write_json(temporary / "environment.json", provenance.environment())
         pd.DataFrame(history).to_csv(temporary / "history.csv", index=False)
-        predictions.to_csv(temporary / "predictions.csv.gz", index=False, float_format="%.6f")
+        found.predictions.to_csv(temporary / "predictions.csv.gz", index=False, float_format="%.6f")
+        if found.segmentation is not None:
+            metrics |= segment.means(found.segmentation)
+            # Four decimals: evidence is a copy, so that tables made from either agree to the digit.
+            found.segmentation.to_csv(temporary / segment.SCORES, index=False, float_format="%.4f")
+            segment.save_masks(found.masks, temporary / segment.MASKS)
         write_json(temporary / DONE, metrics)
         for file in sorted(temporary.iterdir(), key=lambda file: file.name == DONE):
             file.replace(folder / file.name)
@@ -133,8 +174,13 @@ def drop_state(folder: Path) -> None:
 
 
 def _scores(predictions: pd.DataFrame) -> dict[str, float | None]:
-    """Return balanced accuracy, accuracy and (macro one-vs-rest) AUC of validation and test, for a first look."""
+    """Return balanced accuracy, accuracy and (macro one-vs-rest) AUC of validation and test, for a first look.
+
+    A table without probabilities has none of them.
+    """
     scores = {}
+    if not any(column.startswith("p_") for column in predictions):
+        return scores
     for part, rows in predictions[predictions["view"] == "mean"].groupby("part"):
         p = rows[[c for c in rows if c.startswith("p_")]].to_numpy(dtype=float)
         y = rows["label"].to_numpy().astype(int)

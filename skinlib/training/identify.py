@@ -11,7 +11,7 @@ import pandas as pd
 
 from skinlib import provenance
 from skinlib.config import RunConfig
-from skinlib.data import cards, readers, splits
+from skinlib.data import cards, extra, readers, splits
 from skinlib.models.backbones import find_weights
 from skinlib.paths import Lock
 from skinlib.training.fit import place
@@ -22,9 +22,18 @@ def _cohort(dataset: str, root: str, allow_missing: bool) -> pd.DataFrame:
     return readers.read(dataset, root, allow_missing=allow_missing)
 
 
+@functools.lru_cache(maxsize=4)
+def _extra(dataset: str, name: str, root: str, allow_missing: bool) -> pd.DataFrame:
+    return extra.extra_training(name, _cohort(dataset, root, allow_missing), root, allow_missing=allow_missing)
+
+
 def cohort_of(config: RunConfig, data_root: str | Path) -> pd.DataFrame:
-    """Return the cohort of a configuration in its label space."""
-    read = _cohort(config.dataset, str(data_root), config.allow_missing)
+    """Return the cohort of a configuration in its label space, its extra training images last."""
+    where = (str(data_root), config.allow_missing)
+    read = _cohort(config.dataset, *where)
+    if config.extra_training:
+        added = _extra(config.dataset, config.extra_training, *where)
+        read = pd.concat([read.assign(added=False), added], ignore_index=True)
     return cards.relabel(read.copy(), config.label_space)
 
 
@@ -32,7 +41,11 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
     """Return the split of a configuration, from its file; made and written on first use.
 
     It is stratified by diagnosis whatever the label space, so that systems of either space share their test images.
+    Extra training images train in every fold; the rest is split as if they were not there.
     """
+    if config.extra_training:
+        split = split_of(config.replace(extra_training=None), data_root, results_root)
+        return splits.with_training(split, cohort_of(config, data_root))
     cohort = cohort_of(config.replace(label_space="diagnosis"), data_root)
     name = f"{config.dataset}-{config.split}-{config.folds}fold-{config.test_share:g}test"
     data = provenance.cohort_fingerprint(cohort)[:8]
@@ -50,7 +63,7 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
 
 def run_id(config: RunConfig, *, data: str, split: str, weights: str, precision: str) -> str:
     """Return the name of a run: a hash of its configuration and of the data, split and weights that it meets."""
-    values = config.to_dict() | {"weights": weights, "precision": precision, "data": data, "split_fingerprint": split}
+    values = config.identity() | {"weights": weights, "precision": precision, "data": data, "split_fingerprint": split}
     return provenance.digest(provenance.canonical_json(values))[:16]
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.distributed as dist
@@ -16,7 +17,7 @@ from torch import nn
 from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.paths import Lock, read_json, write_atomic
-from skinlib.training import build
+from skinlib.training import build, segment
 from skinlib.training.build import DONE
 from skinlib.training.fit import Place, place
 from skinlib.training.identify import Prepared, changed_code, cohort_of, identify, read_config, run_id, split_of
@@ -36,6 +37,8 @@ __all__ = [
     "split_of",
     "write_evidence",
 ]
+
+IDS = {"image_id": str, "lesion_id": str, "patient_id": str}  # columns read as text
 
 
 class RunMissing(RuntimeError):
@@ -63,9 +66,20 @@ class Run:
 
     def predictions(self, view: str = "mean") -> pd.DataFrame:
         """Return the prediction table of validation and test parts, of one view (``mean`` or ``identity``)."""
-        kinds = {"image_id": str, "lesion_id": str, "patient_id": str}
-        rows = pd.read_csv(self.path / "predictions.csv.gz", dtype=kinds)
+        rows = pd.read_csv(self.path / "predictions.csv.gz", dtype=IDS)
         return rows[rows["view"] == view].reset_index(drop=True)
+
+    def segmentation(self, stage: str = "raw") -> pd.DataFrame:
+        """Return the mask scores of validation and test images, of one stage (``raw`` or ``postprocessed``).
+
+        The columns are those of `skinlib.training.segment.scores`. Only a run trained on masks has them.
+        """
+        rows = pd.read_csv(self.path / segment.SCORES, dtype=IDS)
+        return rows[rows["stage"] == stage].reset_index(drop=True)
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Return image id -> (H, W) bool, the raw masks of validation and test images at the run's image size."""
+        return segment.load_masks(self.path / segment.MASKS)
 
     def model(self) -> nn.Module:
         """Return the trained network, on the CPU, in evaluation mode."""
@@ -161,11 +175,16 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
 
 
 def write_evidence(run: Run, folder: str | Path) -> Path:
-    """Copy a run's small files to ``folder/<id>``, probabilities to 4 decimals: what its tables are recomputed from."""
+    """Copy a run's small files to ``folder/<id>``, probabilities to 4 decimals: what its tables are recomputed from.
+
+    Scores of masks are among them where the run has any; the masks are not.
+    """
     target = Path(folder) / run.id
     for name in ("config.json", "environment.json", "history.csv", DONE):
         write_atomic(target / name, (run.path / name).read_bytes())
     tables = pd.concat([run.predictions("mean"), run.predictions("identity")], ignore_index=True)
     text = tables.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     write_atomic(target / "predictions.csv.gz", gzip.compress(text.encode(), mtime=0))
+    if (run.path / segment.SCORES).is_file():
+        write_atomic(target / segment.SCORES, (run.path / segment.SCORES).read_bytes())
     return target

@@ -109,7 +109,7 @@ def test_multiclass_agrees_with_scikit_learn(seed):
     )
 
 
-@pytest.mark.parametrize("name", sorted(metrics.MULTICLASS))
+@pytest.mark.parametrize("name", sorted(metrics.MULTICLASS | metrics.WEIGHTED))
 def test_multiclass_counts_stand_for_repeated_rows(name):
     table = three_classes(rows=60)
     counts = np.random.default_rng(1).integers(0, 3, 60)
@@ -153,3 +153,65 @@ def test_faulty_arrays_are_refused(y, p, message):
 def test_a_threshold_in_place_of_scores_is_refused():
     with pytest.raises(ValueError, match="threshold="):
         metrics.binary_metrics(random_table(20), 0.46)
+
+
+# Al-masni et al. 2024, Table 3: matrix (benign, melanoma), then printed accuracy, benign recall and weighted F1.
+MATRICES = {
+    "cls": ([[261, 43], [40, 35]], 78.10, 85.86, 78.26),
+    "mtl0": ([[274, 30], [53, 22]], 78.10, 90.13, 76.52),
+    "mtl1": ([[274, 30], [49, 26]], 79.16, 90.13, 77.96),
+    "mtl2": ([[277, 27], [43, 32]], 81.53, 91.12, 80.66),
+    "mtl3": ([[277, 27], [42, 33]], 81.79, 91.12, 81.00),  # the table prints 81.79 for F1 too, the text 81.00
+    "mtl4": ([[248, 56], [17, 58]], 80.74, 81.58, 82.07),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_published_matrices_give_the_published_averages(name):
+    matrix, accuracy, benign, f1 = MATRICES[name]
+    found = 100 * metrics.of_matrix(matrix, ("benign", "melanoma")).drop(columns="n")
+    assert found.loc["weighted", "recall"] == pytest.approx(accuracy, abs=0.005)
+    assert found.loc["benign", "recall"] == found.loc["melanoma", "specificity"] == pytest.approx(benign, abs=0.005)
+    assert found.loc["weighted", "f1"] == pytest.approx(f1, abs=0.005)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_weighted_averages_agree_with_scikit_learn(seed):
+    table = three_classes(seed)
+    values, _ = tables.probabilities(table)
+    call, truth = values.argmax(axis=1), table["label"]
+    wanted = {
+        "weighted_recall": sk.recall_score(truth, call, average="weighted"),
+        "weighted_precision": sk.precision_score(truth, call, average="weighted"),
+        "weighted_f1": sk.f1_score(truth, call, average="weighted"),
+        "weighted_specificity": np.average(
+            [sk.recall_score(truth != index, call != index) for index in range(3)], weights=np.bincount(truth)
+        ),
+    }
+    assert {name: metrics.multiclass(name)(table) for name in metrics.WEIGHTED} == pytest.approx(wanted)
+    assert wanted["weighted_recall"] == pytest.approx(metrics.multiclass("accuracy")(table))
+    of_matrix = metrics.of_matrix(metrics.confusion(table), ("nv", "mel", "bcc"))
+    assert of_matrix.loc["weighted", "f1"] == pytest.approx(wanted["weighted_f1"])
+    per_class = metrics.per_class(table)
+    assert of_matrix.loc["macro", "precision"] == pytest.approx(per_class["precision"].mean())
+    assert of_matrix["n"].to_list() == [*per_class["n"], 200, 200]
+
+
+def test_who_always_says_benign_has_a_high_weighted_recall():
+    found = metrics.of_matrix([[304, 0], [75, 0]], ("benign", "melanoma"))
+    assert round(found.loc["weighted", "recall"], 4) == 0.8021
+    assert found.loc["macro", "recall"] == 0.5 and np.isnan(found.loc["melanoma", "precision"])
+
+
+def test_weighted_averages_leave_classes_without_rows_out_and_count_ties_as_wrong():
+    rows = three_classes().query("label != 2")
+    values, _ = tables.probabilities(rows)
+    wanted = sk.f1_score(rows["label"], values.argmax(axis=1), average="weighted", labels=[0, 1, 2])
+    assert metrics.multiclass("weighted_f1")(rows) == pytest.approx(wanted)
+    tied = pd.DataFrame({"p_a": [0.5, 0.9], "p_b": [0.5, 0.1], "label": [0, 0]})
+    assert metrics.multiclass("weighted_recall")(tied) == 0.5
+
+
+def test_a_matrix_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="2 classes"):
+        metrics.of_matrix(np.eye(3), ("benign", "melanoma"))

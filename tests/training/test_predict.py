@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from toy_problem import CPU, Toy, batches
+from toy_problem import CPU, Toy, batches, config
 
-from skinlib.training.predict import KEYS, ensemble, predict, probabilities, views
+from skinlib.training.predict import KEYS, ensemble, outputs, predict, probabilities, table, undo, views
 
 COLUMNS = [*KEYS, "split", "part", "fold", "system", "seed", "view", "label", "p_benign", "p_malignant"]
 
@@ -49,6 +49,66 @@ def test_a_network_of_tables_has_one_view():
     found = probabilities(Table(), Batches(None, np.arange(2), {"features": logits}, batch_size=2), tta="d4", where=CPU)
     assert list(found) == ["mean", "identity"]
     np.testing.assert_allclose(found["mean"], [[0.25, 0.75], [0.5, 0.5]])
+
+
+# Masks.
+
+
+@pytest.mark.parametrize("tta", ["none", "flips", "d4"])
+def test_every_view_is_undone(tta):
+    image = torch.arange(2 * 3 * 4 * 6.0).reshape(2, 3, 4, 6)
+    for name, view in views(image, tta):
+        assert torch.equal(undo(view, name), image), name
+
+
+class Pixels(torch.nn.Module):
+    """Outlines pixel by pixel, without logits: lesion where the red channel is high, in one channel or two."""
+
+    def __init__(self, channels: int = 1):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, image, meta=None, *, features=None):
+        logits = 30 * (image[:, :1] - 0.3)
+        return {"mask": logits if self.channels == 1 else torch.cat([0.5 - logits, 0.5 + 0 * logits], 1)}
+
+
+@pytest.mark.parametrize("tta", ["none", "flips", "d4"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_masks_lie_on_their_images_in_every_view(tta, channels):
+    val = batches(7, batch_size=4, normalisation="none")
+    found = outputs(Pixels(channels), val, tta=tta, where=CPU, masks=True).masks
+    wanted = val.cache.images[..., 0] / 255 > 0.3
+    assert found.dtype == bool and np.array_equal(found, wanted)
+
+
+def test_probabilities_of_masks_are_averaged_before_the_cut():
+    class Left(torch.nn.Module):
+        """Sees a lesion in the left half, whatever the image: probability 0.9 there and 0 elsewhere."""
+
+        def forward(self, image, meta=None, *, features=None):
+            logits = torch.full_like(image[:, :1], -50.0)
+            logits[..., : image.shape[3] // 2] = np.log(9)
+            return {"mask": logits}
+
+    left = np.zeros((16, 16), bool)
+    left[:, :8] = True
+    val = batches(2)
+    once, flips = (outputs(Left(), val, tta=tta, where=CPU, masks=True).masks for tta in ("none", "flips"))
+    assert np.array_equal(once[0], left)
+    assert np.array_equal(flips[0], left)  # 0.9, 0 and 0.9 make 0.6; on the right 0, 0.9 and 0 make 0.3
+    assert not outputs(Left(), val, tta="d4", where=CPU, masks=True).masks.any()  # each half in half of the views: 0.45
+
+
+def test_a_network_without_logits_has_no_probabilities_and_a_table_all_the_same():
+    val = batches(5)
+    found = outputs(Pixels(), val, tta="flips", where=CPU)
+    assert found.masks is None
+    assert list(found.probabilities) == ["mean", "identity", "left_right", "up_down"]
+    assert {values.shape for values in found.probabilities.values()} == {(5, 0)}
+    cohort = pd.DataFrame({"image_id": list("abcde"), "label": [0, 1, 0, 1, 0]})
+    rows = table(cohort, {"mean": found.probabilities["mean"]}, config(), part="test", split="grouped")
+    assert list(rows) == COLUMNS[:-2] and rows["image_id"].to_list() == list("abcde")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from skinlib import provenance
-from skinlib.config import Augment, RunConfig
+from skinlib.config import ADDED_LATER, Augment, RunConfig
 from skinlib.data import splits
 from skinlib.data.cards import class_names
 from skinlib.models.backbones import WEIGHTS_FOLDER, WeightsUnavailable
@@ -25,7 +25,7 @@ OTHERS = {
     "options": {"a": 1}, "losses": {"cross_entropy": 0.5}, "class_weights": True, "label_smoothing": 0.1,
     "optimiser": "sgd", "lr": 0.1, "lr_early": 0.5, "lr_late": 0.5, "weight_decay": 0.1, "momentum": 0.5,
     "schedule": "cosine", "schedule_step": 3, "schedule_gamma": 0.5, "clip_norm": 1.0, "batch_size": 8, "epochs": 3,
-    "visits": 100, "patience": 2, "seed": 1, "tta": "d4",
+    "visits": 100, "patience": 2, "seed": 1, "tta": "d4", "extra_training": "isic2017_melanomas",
 }  # fmt: skip
 
 
@@ -50,6 +50,12 @@ def test_the_id_is_sixteen_digits_and_the_same_on_every_machine():
     again = RunConfig.from_json(RunConfig().to_json())
     assert runs.run_id(again, **MEETS) == first
     assert runs.run_id(RunConfig(weights="/a/b.safetensors", precision="auto"), **MEETS) == first
+
+
+def test_a_field_added_later_names_no_run_until_it_is_used():
+    assert {"extra_training"} == set(ADDED_LATER)
+    assert "extra_training" in RunConfig().to_dict() and "extra_training" not in RunConfig().identity()
+    assert RunConfig(extra_training="x").identity() == RunConfig().identity() | {"extra_training": "x"}
 
 
 @pytest.fixture

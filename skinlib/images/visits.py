@@ -1,0 +1,49 @@
+"""Chosen views: which image is seen in which rotations and reflections, counted exactly instead of drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+# (degrees, left-right, up-down): the image turned, then mirrored where -1 stands.
+_TURNS = tuple((angle, 1, 1) for angle in range(0, 360, 45))
+_HALF = range(0, 180, 45)
+VIEWS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "identity": _TURNS[:1],
+    "right_angles": _TURNS[::2],
+    # The 16 symmetries of an octagon. Mirrored both ways at 0 to 135 degrees, for an up-down mirror image is the
+    # left-right one turned by 180: mirrored at the four right angles only 12 of the 16 would differ.
+    "octagon": (*_TURNS, *((angle, -1, 1) for angle in _HALF), *((angle, 1, -1) for angle in _HALF)),
+}
+
+
+def visits(views: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return a row for every view of every image.
+
+    Parameters
+    ----------
+    views
+        (N,) the key of `VIEWS` of each image.
+
+    Returns
+    -------
+    dict
+        ``row`` (n,) int64 positions 0 to N - 1, each as often as it has views; ``angle`` (n,) float32 radians and
+        ``flip`` (n, 2) float32 of 1 and -1, as the batches take them for chosen views.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not in `VIEWS`.
+    """
+    names = list(views)
+    if unknown := sorted(set(names) - set(VIEWS)):
+        raise ValueError(f"no views {', '.join(unknown)}; there are {', '.join(VIEWS)}")
+    chosen = np.array([view for name in names for view in VIEWS[name]], np.float32).reshape(-1, 3)
+    return {
+        "row": np.repeat(np.arange(len(names)), [len(VIEWS[name]) for name in names]),
+        "angle": chosen[:, 0] * np.float32(math.pi / 180),
+        "flip": chosen[:, 1:],
+    }

@@ -1,0 +1,112 @@
+import copy
+import dataclasses
+
+import pytest
+
+from skinlib import models
+from skinlib.config import RunConfig
+from skinlib.data.extra import EXTRAS
+from skinlib.images.visits import VIEWS
+from skinlib.plans.joint_reverse_mtl import ARMS, CONTROLS, PROPOSED, plan
+from skinlib.training import losses, schedules
+
+PROFILE = {
+    "dataset": "ham10000",
+    "joint_reverse_mtl": {
+        "dataset": "isic2016", "allow_missing": True, "folds": 5, "precision": "fp32", "image_size": [32, 64],
+        "widths": [4, 4, 8, 8, 8, 8], "epochs": 3, "visits": 40, "seeds": [0, 1], "side_seeds": [0],
+        "classifiers": [["resnet10t", "none"], ["mobilenetv2_100", "imagenet"]],
+        "variants": ["seg", "mtl0", "mtl1", "mtl2", "mtl3"], "arms": ["clean"], "side_arms": ["as_published"],
+        "controls": list(CONTROLS), "lambdas": [[0.9, 0.1], [0.1, 0.9]], "fills": ["zeros"],
+        "large": [{"image_size": [64, 96], "epochs": 2, "visits": 20}],
+    },
+}  # fmt: skip
+
+
+def difference(a: RunConfig, b: RunConfig) -> set[str]:
+    return {f.name for f in dataclasses.fields(RunConfig) if getattr(a, f.name) != getattr(b, f.name)}
+
+
+@pytest.fixture
+def runs():
+    return plan(PROFILE)
+
+
+def test_the_names_of_the_runs(runs):
+    ladder = ["cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", "seg", "mtl0", "mtl1", "mtl2", "mtl3"]
+    wanted = {f"{name}/seed{s}" for name in [*ladder, "mtl4/clean"] for s in (0, 1)}
+    beside = [
+        "mtl4/as_published",
+        *(f"control/{name}" for name in CONTROLS),
+        "lambda/0.9-0.1",
+        "lambda/0.1-0.9",
+        "corner/zeros",
+        "large/seg",
+    ]
+    assert set(runs) == wanted | {f"{name}/seed0" for name in beside}
+    assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
+
+
+def test_the_plan_is_pure_and_names_each_run_once():
+    before = copy.deepcopy(PROFILE)
+    first = plan(PROFILE)
+    assert before == PROFILE
+    assert first == plan(copy.deepcopy(PROFILE))
+    assert len({config.to_json() for config in first.values()}) == len(first)
+    assert all(RunConfig.from_json(config.to_json()) == config for config in first.values())
+
+
+def test_the_papers_values_stand():
+    assert (PROPOSED.image_size, PROPOSED.batch_size, PROPOSED.epochs) == ((192, 256), 10, 50)
+    assert (PROPOSED.optimiser, PROPOSED.lr, PROPOSED.normalisation) == ("adam", 0.003, "minmax")
+    assert PROPOSED.losses == {"dice": 0.5, "cross_entropy": 0.5}
+    assert (PROPOSED.dataset, PROPOSED.split) == ("isic2016", "official")
+    last = schedules.factor(PROPOSED, PROPOSED.epochs, 0, 100, [])
+    assert last == pytest.approx(0.1)  # a tenth when training ends
+
+
+def test_every_run_can_be_built_and_has_its_losses(runs):
+    for name, config in runs.items():
+        if config.weights == "imagenet":
+            continue
+        models.build(config)
+        terms = losses.terms(config, [0, 1], 2)
+        alone = {"seg": {"dice"}, "cls": {"cross_entropy"}}
+        extra = {"first_dice"} if name.startswith("control/first_pass") else set()
+        assert set(terms) == alone.get(config.variant, {"dice", "cross_entropy"}) | extra
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fields"),
+    [
+        ("seg", "mtl0", {"variant", "losses"}),
+        ("mtl0", "mtl1", {"variant"}),
+        ("mtl1", "mtl2", {"variant"}),
+        ("mtl2", "mtl3", {"variant"}),
+        ("mtl3", "mtl4/clean", {"variant", "extra_training"}),
+        ("mtl4/clean", "mtl4/as_published", {"extra_training"}),
+        ("mtl2", "control/forward", {"options"}),
+        ("mtl2", "control/shuffled", {"options"}),
+        ("mtl2", "control/first_pass", {"losses"}),
+        ("mtl2", "control/unstretched", {"normalisation"}),
+        ("mtl3", "lambda/0.9-0.1", {"losses"}),
+        ("mtl3", "corner/zeros", {"augment"}),
+        ("seg", "large/seg", {"image_size", "epochs", "visits"}),
+        ("cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", {"backbone", "weights"}),
+    ],
+)
+def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
+    assert difference(runs[f"{first}/seed0"], runs[f"{second}/seed0"]) == fields
+
+
+def test_the_profile_sets_sizes_and_nothing_else(runs):
+    sizes = {"allow_missing", "folds", "precision", "image_size", "epochs", "visits", "options"}
+    assert difference(PROPOSED, runs["mtl3/seed0"]) == sizes
+
+
+def test_only_mtl4_has_extra_images_and_every_view_has_a_name(runs):
+    assert set(ARMS.values()) == set(EXTRAS)
+    for name, config in runs.items():
+        arm = name.split("/")[1] if name.startswith("mtl4") else None
+        assert config.extra_training == (ARMS[arm] if arm else None)
+        assert set(config.options["views"].values()) <= set(VIEWS)
