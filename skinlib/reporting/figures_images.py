@@ -46,9 +46,10 @@ def image_grid(
 
 
 def cam_gallery(cases: Sequence[Mapping], *, title: str = "") -> Figure:
-    """Draw heat maps: original with the outline of the mask, raw map, sharpened overlay; a case a line.
+    """Draw heat maps: original with the outline of the mask, raw map, sharpened overlay, side by side for each case.
 
-    The raw maps share one colour scale with a bar, from 0 to the largest value of all, so that a weak map looks weak.
+    More than four cases stand in two blocks, the first half on the left. The raw maps share one colour scale with a
+    bar, from 0 to the largest value of all, so that a weak map looks weak.
 
     Parameters
     ----------
@@ -67,17 +68,22 @@ def cam_gallery(cases: Sequence[Mapping], *, title: str = "") -> Figure:
         raise ValueError("a heat map has negative values; hand over maps after the ReLU, not normalised")
     top = max(float(np.max(case["cam"])) for case in cases) or 1.0
     tall = max(np.shape(case["cam"])[0] / np.shape(case["cam"])[1] for case in cases)
+    blocks = 2 if len(cases) > 4 else 1
+    lines = -(-len(cases) // blocks)
+    side = WIDTH / (3 * blocks + 0.5)  # inches
     with style():
-        figure, axes = new(len(cases), 3, height=0.8 + (1.8 * tall + 0.1) * len(cases), width=6.6)
-        for line, case in enumerate(cases):
-            original, raw, overlay = axes[3 * line : 3 * line + 3]
+        figure, axes = new(lines, 3 * blocks, height=1.3 + (side * tall + 0.1) * lines, width=WIDTH)
+        grid = np.reshape(axes, (lines, 3 * blocks))
+        for axis in axes:
+            axis.axis("off")
+        for number, case in enumerate(cases):
+            block, line = divmod(number, lines)
+            original, raw, overlay = grid[line, 3 * block : 3 * block + 3]
             heat = _case(original, raw, overlay, case, top)
-            original.set_ylabel(case["title"], fontsize=8)
-        for axis, name in zip(
-            axes[:3], ("original, mask outlined", "raw Grad-CAM++", "sharpened overlay"), strict=True
-        ):
-            axis.set_title(name)
-        bar = figure.colorbar(heat, ax=axes, shrink=0.8)
+            original.set_ylabel(case["title"], fontsize=7)
+        for axis, name in zip(grid[0], ("original, outline", "Grad-CAM++", "sharpened") * blocks, strict=True):
+            axis.set_title(name, fontsize=8)
+        bar = figure.colorbar(heat, ax=axes, location="bottom", shrink=0.6, aspect=40)
         bar.set_label("Grad-CAM++ (one scale for all)")
         figure.suptitle(title, fontsize=10)
     return figure
@@ -93,6 +99,7 @@ def _case(original, raw, overlay, case: Mapping, top: float):
     overlay.imshow((1 - alpha) * image + alpha * colormaps[HEAT](level)[..., :3])
     mask = case.get("mask")
     for axis in (original, raw, overlay):
+        axis.axis("on")
         if mask is not None and 0 < np.mean(mask) < 1:
             axis.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.8)
         axis.set_xticks([])

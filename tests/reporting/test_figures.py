@@ -146,16 +146,24 @@ def test_heat_maps_share_one_colour_scale_with_a_bar():
     maps = [axis.images[0] for axis in figure.axes[1:6:3]]
     assert [image.get_clim() for image in maps] == [(0, 2.0), (0, 2.0)]
     bar = figure.axes[6]
-    assert bar.get_ylabel().startswith("Grad-CAM++") and bar.get_ylim() == (0, 2.0)
+    assert bar.get_xlabel().startswith("Grad-CAM++") and bar.get_xlim() == (0, 2.0)
     assert [figure.axes[line].get_ylabel() for line in (0, 3)] == ["TP", "FN"]
     assert [axis.get_title() for axis in figure.axes[:3]] == [
-        "original, mask outlined",
-        "raw Grad-CAM++",
-        "sharpened overlay",
+        "original, outline",
+        "Grad-CAM++",
+        "sharpened",
     ]
     assert all(axis.collections for axis in figure.axes[:6])  # the outline
     overlay = figure.axes[2].images[0].get_array()
     assert np.allclose(overlay[0, 0], 128 / 255) and not np.allclose(overlay[7, 7], 128 / 255)
+
+
+def test_many_heat_maps_stand_in_two_blocks():
+    figure = figures.cam_gallery([case(1.0, f"case {i}") for i in range(7)])
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    assert labels[0:24:6] == ["case 0", "case 1", "case 2", "case 3"]
+    assert labels[3:24:6] == ["case 4", "case 5", "case 6", ""]
+    assert [axis.axison for axis in figure.axes[18:24]] == [True] * 3 + [False] * 3  # the eighth place is empty
 
 
 def test_heat_maps_are_raw():
