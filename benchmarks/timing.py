@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import multiprocessing
 import statistics
@@ -45,13 +46,15 @@ QUICK = Settings(
 )
 
 
-class Loop:
-    """A training loop whose steps are timed; a subclass has ``batch`` and ``run(steps)``, the time after each step."""
+class Loop(abc.ABC):
+    """A training loop whose steps are timed; a subclass has ``batch``, the images of a step."""
 
+    batch: int
     steps = 2
 
+    @abc.abstractmethod
     def run(self, steps: int) -> list[float]:
-        raise NotImplementedError
+        """Do some steps and return the time after each, in seconds."""
 
     def settle(self, seconds: float) -> float:
         """Warm up, make a window last about ``seconds``, and return the rate seen."""

@@ -1,7 +1,7 @@
 import copy
-import dataclasses
 
 import pytest
+from comparing import difference
 
 from skinlib import models
 from skinlib.config import RunConfig
@@ -21,10 +21,6 @@ PROFILE = {
         "large": [{"image_size": [64, 96], "epochs": 2, "visits": 20}],
     },
 }  # fmt: skip
-
-
-def difference(a: RunConfig, b: RunConfig) -> set[str]:
-    return {f.name for f in dataclasses.fields(RunConfig) if getattr(a, f.name) != getattr(b, f.name)}
 
 
 @pytest.fixture

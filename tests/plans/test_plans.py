@@ -1,9 +1,9 @@
 import copy
-import dataclasses
 
 import pytest
+from comparing import difference
 
-from skinlib.config import RunConfig, load_profile
+from skinlib.config import load_profile
 from skinlib.paths import project_root
 from skinlib.plans.recall_oriented import PROPOSED, plan
 
@@ -16,10 +16,6 @@ PROFILE = {
         "comparison": {"image_size": [32, 32], "epochs": 2, "backbones": [["resnet50", "none"], ["vgg11", "imagenet"]]},
     },
 }  # fmt: skip
-
-
-def difference(a: RunConfig, b: RunConfig) -> set[str]:
-    return {f.name for f in dataclasses.fields(RunConfig) if getattr(a, f.name) != getattr(b, f.name)}
 
 
 @pytest.fixture
