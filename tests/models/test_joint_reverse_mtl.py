@@ -245,3 +245,14 @@ def test_the_visits_of_the_official_training_part_with_the_404_melanomas():
     assert np.bincount(found["row"])[[0, 726, 727, 899, 900, 1303]].tolist() == [4, 4, 16, 16, 1, 1]
     assert len(visits(part.drop(columns="added").iloc[:900], config)["row"]) == 5676
     assert visits(part, SMALL) is None
+
+
+@pytest.mark.parametrize("variant", REVERSE)
+def test_the_two_passes_keep_statistics_of_their_own(variant):
+    model = network(variant).train()
+    model(batch_of()["image"])
+    for level in model.decoder[-2:]:
+        for norm in (level.block.norm1, level.block.norm2):
+            for statistic, start in ((norm.running_mean, 0.0), (norm.running_var, 1.0)):
+                assert len(statistic) == 2 and (statistic != start).any(1).all()  # each pass has left its mark
+                assert not torch.equal(statistic[0], statistic[1])
