@@ -166,6 +166,10 @@ class MultiTask(UNet):
         mask = self.fine(x, maps, gates)[1]  # second pass: eq. 2
         return output | {"mask": mask, "first_mask": first_mask, "gates": torch.cat(gates, 1)}
 
+    def shared(self) -> list[nn.Parameter]:
+        """Return the parameters that every task trains: the encoder's."""
+        return list(self.encoder.parameters())
+
     def _diagnose(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         gates = []
         for level, fc in enumerate(self.fc[:-1]):
