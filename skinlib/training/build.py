@@ -22,7 +22,7 @@ from skinlib.data import cards, splits
 from skinlib.images.batches import GEOMETRY, Batches
 from skinlib.images.cache import Cache
 from skinlib.paths import read_json, write_atomic, write_json
-from skinlib.training import checkpoint, losses, segment
+from skinlib.training import checkpoint, gradients, losses, segment
 from skinlib.training.fit import Place, fit
 from skinlib.training.identify import Prepared, changed_code
 from skinlib.training.predict import keys, outputs, table
@@ -44,16 +44,25 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) ->
     if where.rank == 0:
         _begin(folder, config.system)
     _meet(where)  # nobody reads a state that rank 0 is about to drop
+    terms = losses.terms(config, batches.columns["label"], classes)
     bar = _EpochBar(config, disable=where.rank > 0)
+    watchers = [bar]
+    if where.rank == 0 and gradients.has_shared(model, config):
+        asked = make("train", batch_size=config.batch_size, augment=config.augment, visits=gradients.IMAGES)
+        watchers.append(
+            gradients.Recorder(model.to(where.device), asked, terms, config=config, where=where, folder=folder)
+        )
+        if not (folder / "last").is_dir():
+            watchers[-1].record(0)
     history = fit(
         model,
         batches,
         make("val", batch_size=2 * config.batch_size) if config.fold is not None else None,
-        terms=losses.terms(config, batches.columns["label"], classes),
+        terms=terms,
         config=config,
         where=where,
         folder=folder / "last",
-        progress=bar,
+        progress=lambda *state: [watch(*state) for watch in watchers],
     )
     bar.close()
     if where.rank == 0:

@@ -17,7 +17,7 @@ from torch import nn
 from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.paths import Lock, read_json, write_atomic
-from skinlib.training import build, segment
+from skinlib.training import build, gradients, segment
 from skinlib.training.build import DONE
 from skinlib.training.fit import Place, place
 from skinlib.training.identify import Prepared, changed_code, cohort_of, identify, read_config, run_id, split_of
@@ -76,6 +76,11 @@ class Run:
         """
         rows = pd.read_csv(self.path / segment.SCORES, dtype=IDS)
         return rows[rows["stage"] == stage].reset_index(drop=True)
+
+    @property
+    def gradients(self) -> pd.DataFrame:
+        """What each task asked of the shared parameters, a row an epoch and term (`skinlib.training.gradients`)."""
+        return pd.read_csv(self.path / gradients.FILE)
 
     def masks(self) -> dict[str, np.ndarray]:
         """Return image id -> (H, W) bool, the raw masks of validation and test images at the run's image size."""
@@ -177,7 +182,7 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
 def write_evidence(run: Run, folder: str | Path) -> Path:
     """Copy a run's small files to ``folder/<id>``, probabilities to 4 decimals: what its tables are recomputed from.
 
-    Scores of masks are among them where the run has any; the masks are not.
+    Scores of masks and compared gradients are among them where the run has any; the masks are not.
     """
     target = Path(folder) / run.id
     for name in ("config.json", "environment.json", "history.csv", DONE):
@@ -185,6 +190,7 @@ def write_evidence(run: Run, folder: str | Path) -> Path:
     tables = pd.concat([run.predictions("mean"), run.predictions("identity")], ignore_index=True)
     text = tables.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     write_atomic(target / "predictions.csv.gz", gzip.compress(text.encode(), mtime=0))
-    if (run.path / segment.SCORES).is_file():
-        write_atomic(target / segment.SCORES, (run.path / segment.SCORES).read_bytes())
+    for name in (segment.SCORES, gradients.FILE):
+        if (run.path / name).is_file():
+            write_atomic(target / name, (run.path / name).read_bytes())
     return target
