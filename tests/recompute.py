@@ -16,10 +16,12 @@ from skinlib.explain.ensemble_maps import at_quartiles
 from skinlib.reporting import recall_oriented as paper
 from skinlib.reporting import recall_oriented_arms as arms
 from skinlib.reporting import reference
+from skinlib.reporting.arms import machine, rows
 from skinlib.reporting.estimates import LESS_IS_BETTER, Arm, origin
 from skinlib.reporting.localisation import gallery_table, localisation
 from skinlib.reporting.published import published
 from skinlib.reporting.recall_oriented_official import OFFICIAL, official_counts
+from skinlib.reporting.tables import select
 from skinlib.reporting.tone import formulas, gaps_within
 
 BOOT = {"n_boot": 200, "seed": 0}  # the values must agree to the last printed digit, the intervals nearly
@@ -66,8 +68,8 @@ class Known:
 @functools.cache
 def table1(known):
     folds = arms.members(known.runs)[0]
-    held_out = [arms.rows(run, "val") for run in folds]
-    parts = {"train": pd.concat(held_out[1:]), "validation": held_out[0], "test": arms.rows(folds[0], "test")}
+    held_out = [rows(run, "val") for run in folds]
+    parts = {"train": pd.concat(held_out[1:]), "validation": held_out[0], "test": rows(folds[0], "test")}
     official = paper.table1(official_counts(), dataset=OFFICIAL, split="official")
     return pd.concat([paper.table1(parts, **known.where), official])
 
@@ -127,7 +129,7 @@ def fig8(known):
 def cost(known):
     group = arms.members(known.runs)[0]
     metrics = [run.metrics for run in group]
-    return paper.cost(metrics, machine=arms.machine(group[0]), table=arms.rows(group[0], "test"))
+    return paper.cost(metrics, machine=machine(group[0]), table=rows(group[0], "test"))
 
 
 @functools.cache
@@ -138,20 +140,20 @@ def table4(known):
 EXHIBITS = {
     "settings": lambda known: paper.settings(known.config),
     "table1": table1,
-    "fig3": lambda known: paper.select(table1(known), ["benign", "malignant"], rows=["train", "validation", "test"]),
+    "fig3": lambda known: select(table1(known), ["benign", "malignant"], rows=["train", "validation", "test"]),
     "table2": lambda known: paper.table2(arms.backbones(known.runs), **BOOT),
     "table3": table3,
     "table3-isic2018_task3": table3_official,
-    "fig6": lambda known: paper.select(table3(known), ["roc_auc", "tp", "fn", "tn", "fp", "threshold"], rows=["final"]),
+    "fig6": lambda known: select(table3(known), ["roc_auc", "tp", "fn", "tn", "fp", "threshold"], rows=["final"]),
     "table4": table4,
-    "fig7": lambda known: paper.select(table4(known), ["roc_auc", "recall", "fn"]),
+    "fig7": lambda known: select(table4(known), ["roc_auc", "recall", "fn"]),
     "unbundled": lambda known: paper.unbundled(*arms.additions(known.runs), **BOOT),
     "table5": lambda known: paper.table5(known.final.arm, **BOOT),
     "cost": cost,
     "table6": table6,
     "table7": table7,
     "table8": table8,
-    "fig9": lambda known: paper.select(table8(known), ["roc_auc", "recall", "fn_rate"], rows=["light", "dark"]),
+    "fig9": lambda known: select(table8(known), ["roc_auc", "recall", "fn_rate"], rows=["light", "dark"]),
     "table8_unguarded": table8_unguarded,
     "table8_recalibrated": table8_recalibrated,
     "fig8": fig8,

@@ -11,7 +11,8 @@ import pytest
 
 from skinlib.catalogue import read_card
 from skinlib.paths import project_root
-from skinlib.reporting.recall_oriented_steps import CHANGE, STEPS, verdicts
+from skinlib.reporting.ladder import CHANGE, verdicts
+from skinlib.reporting.recall_oriented_steps import STEPS
 
 ROOT = project_root()
 README = ROOT / "README.md"

@@ -57,6 +57,7 @@ BINARY = {
     "specificity": _from_cells(lambda tp, fn, tn, fp: ratio(tn, tn + fp)),
     "balanced_accuracy": _from_cells(lambda tp, fn, tn, fp: (ratio(tp, tp + fn) + ratio(tn, tn + fp)) / 2),
     "fn_rate": _from_cells(lambda tp, fn, tn, fp: ratio(fn, tp + fn)),
+    "fp_rate": _from_cells(lambda tp, fn, tn, fp: ratio(fp, tn + fp)),
     "tp": _from_cells(lambda tp, fn, tn, fp: tp),
     "fn": _from_cells(lambda tp, fn, tn, fp: fn),
     "tn": _from_cells(lambda tp, fn, tn, fp: tn),
@@ -116,7 +117,7 @@ def binary_metrics(table_or_y, p=None, threshold=0.5):
     Returns
     -------
     dict: roc_auc, average_precision, recall (sensitivity), precision, f1, accuracy, specificity, balanced_accuracy,
-    fn_rate, tp, fn, tn, fp (int), brier, ece (15 equal-width bins); NaN where a denominator is zero
+    fn_rate, fp_rate, tp, fn, tn, fp (int), brier, ece (15 equal-width bins); NaN where a denominator is zero
     """
     y, p = as_arrays(table_or_y, p)
     once = np.ones((1, len(y)))

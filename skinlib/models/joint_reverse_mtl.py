@@ -70,8 +70,7 @@ GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class UNet(nn.Module):
     """The segmentation network: six levels, strided convolutions down, transposed convolutions up (section 3.4.1).
 
-    Returns ``mask`` (B, 2, H, W), logits of skin and lesion; there are no class logits. The 1x1 convolution ends the
-    decoder ("encoder path" in the text is a slip).
+    Returns ``mask`` (B, 2, H, W), logits of skin and lesion; no class logits. The 1x1 convolution ends the decoder.
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS, *, passes: int = 1):
@@ -107,12 +106,9 @@ class UNet(nn.Module):
         return x
 
     def fine(self, x: torch.Tensor, maps: Sequence[torch.Tensor], gates: Sequence[torch.Tensor] = ()):
-        """Run the last two levels: plainly, or gated with the second pass's statistics.
+        """Run the last two levels, plainly or gated with the second pass's statistics; return maps and mask logits.
 
-        Returns
-        -------
-        tuple
-            Maps (B, 64, H/2, W/2) and (B, 32, H, W), and mask logits (B, 2, H, W).
+        The maps are (B, 64, H/2, W/2) and (B, 32, H, W), the logits (B, 2, H, W).
         """
         second, first = self.decoder[-2:]
         gate2, gate1 = gates or (None, None)

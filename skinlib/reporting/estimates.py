@@ -8,14 +8,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from skinlib.evaluation import tables
-from skinlib.evaluation.metrics import BINARY
+from skinlib.evaluation import segmentation, tables
+from skinlib.evaluation.metrics import BINARY, multiclass
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
 from skinlib.evaluation.statistics import bootstrap_ci, holm, paired_bootstrap, verdict
 
+OF_MASKS = {metric.name: metric for metric in segmentation.METRICS}
 COUNTS = ("tp", "fn", "tn", "fp")
 FROM_SCORES = ("roc_auc", "average_precision", "ece", "brier")  # the others look at calls
-LESS_IS_BETTER = ("fn", "fp", "fn_rate", "ece", "brier")
+LESS_IS_BETTER = ("fn", "fp", "fn_rate", "fp_rate", "ece", "brier", "hd95", "hd95_share")
 
 
 class Arm(NamedTuple):
@@ -24,7 +25,7 @@ class Arm(NamedTuple):
     Attributes
     ----------
     table
-        Prediction table: each image once, or once a seed.
+        Prediction table, or a table of `skinlib.evaluation.segmentation.per_image`: each image once, or once a seed.
     threshold
         Called malignant where the score is at least this; one for all, or a mapping seed -> threshold.
     note
@@ -67,23 +68,37 @@ def thresholds_of(arm: Arm) -> pd.Series:
 
 
 def decided(arm: Arm) -> pd.DataFrame:
-    """Return an arm's table with ``called``: 1.0 where the score reaches the threshold, else 0.0."""
+    """Return an arm's table with ``called``: 1.0 where the score reaches the threshold, else 0.0.
+
+    A table of mask scores has nothing to decide and comes back as it is.
+    """
+    if _of_masks(arm.table):
+        return arm.table
     return arm.table.assign(called=(tables.scores(arm.table) >= thresholds_of(arm)).astype(float))
 
 
 def metric(name: str, table: pd.DataFrame) -> Metric:
     """Return the metric of a table with ``called``, so that two tables with different thresholds can be compared.
 
+    Names are those of `skinlib.evaluation.metrics` and, of a table of mask scores, `skinlib.evaluation.segmentation`.
     Where the table holds several seeds it is the mean over them; their scores are never pooled.
     """
+    single = OF_MASKS[name] if _of_masks(table) else _of_calls(name) if name in BINARY else multiclass(name)
+    return mean_over(single, "seed") if _seeds(table) > 1 else single
+
+
+def _of_masks(table: pd.DataFrame) -> bool:
+    return "stage" in table
+
+
+def _of_calls(name: str) -> Metric:
     formula = BINARY[name]
 
     def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
         y, p = tables.outcome(rows)
         return formula(y, p if name in FROM_SCORES else rows["called"].to_numpy(), 0.5, counts)
 
-    single = Metric(name, weighted)
-    return mean_over(single, "seed") if _seeds(table) > 1 else single
+    return Metric(name, weighted)
 
 
 def _seeds(table: pd.DataFrame) -> int:

@@ -24,7 +24,7 @@ from skinlib.reporting.recall_oriented_arms import MIN_RECALL
 from skinlib.reporting.recall_oriented_errors import table6
 from skinlib.reporting.recall_oriented_fairness import table7, table8, table8_recalibrated
 from skinlib.reporting.recall_oriented_models import Backbone, backbone_row, diagnoses, table2, table3
-from skinlib.reporting.recall_oriented_steps import STEPS, in_words, table4, unbundled, verdicts
+from skinlib.reporting.recall_oriented_steps import STEPS, table4, unbundled
 
 __all__ = [
     "STEPS",
@@ -33,8 +33,6 @@ __all__ = [
     "backbone_row",
     "cost",
     "diagnoses",
-    "in_words",
-    "select",
     "settings",
     "table1",
     "table2",
@@ -46,7 +44,6 @@ __all__ = [
     "table8",
     "table8_recalibrated",
     "unbundled",
-    "verdicts",
 ]
 
 PAPER = "recall_oriented"
@@ -55,7 +52,7 @@ VIEWS = {"none": 1, "flips": 3, "d4": 8}
 
 
 def table1(parts: Mapping[str, pd.DataFrame | tuple[int, int]], *, dataset: str, split: str) -> pd.DataFrame:
-    """Count the parts (Table 1; ``fig3`` is `select` of it).
+    """Count the parts (Table 1; ``fig3`` is `skinlib.reporting.tables.select` of it).
 
     Parameters
     ----------
@@ -144,9 +141,3 @@ def settings(config: RunConfig) -> pd.DataFrame:
 
 def _default(function: Callable, name: str) -> float:
     return inspect.signature(function).parameters[name].default
-
-
-def select(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return some cells of an exhibit, for the figure that draws them (``fig3`` is cut from ``table1``)."""
-    kept = frame["metric"].isin(list(metrics)) & (True if rows is None else frame["row"].isin(list(rows)))
-    return frame[kept].reset_index(drop=True)

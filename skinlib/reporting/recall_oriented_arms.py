@@ -15,7 +15,7 @@ import pandas as pd
 from skinlib.data.cards import CARDS
 from skinlib.evaluation.tables import to_binary
 from skinlib.evaluation.thresholds import choose_threshold
-from skinlib.paths import read_json
+from skinlib.reporting.arms import Runs, by_seed, part, rounded, rows
 from skinlib.reporting.estimates import Arm
 from skinlib.reporting.recall_oriented_models import Backbone, backbone_row
 from skinlib.reporting.recall_oriented_steps import STEPS
@@ -24,7 +24,6 @@ from skinlib.training.runs import Run
 
 MIN_RECALL = 0.85  # gamma of the threshold rule; the paper does not print it: ours
 USUAL = 0.5  # the threshold of every arm that chooses none
-DIGITS = 4  # of a probability: those that the evidence keeps, so that both give the same tables
 # Row of `unbundled` -> (run with this addition alone, run that it was added to).
 ALONE = {
     "+ differential LR": ("lr_only", "baseline"),
@@ -33,40 +32,12 @@ ALONE = {
     "+ class weights": ("weights_only", "lr_and_schedule"),
 }
 
-Runs = Mapping[str, Run]
-
 
 class Chosen(NamedTuple):
     """An arm on the test rows, and the validation rows that chose its threshold."""
 
     arm: Arm
     val: pd.DataFrame
-
-
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a prediction table with its probabilities as the evidence keeps them."""
-    scores = [name for name in table if name.startswith("p_")]
-    return table.assign(**{name: [float(f"{p:.{DIGITS}f}") for p in table[name]] for name in scores})
-
-
-def rows(run: Run, part: str, view: str = "mean") -> pd.DataFrame:
-    """Return the rows of one part (val, test) of a run's predictions, of one view (mean, identity)."""
-    table = run.predictions(view)
-    return rounded(table[table["part"] == part].reset_index(drop=True))
-
-
-def by_seed(runs: Runs, name: str) -> list[Run]:
-    """Return the runs ``<name>/seed<n>``, all seeds, in their order.
-
-    Raises
-    ------
-    KeyError
-        When there is none.
-    """
-    found = [run for key, run in runs.items() if key.rpartition("/seed")[0] == name]
-    if not found:
-        raise KeyError(f"no run {name}/seed<n> among {', '.join(runs) or 'no runs'}")
-    return sorted(found, key=lambda run: run.config.seed)
 
 
 def members(runs: Runs) -> dict[int, list[Run]]:
@@ -104,11 +75,6 @@ def averaged(runs: Runs, *, view: str = "mean") -> Chosen:
 def final(runs: Runs) -> Chosen:
     """Return the paper's final system: folds and views averaged, threshold under the recall constraint."""
     return averaged(runs, view="mean")
-
-
-def part(runs: Runs, name: str, which: str) -> pd.DataFrame:
-    """Return the val or test rows of one network ``<name>/seed<n>``, all seeds, without test-time augmentation."""
-    return pd.concat([rows(run, which, "identity") for run in by_seed(runs, name)], ignore_index=True)
 
 
 def alone(runs: Runs, name: str) -> Arm:
@@ -149,13 +115,6 @@ def plain(runs: Runs) -> tuple[Arm, pd.DataFrame]:
     group = by_seed(runs, "plain")
     table = pd.concat([rows(run, "test") for run in group], ignore_index=True)
     return Arm(to_binary(table, CARDS[group[0].config.dataset].malignant), USUAL), table
-
-
-def machine(run: Run) -> str:
-    """Return in words on what a run was trained, for the note of a cost."""
-    seen = read_json(run.path / "environment.json")
-    where = seen["gpu"] or f"{seen['processor']}, {seen['threads']} threads"
-    return f"{where}; {run.config.backbone}, {run.config.image_size[0]} px, {run.config.precision}"
 
 
 def elsewhere(runs: Runs, tables: Mapping[int, Sequence[pd.DataFrame]], *, split: str) -> Arm:

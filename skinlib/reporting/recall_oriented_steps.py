@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from skinlib.reporting.estimates import Arm, compare, judge, measure, threshold_cell
+from skinlib.reporting.estimates import Arm, measure, threshold_cell
+from skinlib.reporting.ladder import changes
 
 STEPS = (
     "baseline",
@@ -18,7 +19,6 @@ STEPS = (
 )
 TABLE4 = ("roc_auc", "recall", "precision", "f1", "fn", "fp", "ece", "brier")
 COMPARED = ("roc_auc", "recall", "precision", "f1", "ece", "brier")
-CHANGE = "_change"
 
 
 def table4(steps: Mapping[str, Arm], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -60,31 +60,7 @@ def unbundled(
 
 
 def _ladder(arms: Mapping[str, Arm], before: Mapping[str, Arm], *, n_boot: int, seed: int) -> pd.DataFrame:
-    cells, changes = [], []
+    cells = []
     for row, arm in arms.items():
         cells += [*measure(row, arm, TABLE4, n_boot=n_boot, seed=seed), threshold_cell(row, arm)]
-        if row in before:
-            changes += compare(row, arm, before[row], COMPARED, suffix=CHANGE, n_boot=n_boot, seed=seed)
-    return pd.DataFrame([*cells, *judge(changes, suffix=CHANGE)])
-
-
-def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the verdicts of `table4` or `unbundled`, read from the notes: a row a step, a column a metric.
-
-    helps, harms: the paired interval lies on one side of 0 and the Holm-adjusted p is below 0.05; else no evidence.
-    """
-    changes = frame[frame["metric"].str.endswith(CHANGE)]
-    words = changes["note"].str.extract(r"\b(helps|harms|no evidence)\b \(p = ", expand=False).fillna("not defined")
-    table = changes.assign(metric=changes["metric"].str.removesuffix(CHANGE), verdict=words)
-    order = [name for name in COMPARED if name in set(table["metric"])]
-    wide = table.pivot(index="row", columns="metric", values="verdict")
-    return wide.loc[table["row"].drop_duplicates(), order].rename_axis(index=None, columns=None)
-
-
-def in_words(table: pd.DataFrame) -> list[str]:
-    """Return a sentence a row of `verdicts`: what the step helps, what it harms, and what stays open."""
-    sentences = []
-    for row, found in table.iterrows():
-        said = [f"{word}: {', '.join(found.index[found == word])}" for word in dict.fromkeys(sorted(found))]
-        sentences.append(f"{row}: {'; '.join(said)}")
-    return sentences
+    return pd.DataFrame([*cells, *changes(arms, before, COMPARED, n_boot=n_boot, seed=seed)])

@@ -143,6 +143,12 @@ def write(
     return write_atomic(path.with_name(f"{path.name}.csv"), frame.to_csv(index=False, float_format="%.6g"))
 
 
+def select(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return some cells of an exhibit, for the figure that draws them (``fig3`` is cut from ``table1``)."""
+    kept = frame["metric"].isin(list(metrics)) & (True if rows is None else frame["row"].isin(list(rows)))
+    return frame[kept].reset_index(drop=True)
+
+
 def show(frame: pd.DataFrame, *, digits: int = 3, wide: bool = False) -> pd.io.formats.style.Styler:
     """Return an exhibit for the eye: rounded, ours with its interval, the published number beside it.
 

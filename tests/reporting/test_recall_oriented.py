@@ -95,7 +95,7 @@ def test_table1_counts_cohorts_and_pairs():
         "benign_per_malignant": 3, "lesions": 3,
     }  # fmt: skip
     assert got["official train", "n"] == 10015
-    fig3 = paper.select(frame, ["benign", "malignant"], rows=["train"])
+    fig3 = tables.select(frame, ["benign", "malignant"], rows=["train"])
     assert fig3["ours"].tolist() == [3, 1]
 
 

@@ -10,7 +10,9 @@ import pytest
 from skinlib.config import RunConfig
 from skinlib.reporting import recall_oriented as paper
 from skinlib.reporting import recall_oriented_arms as arms
-from skinlib.reporting import recall_oriented_figures as pictures
+from skinlib.reporting.arms import rounded, rows
+from skinlib.reporting.figures_results import changes
+from skinlib.reporting.ladder import in_words, verdicts
 from skinlib.reporting.recall_oriented_claims import arithmetic, contradictions
 from skinlib.reporting.recall_oriented_official import OFFICIAL, official_counts, official_test
 
@@ -104,7 +106,7 @@ def test_backbones_are_found_by_name_and_averaged_over_seeds():
 def test_scores_are_those_that_the_evidence_keeps():
     table = pd.DataFrame({"p_benign": [0.123456, 0.00005], "p_malignant": [0.87654, 0.99995], "label": [0, 1]})
     again = table.to_csv(index=False, float_format="%.4f")
-    assert arms.rounded(table)["p_malignant"].tolist() == [float(line.split(",")[1]) for line in again.split()[1:]]
+    assert rounded(table)["p_malignant"].tolist() == [float(line.split(",")[1]) for line in again.split()[1:]]
 
 
 def test_a_plain_run_is_turned_to_benign_and_malignant():
@@ -122,7 +124,7 @@ def test_a_plain_run_is_turned_to_benign_and_malignant():
 
 
 def test_another_cohort_is_scored_at_the_old_threshold(runs):
-    table = arms.rows(runs["proposed/fold0/seed0"], "test")
+    table = rows(runs["proposed/fold0/seed0"], "test")
     arm = arms.elsewhere(runs, {0: [table, table.assign(p_malignant=1.0, p_benign=0.0)]}, split="official")
     assert arm.table["p_malignant"].tolist() == pytest.approx([0.55, 0.65, 0.8, 0.9]) and arm.threshold == 0.22
     assert set(arm.table["split"]) == {"official"}
@@ -133,12 +135,12 @@ def test_verdicts_are_read_from_the_notes():
     frame = pd.DataFrame({"row": "a", "metric": list(notes), "note": list(notes.values())})
     extra = pd.DataFrame({"row": ["b", "b", "a"], "metric": ["roc_auc_change", "recall_change", "roc_auc"]})
     extra["note"] = ["harms (p = 0.0100)", "not defined: one class", ""]
-    table = paper.verdicts(pd.concat([frame, extra]))
+    table = verdicts(pd.concat([frame, extra]))
     assert table.loc["a"].to_dict() == {"roc_auc": "helps", "recall": "no evidence"}
     assert table.loc["b"].to_dict() == {"roc_auc": "harms", "recall": "not defined"}
-    assert paper.in_words(table)[1] == "b: harms: roc_auc; not defined: recall"
+    assert in_words(table)[1] == "b: harms: roc_auc; not defined: recall"
     cells = pd.concat([frame, extra]).assign(ours=0.1, low=0.0, high=0.2)
-    drawn = pictures.changes(cells, table, ("roc_auc", "recall"))
+    drawn = changes(cells, table, ("roc_auc", "recall"))
     assert [axis.get_xlabel() for axis in drawn.axes] == ["change in ROC-AUC", "change in recall"]
 
 

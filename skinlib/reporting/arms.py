@@ -1,0 +1,56 @@
+"""From a plan's runs to tables that can be compared.
+
+A run is one of the store, or evidence in results/reference opened in the same way (`skinlib.training.runs.load`).
+`Runs` maps names of the plan, such as ``mtl0/seed1``, to runs; every seed that it holds is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from skinlib.paths import read_json
+from skinlib.training.runs import Run
+
+DIGITS = 4  # of a probability: those that the evidence keeps, so that both give the same tables
+
+Runs = Mapping[str, Run]
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a prediction table with its probabilities as the evidence keeps them."""
+    scores = [name for name in table if name.startswith("p_")]
+    return table.assign(**{name: [float(f"{p:.{DIGITS}f}") for p in table[name]] for name in scores})
+
+
+def rows(run: Run, part: str, view: str = "mean") -> pd.DataFrame:
+    """Return the rows of one part (val, test) of a run's predictions, of one view (mean, identity)."""
+    table = run.predictions(view)
+    return rounded(table[table["part"] == part].reset_index(drop=True))
+
+
+def by_seed(runs: Runs, name: str) -> list[Run]:
+    """Return the runs ``<name>/seed<n>``, all seeds, in their order.
+
+    Raises
+    ------
+    KeyError
+        When there is none.
+    """
+    found = [run for key, run in runs.items() if key.rpartition("/seed")[0] == name]
+    if not found:
+        raise KeyError(f"no run {name}/seed<n> among {', '.join(runs) or 'no runs'}")
+    return sorted(found, key=lambda run: run.config.seed)
+
+
+def part(runs: Runs, name: str, which: str, view: str = "identity") -> pd.DataFrame:
+    """Return the val or test rows of one network ``<name>/seed<n>``, all seeds; by default of the image as it is."""
+    return pd.concat([rows(run, which, view) for run in by_seed(runs, name)], ignore_index=True)
+
+
+def machine(run: Run) -> str:
+    """Return in words on what a run was trained, for the note of a cost."""
+    seen = read_json(run.path / "environment.json")
+    where = seen["gpu"] or f"{seen['processor']}, {seen['threads']} threads"
+    return f"{where}; {run.config.backbone}, {run.config.image_size[0]} px, {run.config.precision}"

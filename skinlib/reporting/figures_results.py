@@ -1,0 +1,100 @@
+"""Plots of runs and exhibits that any paper uses: learning curves, dots with intervals, changes with verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from skinlib.reporting import figures
+from skinlib.reporting.figures_style import COLOURS, PUBLISHED
+from skinlib.reporting.ladder import CHANGE
+
+LABELS = figures.READABLE | {"auc_gap": "AUC gap (val - test)", "best_epoch": "best epoch"}
+SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "no evidence": "0.6"}
+
+
+def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
+    """Draw the loss of training (with augmentation and dropout) and validation, and mark the epoch that is kept.
+
+    Parameters
+    ----------
+    histories
+        Name -> a run's history; those without validation part have one curve.
+    """
+    with figures.style():
+        figure, axes = figures.new(1, len(histories), height=2.6, sharey=True)
+        for axis, (name, history) in zip(axes, histories.items(), strict=True):
+            epoch = history["epoch"] + 1
+            axis.plot(epoch, history["train_loss"], "o-", markersize=3, color=COLOURS[0], label="training")
+            if "val_loss" in history:
+                axis.plot(epoch, history["val_loss"], "o-", markersize=3, color=COLOURS[1], label="validation")
+                axis.axvline(epoch[history["val_loss"].idxmin()], linestyle=":", color="0.3", label="kept")
+            axis.set(xlabel="epoch", title=name)
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        axes[0].set_ylabel("loss")
+        axes[0].legend()
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", joined: bool = False) -> Figure:
+    """Draw an exhibit as dots with intervals, the published values in black: scales need not begin at 0.
+
+    Parameters
+    ----------
+    frame
+        An exhibit: row, metric, ours, low, high, published.
+    joined
+        Join the rows by a line: they are steps of one ladder.
+    """
+    rows = list(frame["row"].drop_duplicates())
+    line = "o-" if joined else "o"
+    with figures.style():
+        figure, axes = figures.new(1, len(metrics), height=1.2 + 0.34 * len(rows), sharey=True)
+        for axis, metric, colour in zip(axes, metrics, COLOURS, strict=False):
+            cells = frame[frame["metric"] == metric].set_index("row").reindex(rows)
+            place = np.arange(len(rows))
+            axis.hlines(place - 0.08, cells["low"], cells["high"], color=colour, linewidth=2, alpha=0.5)
+            axis.plot(cells["ours"], place - 0.08, line, color=colour, linewidth=1)
+            axis.plot(
+                cells["published"], place + 0.08, line.replace("o", "D"), color=PUBLISHED, markersize=4, linewidth=1
+            )
+            axis.set(xlabel=LABELS.get(metric, metric.replace("_", " ")))
+        axes[0].set_yticks(range(len(rows)), rows)
+        axes[0].invert_yaxis()
+        axes[0].plot([], [], "o-", color="0.5", label="ours, 95 % interval")
+        axes[0].plot([], [], "D", color=PUBLISHED, markersize=4, label="published")
+        figure.legend(loc="outside lower center", ncols=2)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "") -> Figure:
+    """Draw the paired differences of an ablation with their intervals, coloured by verdict.
+
+    Parameters
+    ----------
+    frame, verdicts
+        Its table, and `skinlib.reporting.ladder.verdicts` of it.
+    """
+    rows = list(verdicts.index)
+    with figures.style():
+        figure, axes = figures.new(1, len(metrics), height=1.2 + 0.34 * len(rows), sharey=True)
+        for axis, metric in zip(axes, metrics, strict=True):
+            cells = frame[frame["metric"] == metric + CHANGE].set_index("row").reindex(rows)
+            for place, (row, one) in enumerate(cells.iterrows()):
+                colour = SIGN.get(verdicts.loc[row, metric], "0.6")
+                axis.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=2)
+                axis.plot(one["ours"], place, "o", color=colour)
+            axis.axvline(0, color="0.3", linewidth=1)
+            axis.set(xlabel=f"change in {LABELS.get(metric, metric)}")
+        axes[0].set_yticks(range(len(rows)), rows)
+        axes[0].invert_yaxis()
+        for name, colour in SIGN.items():
+            axes[0].plot([], [], "o-", color=colour, label=name)
+        figure.legend(loc="outside lower center", ncols=len(SIGN))
+        figure.suptitle(title, fontsize=10)
+    return figure
