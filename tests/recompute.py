@@ -1,6 +1,7 @@
 """How each exhibit of a paper is computed again from its evidence, and where a stored exhibit differs from that.
 
-An exhibit is a function of `Known`; what notebooks compute from pixels and do not keep is named in `FROM_PIXELS`.
+An exhibit is a function of `Known`, of the recall-oriented paper here, of the others in files of their own. What
+notebooks compute from pixels and do not keep is named in `FROM_PIXELS`.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import recompute_joint
 
 from skinlib.evaluation.statistics import verdict
 from skinlib.explain.ensemble_maps import at_quartiles
@@ -162,7 +164,8 @@ EXHIBITS = {
         known.kept("ita").merge(known.kept("sources"), on="image_id"), dataset=known.config.dataset
     ),
 }
-PAPERS = {"recall_oriented": EXHIBITS}
+PAPERS = {"recall_oriented": EXHIBITS, "joint_reverse_mtl": recompute_joint.EXHIBITS}
+KNOWN = {"recall_oriented": Known, "joint_reverse_mtl": recompute_joint.Known}
 
 
 def differences(stored: pd.DataFrame, again: pd.DataFrame, *, pixels: str | None = None) -> list[str]:

@@ -7,8 +7,9 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
-from recompute import FROM_PIXELS, PAPERS, Known, broken_verdicts, differences, unlike_published
+from recompute import FROM_PIXELS, KNOWN, PAPERS, Known, broken_verdicts, differences, unlike_published
 
+from skinlib.catalogue import plan_of
 from skinlib.config import load_profile
 from skinlib.data.cards import CARDS, class_names
 from skinlib.paths import project_root, read_json, write_atomic, write_json
@@ -24,7 +25,7 @@ PAPER = "recall_oriented"
 
 @pytest.fixture(scope="session")
 def known():
-    return {name: Known(FOLDER / name) for name in PROFILES}
+    return {(name, paper): kind(FOLDER / name) for name in PROFILES for paper, kind in KNOWN.items()}
 
 
 @pytest.mark.parametrize("profile", ["sample", "real"])
@@ -40,9 +41,8 @@ def test_a_reference_is_whole(profile):
     assert [path.name for path in folder.rglob("*.safetensors")] == []
     names = read_json(folder / reference.EVIDENCE / reference.NAMES)
     assert behind == {run for paper in names.values() for run in paper.values()}
-    for paper in names.values():
-        seeds = pd.Series(list(paper)).str.rpartition("/seed").groupby(0)[2].agg(set)
-        assert (seeds == seeds.iloc[0]).all(), "no seed of the plan may be left out"
+    for paper, runs in names.items():
+        assert set(runs) == set(plan_of(paper, load_profile(profile))), "no run of the plan may be left out"
 
 
 def test_references_are_small():
@@ -52,7 +52,7 @@ def test_references_are_small():
 @pytest.mark.parametrize(("profile", "path"), TABLES, ids=[f"{name}-{path.stem}" for name, path in TABLES])
 def test_a_table_follows_from_its_evidence(profile, path, known):
     stored = pd.read_csv(path)
-    again = PAPERS[path.parent.name][path.stem](known[profile])
+    again = PAPERS[path.parent.name][path.stem](known[profile, path.parent.name])
     assert unlike_published(stored, path.parent.name, path.stem.partition("-")[0]) == []
     assert differences(stored, again, pixels=FROM_PIXELS.get(path.stem)) == []
     assert broken_verdicts(stored) == []

@@ -42,6 +42,7 @@ _PARTS = {
     "isic2018_task3": {"val": 0.10, "test": 0.25},
     "isic2019": {"train": 1.0},
 }
+_REPEATED = {"test": 63 / 404, "train": 147 / 404}  # part of ISIC 2016 -> share of ISIC 2017's melanomas
 _WIDE = ("isic2016", "isic2017", "isic2018_task12", "ph2")  # sets whose pictures are 4:3
 _LOOK = tuple(field.name for field in fields(Look))
 
@@ -78,6 +79,8 @@ def synthesise(
     _refuse_other_data(root, names)
     root.mkdir(parents=True, exist_ok=True)
     truth = pd.concat([_population(name, images, seed) for name in names], ignore_index=True)
+    if {"isic2016", "isic2017"} <= set(names):
+        truth = repeated(truth, _generator("isic2017", seed, 2))
     place = Path(tempfile.mkdtemp(dir=root, prefix=".drawing-"))
     try:
         measured = [_draw_row(place, row, size) for row in truth.itertuples()]
@@ -136,6 +139,24 @@ def _population(name: str, images: int, seed: int) -> pd.DataFrame:
         table = people(lesions, times, rng).assign(part=part)
         parts.append(table.assign(diagnosis=_diagnosis(name, table["kind"])))
     return _with_ids(name, parts)
+
+
+def repeated(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Make some ISIC 2017 training and validation melanomas the pictures of ISIC 2016 melanomas, under their ids.
+
+    As in the real sets: of the 404 there 63 are test and 147 training melanomas of ISIC 2016, byte for byte.
+    """
+    out = truth.copy()
+    place = out.index[(out["dataset"] == "isic2017") & (out["kind"] == "mel") & (out["part"] != "test")]
+    place = rng.permutation(place)
+    old = out[(out["dataset"] == "isic2016") & (out["kind"] == "mel")]
+    kept = [name for name in out if name not in ("dataset", "part", "diagnosis")]
+    for part, share in _REPEATED.items():
+        there = rng.permutation(old.index[old["part"] == part])
+        count = min(round(share * len(place)), len(there))
+        chosen, place = place[:count], place[count:]
+        out.loc[chosen, kept] = out.loc[there[:count], kept].to_numpy()
+    return out.astype(truth.dtypes)
 
 
 def _diagnosis(name: str, kinds: pd.Series) -> list[str]:

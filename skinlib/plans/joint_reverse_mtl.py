@@ -64,8 +64,8 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     -------
     dict
         ``cls/<backbone>/<weights>``, ``seg``, ``mtl0`` to ``mtl3``, ``mtl4/<arm>``, ``control/<name>``,
-        ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``large/seg``, each with ``/seed<s>``: the rows of
-        Table 3 over ``seeds``, what stands beside them over ``side_seeds``.
+        ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``longer/seg/<height>px-<visits>``, each with
+        ``/seed<s>``: the rows of Table 3 over ``seeds``, what stands beside them over ``side_seeds``.
     """
     sizes = profile["joint_reverse_mtl"]
     base = PROPOSED.replace(
@@ -109,7 +109,7 @@ def _arm(base: RunConfig, arm: str) -> RunConfig:
 
 
 def _beside(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
-    """Yield what stands beside the ladder: controls, loss weights, filling, further arms of mtl4, the full size."""
+    """Yield what stands beside the ladder: controls, loss weights, filling, arms of mtl4, longer U-Nets."""
     for name in sizes["controls"]:
         changes = dict(CONTROLS[name])
         yield f"control/{name}", _with(base, changes.pop("options", {}), variant="mtl2", **changes)
@@ -120,6 +120,6 @@ def _beside(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
         yield f"corner/{fill}", base.replace(augment=Augment(flips=False, rotation=0.0, fill=fill))
     for arm in sizes["side_arms"]:
         yield f"mtl4/{arm}", _arm(base, arm)
-    for size in sizes["large"]:
-        large = {"variant": "seg", "losses": ALONE["seg"], "image_size": size["image_size"]}
-        yield "large/seg", base.replace(**large, epochs=size["epochs"], visits=size["visits"])
+    for more in sizes["longer"]:
+        longer = base.replace(variant="seg", losses=ALONE["seg"], **more)
+        yield f"longer/seg/{longer.image_size[0]}px-{longer.epochs * longer.visits}", longer

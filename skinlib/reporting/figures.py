@@ -38,6 +38,8 @@ READABLE = {
     "fn_rate": "false negative rate",
     "ece": "ECE",
     "brier": "Brier score",
+    "weighted_f1": "weighted F1",
+    "dice": "Dice",
 }
 
 

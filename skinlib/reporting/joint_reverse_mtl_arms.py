@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ CALLED = 0.5  # the paper takes the larger of two softmax outputs
 BENIGN = "always benign"
 # Row of Table 3 -> name in the plan; `cls` is the first classifier that the profile names.
 ARM = "mtl4/clean"  # ours in the row mtl4; the published arm trains on test images
-DATA_ARMS = {"mtl4, as published": "mtl4/as_published", "mtl4, clean": ARM}
+DATA_ARMS = {"mtl4, clean": ARM, "mtl4, as published": "mtl4/as_published"}
 LADDER = ("seg", "mtl0", "mtl1", "mtl2", "mtl3")
 
 
@@ -105,7 +106,7 @@ def before(rows: Mapping[str, Row]) -> dict[str, tuple[str, str]]:
     """
     steps = [name for name in rows if name.startswith("mtl")]
     found = {steps[0]: ("cls", "seg")} if steps else {}
-    return found | {after: (first, first) for first, after in zip(steps, steps[1:], strict=False)}
+    return found | {after: (first, first) for first, after in itertools.pairwise(steps)}
 
 
 def always_benign(example: Arm, config) -> Arm:
@@ -121,6 +122,37 @@ def beside(runs: Runs, name: str, against: str) -> tuple[Row, Row]:
     if not common:
         raise KeyError(f"{name} and {against} have no seed in common")
     return row(runs, name, seeds=common), row(runs, against, seeds=common)
+
+
+def last(rows: Mapping[str, Row]) -> str:
+    """Return the last multi-task row: the proposed network of this profile."""
+    return [name for name in rows if name.startswith("mtl")][-1]
+
+
+def controls(runs: Runs) -> dict[str, tuple[Row, Row]]:
+    """Return each control with the network that it is a control of, on the seeds that both have."""
+    return {name: beside(runs, name, "mtl2") for name in names(runs) if name.startswith("control/")}
+
+
+def data_arms(runs: Runs) -> dict[str, Row]:
+    """Return ``mtl3`` and the arms of MTL4, on the seeds that all of them have."""
+    there = {"mtl3": "mtl3"} | {row: name for row, name in DATA_ARMS.items() if name in names(runs)}
+    seeds = set.intersection(*(seeds_of(runs, name) for name in there.values()))
+    return {word: row(runs, name, seeds=seeds) for word, name in there.items()}
+
+
+def fillings(runs: Runs) -> dict[str, Row]:
+    """Return filling of the corners -> ``mtl3`` trained so, on the seeds that all have; ours, by reflection, first."""
+    there = {"reflection": "mtl3"}
+    there |= {name.removeprefix("corner/"): name for name in names(runs) if name.startswith("corner/")}
+    seeds = set.intersection(*(seeds_of(runs, name) for name in there.values()))
+    return {fill: row(runs, name, seeds=seeds) for fill, name in there.items()}
+
+
+def longer(runs: Runs) -> dict[str, Row]:
+    """Return the ladder's U-Net and those trained for longer or at another size."""
+    more = {name.removeprefix("longer/"): row(runs, name) for name in names(runs) if name.startswith("longer/")}
+    return {"seg": row(runs, "seg")} | more
 
 
 def leaked(runs: Runs, added: pd.DataFrame) -> np.ndarray:

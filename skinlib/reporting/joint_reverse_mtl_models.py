@@ -117,6 +117,17 @@ def controls(pairs: Mapping[str, tuple[Row, Row]], *, n_boot: int = 2000, seed: 
     return pd.DataFrame(cells + steps(rows | others, before, **boot))
 
 
+def longer(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Say what U-Nets reach that see more images, or larger ones, than the ladder's; the note counts the visits."""
+    return pd.DataFrame(
+        [
+            one | {"note": f"{row.runs[0].metrics['images']:,} visits"}
+            for name, row in rows.items()
+            for one in measure(name, row.outline, ("dice", "iou"), n_boot=n_boot, seed=seed)
+        ]
+    )
+
+
 def by_seed(rows: Mapping[str, Row], names: tuple[str, ...] = ("roc_auc", "recall", "dice")) -> pd.DataFrame:
     """Return a row a network and seed: how far luck alone moves a number."""
     found = []

@@ -18,7 +18,7 @@ PROFILE = {
         "classifiers": [["resnet10t", "none"], ["mobilenetv2_100", "imagenet"]],
         "variants": ["seg", "mtl0", "mtl1", "mtl2", "mtl3"], "arms": ["clean"], "side_arms": ["as_published"],
         "controls": list(CONTROLS), "lambdas": [[0.9, 0.1], [0.1, 0.9]], "fills": ["zeros"],
-        "large": [{"image_size": [64, 96], "epochs": 2, "visits": 20}],
+        "longer": [{"image_size": [64, 96], "epochs": 2, "visits": 20}],
     },
 }  # fmt: skip
 
@@ -37,7 +37,7 @@ def test_the_names_of_the_runs(runs):
         "lambda/0.9-0.1",
         "lambda/0.1-0.9",
         "corner/zeros",
-        "large/seg",
+        "longer/seg/64px-40",
     ]
     assert set(runs) == wanted | {f"{name}/seed0" for name in beside}
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
@@ -87,7 +87,7 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         ("mtl2", "control/unstretched", {"normalisation"}),
         ("mtl3", "lambda/0.9-0.1", {"losses"}),
         ("mtl3", "corner/zeros", {"augment"}),
-        ("seg", "large/seg", {"image_size", "epochs", "visits"}),
+        ("seg", "longer/seg/64px-40", {"image_size", "epochs", "visits"}),
         ("cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", {"backbone", "weights"}),
     ],
 )

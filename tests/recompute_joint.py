@@ -1,0 +1,127 @@
+"""How the exhibits of the multi-task paper are computed again from their evidence."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import pandas as pd
+
+from skinlib.plans.joint_reverse_mtl import VIEWS
+from skinlib.reporting import joint_reverse_mtl as paper
+from skinlib.reporting import joint_reverse_mtl_arms as arms
+from skinlib.reporting import joint_reverse_mtl_external as external
+from skinlib.reporting import joint_reverse_mtl_figures as pictures
+from skinlib.reporting import joint_reverse_mtl_models as models_of
+from skinlib.reporting import joint_reverse_mtl_shown as shown
+from skinlib.reporting import reference
+from skinlib.reporting.joint_reverse_mtl_gates import gates
+
+BOOT = {"n_boot": 200, "seed": 0}
+EMPTY = pd.DataFrame(columns=["row", "metric", "ours"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What a published profile knows of the paper without an image."""
+
+    folder: Path
+
+    @functools.cached_property
+    def runs(self):
+        return reference.open_evidence(self.folder, paper.PAPER)
+
+    @functools.cached_property
+    def rows(self):
+        return arms.ladder(self.runs)
+
+    @functools.cached_property
+    def config(self):
+        return self.runs["mtl3/seed0"].config
+
+    @property
+    def benign(self):
+        return arms.always_benign(self.rows["cls"].diagnosis, self.config)
+
+    @functools.cached_property
+    def abroad(self):
+        """The networks on the external set; {} where it was not at hand."""
+        try:
+            tables = [self.kept(f"external_{kind}") for kind in ("diagnoses", "outlines")]
+        except FileNotFoundError:
+            return {}
+        return external.external_rows(*tables, self.config)
+
+    def kept(self, name):
+        return reference.kept_table(self.folder, paper.PAPER, name)
+
+
+@functools.cache
+def table3(known):
+    return models_of.table3(known.rows, known.benign, arms.before(known.rows), **BOOT)
+
+
+@functools.cache
+def table4(known):
+    if not known.abroad:
+        return EMPTY
+    return models_of.table4(known.abroad, arms.always_benign(known.abroad["cls"].diagnosis, known.config), **BOOT)
+
+
+def table2(known):
+    outside = known.abroad["cls"].diagnosis.table if known.abroad else None
+    return paper.table2(known.kept("cohort"), {kind: VIEWS[kind] for kind in ("benign", "malignant")}, outside)
+
+
+def gallery(rows, names, **where):
+    return pictures.cases_table(pictures.cases(rows[names[0]]), *(rows[name] for name in names), **where)
+
+
+def fig5(known):
+    where = {"dataset": known.config.dataset, "split": known.config.split}
+    return gallery(known.rows, (arms.last(known.rows), "seg", "cls"), **where)
+
+
+def mtl4_leakage(known):
+    added = known.kept("added")
+    counts = added["row"].value_counts().to_dict()
+    return shown.mtl4_leakage(arms.data_arms(known.runs), counts, arms.leaked(known.runs, added), **BOOT)
+
+
+def dominance(known):
+    watched = [name for name in ("mtl0", "mtl1", "mtl2", "mtl3") if name in known.rows]
+    return shown.dominance(shown.gradients(known.runs, watched), dataset=known.config.dataset)
+
+
+def corner_shortcut(known):
+    return shown.corner_shortcut(known.kept("corners"), arms.fillings(known.runs), dataset=known.config.dataset, **BOOT)
+
+
+def chosen(known, *names):
+    return {name: known.rows[name] for name in (*names, arms.last(known.rows))}
+
+
+def table5(known):
+    rows = {"Proposed MTL": known.rows[arms.last(known.rows)], "ResNet50 [70]": known.rows["cls"]}
+    return paper.table5(rows, known.benign, **BOOT)
+
+
+EXHIBITS = {
+    "settings": lambda known: paper.settings(known.config),
+    "table1": lambda known: paper.table1(chosen(known, "cls", "seg"), **BOOT),
+    "table2": table2,
+    "table3": table3,
+    "table4": table4,
+    "table5": table5,
+    "claims": lambda known: paper.claims(table3(known), table4(known)),
+    "cost": lambda known: paper.cost(known.rows),
+    "fig5": fig5,
+    "fig6": lambda known: paper.good_share(chosen(known, "seg"), **BOOT),
+    "fig7": lambda known: gallery(known.abroad, ("proposed", "seg", "cls"), dataset="ph2", split="external"),
+    "controls": lambda known: models_of.controls(arms.controls(known.runs), **BOOT),
+    "gates": lambda known: gates(known.kept("gates"), **BOOT),
+    "dominance": dominance,
+    "lambda_sweep": lambda known: shown.lambda_sweep(shown.sweep_rows(known.runs), **BOOT),
+    "mtl4_leakage": mtl4_leakage,
+    "corner_shortcut": corner_shortcut,
+    "longer": lambda known: models_of.longer(arms.longer(known.runs), **BOOT),
+}

@@ -1,0 +1,268 @@
+"""The multi-task paper's exhibits from small tables whose numbers are worked out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlib.evaluation.segmentation import per_image
+from skinlib.plans.joint_reverse_mtl import ALONE, PROPOSED
+from skinlib.reporting import joint_reverse_mtl as paper
+from skinlib.reporting import joint_reverse_mtl_arms as arms
+from skinlib.reporting import joint_reverse_mtl_figures as pictures
+from skinlib.reporting import joint_reverse_mtl_models as models_of
+from skinlib.reporting import joint_reverse_mtl_shown as shown
+from skinlib.reporting.joint_reverse_mtl_corners import corner_features, corner_scores
+from skinlib.reporting.joint_reverse_mtl_external import external_set
+from skinlib.reporting.joint_reverse_mtl_gates import gates
+from skinlib.reporting.ladder import verdicts
+from skinlib.reporting.published import published
+
+FEW = {"n_boot": 200, "seed": 0}
+TIMES = 6  # eight images, so often
+LABEL = np.tile([0, 0, 0, 0, 0, 0, 1, 1], TIMES)
+GOOD = [0.1, 0.1, 0.2, 0.2, 0.6, 0.1, 0.9, 0.4]  # of eight: one false alarm, one melanoma missed
+
+
+@dataclasses.dataclass
+class Drawn:
+    """A run whose scores, and of whose lesion of 8 pixels the part found, are given by hand."""
+
+    config: object
+    p: list
+    found: list
+    metrics: dict
+    gradients: pd.DataFrame = None
+
+    def predictions(self, view="mean"):
+        p = np.tile(np.array(self.p, float), TIMES)
+        columns = self._key(len(p)) | {"view": view, "label": LABEL, "p_benign": 1 - p, "p_malignant": p}
+        return pd.DataFrame(columns)
+
+    def segmentation(self, stage="raw"):
+        truth = np.zeros((len(LABEL), 4, 8), bool)
+        truth[:, 0] = True
+        masks = truth.copy()
+        for k, pixels in enumerate(self.found * (len(LABEL) // len(self.found))):
+            masks[k, 0, pixels:] = False
+        scores = per_image(masks, truth, [f"i{k}" for k in range(len(LABEL))])
+        return pd.DataFrame(self._key(len(LABEL))).join(scores.drop(columns="image_id"))
+
+    def _key(self, n):
+        columns = {"image_id": [f"i{k}" for k in range(n)], "lesion_id": np.nan, "patient_id": np.nan}
+        return columns | {"dataset": "isic2016", "split": "official", "part": "test", "seed": self.config.seed}
+
+
+def run(variant="mtl0", seed=0, p=GOOD, found=(8,) * 8, seconds=10.0, **changes):
+    config = PROPOSED.replace(variant=variant, seed=seed, losses=ALONE.get(variant, PROPOSED.losses), **changes)
+    metrics = {"parameters": 100 + len(variant), "train_seconds": seconds, "epochs": 2, "predict_test_seconds": 1.0}
+    return Drawn(config, list(p), list(found), metrics | {"images": 40})
+
+
+@pytest.fixture
+def runs():
+    named = {"cls/resnet50/none": ("cls", {}), "cls/mobilenetv2_100/imagenet": ("cls", {"weights": "imagenet"})}
+    named = {name: run(kind, **more) for name, (kind, more) in named.items()}
+    named |= {"seg": run("seg", found=[8, 8, 8, 8, 8, 8, 4, 4])}
+    named |= {"mtl0": run("mtl0", found=[4] * 8), "mtl2": run("mtl2"), "mtl3": run("mtl3", p=[0.1] * 6 + [0.9] * 2)}
+    named |= {"mtl4/clean": run("mtl4"), "mtl4/as_published": run("mtl4", p=[0.6] * 6 + [0.9] * 2)}
+    named |= {"control/shuffled": run("mtl2", found=[4] * 8), "corner/zeros": run("mtl3")}
+    return {f"{name}/seed0": one for name, one in named.items()} | {"mtl3/seed1": run("mtl3", seed=1)}
+
+
+def value(frame, row, metric, column="ours"):
+    return frame.set_index(["row", "metric"]).loc[(row, metric), column]
+
+
+def test_rows_are_the_classifiers_the_unet_and_the_steps_in_order(runs):
+    rows = arms.ladder(runs)
+    assert list(rows) == ["cls", "cls, mobilenetv2_100, weights imagenet", "seg", "mtl0", "mtl2", "mtl3", "mtl4"]
+    assert rows["seg"].diagnosis is None and rows["cls"].outline is None
+    assert arms.before(rows) == {
+        "mtl0": ("cls", "seg"), "mtl2": ("mtl0", "mtl0"), "mtl3": ("mtl2", "mtl2"), "mtl4": ("mtl3", "mtl3")
+    }  # fmt: skip
+    assert arms.last(rows) == "mtl4" and len(rows["mtl3"].runs) == 2
+
+
+def test_networks_are_paired_on_the_seeds_that_both_have(runs):
+    control, against = arms.beside(runs, "mtl4/clean", "mtl3")
+    assert {run.config.seed for run in (*control.runs, *against.runs)} == {0}
+    assert all(len(row.runs) == 1 for row in arms.data_arms(runs).values())
+    with pytest.raises(KeyError, match="no seed in common"):
+        arms.beside({"a/seed0": runs["mtl0/seed0"], "b/seed1": runs["mtl3/seed1"]}, "a", "b")
+
+
+def table3(runs):
+    rows = {name: row for name, row in arms.ladder(runs).items() if name in ("cls", "seg", "mtl0", "mtl2")}
+    benign = arms.always_benign(rows["cls"].diagnosis, PROPOSED)
+    return models_of.table3(rows, benign, arms.before(rows), **FEW)
+
+
+def test_table3_by_hand(runs):
+    table = table3(runs)
+    counts = {name: value(table, "cls", name) for name in ("tn", "fp", "fn", "tp")}
+    assert counts == {"tn": 5 * TIMES, "fp": TIMES, "fn": TIMES, "tp": TIMES}
+    assert value(table, "cls", "weighted_recall") == pytest.approx(6 / 8)
+    assert value(table, "cls", "fp_rate") == pytest.approx(1 / 6) and value(table, "cls", "recall") == 0.5
+    # F1 of benign 10/12, of melanoma 2/4, weighted 6 to 2
+    assert value(table, "cls", "weighted_f1") == pytest.approx((6 * 10 / 12 + 2 * 2 / 4) / 8)
+    # half a lesion found: Dice 2 * 4 / 12; six of eight images are perfect
+    assert value(table, "seg", "dice") == pytest.approx((6 + 2 * 2 / 3) / 8)
+    assert value(table, "seg", "dice_pooled") == pytest.approx(2 * 56 / (2 * 56 + 8))
+    assert value(table, "mtl0", "iou") == 0.5 and value(table, "mtl0", "empty_predictions") == 0
+
+
+def test_the_majority_class_flatters_the_weighted_recall(runs):
+    table = table3(runs)
+    assert value(table, "always benign", "weighted_recall") == 0.75 and value(table, "always benign", "recall") == 0
+    assert value(table, "always benign", "weighted_recall") == value(table, "cls", "weighted_recall")
+
+
+def test_each_step_is_compared_with_the_one_before_and_judged(runs):
+    table = table3(runs)
+    assert value(table, "mtl0", "dice_change") == pytest.approx(2 / 3 - (6 + 4 / 3) / 8)
+    assert value(table, "mtl0", "recall_change") == 0
+    assert value(table, "mtl2", "dice_change") == pytest.approx(1 / 3)
+    assert verdicts(table).loc["mtl2", "dice"] == "helps" and verdicts(table).loc["mtl0", "dice"] == "harms"
+    assert verdicts(table).loc["mtl0", "recall"] == "no evidence"
+
+
+def test_the_published_rows_that_we_lack_stay_and_ours_meet_theirs_by_name(runs):
+    theirs = set(map(tuple, published(paper.PAPER, "table3")[["row", "metric"]].to_numpy()))
+    rows = arms.ladder({name: run for name, run in runs.items() if name.endswith("seed0")})
+    ours = models_of.table3(rows, arms.always_benign(rows["cls"].diagnosis, PROPOSED), arms.before(rows), **FEW)
+    met = theirs & set(map(tuple, ours[["row", "metric"]].to_numpy()))
+    assert {row for row, _ in theirs - met} == {"mtl1"}  # these runs have none
+
+
+def test_a_control_that_harms_is_said_to_harm(runs):
+    frame = models_of.controls(arms.controls(runs), **FEW)
+    assert verdicts(frame).loc["control/shuffled", "dice"] == "harms"
+    assert set(frame["row"]) == {"control/shuffled"}
+
+
+def test_leaked_and_clean_melanomas_apart_by_hand(runs):
+    known = [f"i{k}" for k in range(6, len(LABEL), 8)]  # the melanomas that are found
+    added = pd.DataFrame({"image_id": [*known[1:], "i6@isic2017", "new", "i0"], "row": "mtl4, as published"})
+    leaked = arms.leaked(runs, added)
+    assert set(leaked) == set(known)  # i0 is benign in the test part
+    rows = arms.data_arms(runs)
+    frame = shown.mtl4_leakage(rows, {"mtl4, as published": TIMES + 2}, leaked, **FEW)
+    assert value(frame, "mtl4, clean", "recall_leaked") == 1 and value(frame, "mtl4, clean", "recall_clean") == 0
+    assert value(frame, "mtl4, as published", "added") == TIMES + 2
+    assert value(frame, "mtl4, as published", "specificity_change") == pytest.approx(-5 / 6)
+    nothing = shown.mtl4_leakage(rows, {}, np.array([], object), **FEW)
+    assert np.isnan(value(nothing, "mtl3", "recall_leaked"))
+    assert value(nothing, "mtl3", "recall_leaked", "note") == "no test melanoma is leaked"
+
+
+def test_dominance_is_the_ratio_of_the_norms(runs):
+    for seed, norm in ((0, 3.0), (1, 5.0)):
+        rows = [(e, term, n, 0.5) for e in (0, 1, 2) for term, n in (("dice", 1.0), ("cross_entropy", norm))]
+        runs[f"mtl3/seed{seed}"].gradients = pd.DataFrame(rows, columns=["epochs", "term", "norm", "cosine"])
+    frame = shown.dominance(shown.gradients(runs, ["mtl3"]), dataset="isic2016")
+    assert value(frame, "mtl3, before", "norm_ratio") == 4
+    assert (value(frame, "mtl3, after", "norm_ratio", "low"), value(frame, "mtl3, after", "norm_ratio", "high")) == (
+        3,
+        5,
+    )
+    assert value(frame, "mtl3, middle", "cosine") == 0.5
+
+
+def corners(rng, sign):
+    """Thirty images of each class seen three times; black corners where ``sign`` says so."""
+    image_id = np.repeat([f"i{k:02d}" for k in range(60)], 3)
+    label = np.repeat(np.arange(60) % 2, 3)
+    images = rng.uniform(0.4, 0.6, (180, 20, 24, 3)).astype(np.float32)
+    if sign:
+        images[(label == 1) & (np.arange(180) % 3 == 0), :6, :6] = 0
+    return images, label, image_id
+
+
+def test_corners_are_a_shortcut_only_where_they_carry_a_sign():
+    rng = np.random.default_rng(0)
+    found = {}
+    for sign in (True, False):
+        images, label, image_id = corners(rng, sign)
+        score = corner_scores(corner_features(images), label, image_id)
+        seen = pd.DataFrame({"image_id": image_id, "label": label, "fill": "zeros", "score": score})
+        frame = shown.corner_shortcut(seen, {}, dataset="d", **FEW)
+        found[sign] = value(frame, "corners alone, zeros", "roc_auc")
+    assert found[True] > 0.6 and abs(found[False] - 0.5) < 0.15
+
+
+def test_fillings_are_compared_with_reflection(runs):
+    ids, label = [f"t{k}" for k in range(20)], np.arange(20) % 2
+    seen = pd.DataFrame({"image_id": ids, "label": label, "fill": "zeros", "score": 0.2 + 0.6 * label})
+    frame = shown.corner_shortcut(seen, arms.fillings(runs), dataset="isic2016", **FEW)
+    assert value(frame, "network, zeros", "recall_change") == -0.5  # reflection finds both melanomas, zeros one
+    assert "network, reflection" not in set(frame.loc[frame["metric"].str.endswith("_change"), "row"])
+
+
+def test_cases_are_the_best_the_median_and_the_worst():
+    found = [8] + [6] * 22 + [5, 4] + [3] * 22 + [1]  # of 48: the best first, the worst last
+    cases = pictures.cases(arms.row({"seg/seed0": run("seg", found=found)}, "seg"), each=1)
+    assert dict(zip(cases["case"], cases["image_id"], strict=True)) == {
+        "best 1": "i0", "median 1": "i23", "worst 1": "i47"
+    }  # fmt: skip
+
+
+def test_one_network_against_two_by_hand(runs, monkeypatch):
+    monkeypatch.setattr(paper, "machine", lambda run: "here")
+    rows = arms.ladder(runs | {"cls/resnet50/none/seed0": run("cls", seconds=30.0)})
+    rows["mtl3"] = rows["mtl3"]._replace(runs=rows["mtl3"].runs[:1])
+    frame = paper.cost(rows)
+    assert value(frame, "cls", "train_seconds") == 15  # an epoch, of two
+    assert value(frame, paper.SINGLE, "train_seconds") == 20
+    assert value(frame, "mtl3", "train_seconds_ratio") == 0.25 and value(frame, "mtl3", "predict_seconds_ratio") == 0.5
+
+
+def test_claims_carry_our_cells_and_leave_the_external_set_open(runs):
+    frame = paper.claims(table3(runs), pd.DataFrame(columns=["row", "metric", "ours"]))
+    theirs = set(map(tuple, published(paper.PAPER, "claims")[["row", "metric"]].to_numpy()))
+    assert set(map(tuple, frame[["row", "metric"]].to_numpy())) <= theirs
+    assert value(frame, "seg, section 4.1", "dice") == value(table3(runs), "seg", "dice")
+    assert not frame["row"].str.contains("ph2").any()
+
+
+def test_quoted_rows_stay_empty_with_a_reason(runs):
+    rows = arms.ladder(runs)
+    five = paper.table5({"Proposed MTL": rows["mtl4"]}, arms.always_benign(rows["cls"].diagnosis, PROPOSED), **FEW)
+    assert value(five, "Proposed MTL", "recall") == 0.5
+    assert value(five, "MTL [47]", "recall", "note") == paper.QUOTED
+    one = paper.table1({"seg": rows["seg"]}, **FEW)
+    assert value(one, "ours: seg, segmentation", "recall") == pytest.approx((6 + 2 * 0.5) / 8)
+
+
+def test_views_are_counted_by_hand():
+    cohort = pd.DataFrame({"dataset": "isic2016", "official_split": ["train"] * 3 + ["test"] * 2})
+    cohort["diagnosis"] = ["benign", "benign", "malignant", "benign", "malignant"]
+    frame = paper.table2(cohort, {"benign": "right_angles", "malignant": "octagon"})
+    assert value(frame, "isic2016 train, augmented", "n") == 2 * 4 + 16
+    assert value(frame, "isic2016, augmented", "n") == 24 + 2 and value(frame, "isic2016", "n") == 5
+    assert "ph2" not in set(frame["row"])
+
+
+def test_gates_are_compared_with_the_trained_one():
+    first, second = (run("mtl2", found=[k] * 8).segmentation() for k in (8, 4))
+    frame = gates(pd.concat([first.assign(gate="sigmoid"), second.assign(gate="ones")]), **FEW)
+    assert value(frame, "gate sigmoid", "dice") == 1
+    assert value(frame, "gate ones", "dice_change") == pytest.approx(-1 / 3)
+    assert "harms" in value(frame, "gate ones", "dice_change", "note")
+
+
+def test_without_ph2_the_reason_is_said(tmp_path):
+    cohort, said = external_set(tmp_path)
+    assert cohort is None and "ph2/" in said and said.startswith("not run")
+
+
+def test_outlines_of_another_size_and_empty_ones_can_be_drawn():
+    image, mask = np.full((48, 64, 3), 120, np.uint8), np.zeros((12, 16), bool)
+    mask[3:8, 4:9] = True
+    one = {"image": image, "title": "t", "lines": {"truth": mask, "multi-task": ~mask & False, "U-Net alone": mask}}
+    figure = pictures.outlines([one], columns=1)
+    drawn = figure.axes[0].collections
+    assert len(drawn) == 2  # the empty one has no line
+    low, high = drawn[0].get_paths()[0].get_extents().get_points()
+    assert low == pytest.approx([4 * 4 - 0.5, 3 * 4 - 0.5], abs=2.1) and high == pytest.approx([9 * 4, 8 * 4], abs=2.6)
