@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import training, using
+from benchmarks import outlining, training, using
 from benchmarks.timing import QUICK, Settings
 from skinlib.data import cards, readers, synthetic
 from skinlib.paths import project_root, write_atomic
@@ -33,6 +33,8 @@ def measured(cohort: pd.DataFrame, root: Path, settings: Settings) -> Iterator[l
     with settings.process() as field:  # what the field runs, without the library's settings of the C library
         for case in settings.cases:
             yield training.throughput(cohort, root, case, settings, field)
+        for outline in settings.outlines:
+            yield outlining.throughput(cohort, root, outline, settings, field)
         yield using.prediction(cohort, root, first, settings, field)
     yield training.memory(cohort, root, first, settings)
     for case in settings.cams:
