@@ -104,7 +104,8 @@ def both_tasks(table: pd.DataFrame, record: dict) -> str:
     said = verdicts(table)
     lines = [
         f"{record['dataset']}, {int(about['n'])} images of the official test part, {len(record['runs'])} runs of "
-        f"{record['image_visits']:,} image visits together, seeds {', '.join(map(str, record['seeds']))}; 95 % intervals.",
+        f"{record['image_visits']:,} image visits together, seeds {', '.join(map(str, record['seeds']))}; 95 % "
+        "intervals.",
         "Each row of the ladder is judged against the one before it. The published `mtl4` was trained on 63 of its 75",
         "test melanomas; ours is trained on the added ones that ISIC 2016 does not have.",
         "",

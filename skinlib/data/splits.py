@@ -121,7 +121,7 @@ def _fold_members(label: np.ndarray, group: np.ndarray, folds: int, seed: int) -
     if len(np.unique(group)) < folds:
         raise DataError(f"{folds} folds need at least {folds} groups, there are {len(np.unique(group))}")
     splitter = (StratifiedKFold if single else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
-    return [held_out for _, held_out in splitter.split(np.zeros(len(label)), label, group)]
+    return [held_out for _, held_out in splitter.split(np.zeros(len(label)), label, None if single else group)]
 
 
 def _long(ids: pd.Series, group: np.ndarray, is_test: np.ndarray, members: list[np.ndarray]) -> pd.DataFrame:
