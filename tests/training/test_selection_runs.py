@@ -1,0 +1,72 @@
+"""Runs on some of a set's diagnoses: their cohort and split, and a network of several tasks trained on a share."""
+
+import numpy as np
+import pytest
+import torch
+
+from skinlib.data import splits
+from skinlib.data.cards import class_names
+from skinlib.images.shares import nested_share
+from skinlib.training import runs, segment
+
+CODES = ("bcc", "akiec", "mel")
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config):
+    return tiny_config.replace(
+        system="attention_autoencoder", label_space="bcc_scc_mel", visits=8, epochs=1, lr=1e-3, class_weights=True,
+        options={"latent": 16, "share": 0.6}, normalisation="none",
+        losses={"cross_entropy": 1.0, "dice": 0.5, "mask_cross_entropy": 0.5, "reconstruction": 0.1},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(config, data_root, results_root):
+    return runs.ensure(config, data_root=data_root, results_root=results_root, device="cpu")
+
+
+def test_the_split_is_that_of_all_diagnoses_less_the_others(config, data_root, results_root):
+    cohort = runs.cohort_of(config, data_root)
+    assert set(cohort["diagnosis"]) == set(CODES)
+    assert [CODES[k] for k in cohort["label"]] == cohort["diagnosis"].tolist()
+    whole = runs.split_of(config.replace(label_space="diagnosis"), data_root, results_root)
+    chosen = runs.split_of(config, data_root, results_root)
+    assert len(whole) > len(chosen) == config.folds * len(cohort)
+    both = chosen.merge(whole, on=["image_id", "fold"], suffixes=("", "_of_all"))
+    assert len(both) == len(chosen) and (both["part"] == both["part_of_all"]).all()
+    splits.check(chosen)
+    assert splits.fingerprint(runs.split_of(config.replace(label_space="malignancy"), data_root, results_root)) == (
+        splits.fingerprint(whole)
+    )
+
+
+def test_the_run_folder_of_several_tasks(run, config):
+    table = run.predictions()
+    assert [c for c in table if c.startswith("p_")] == [f"p_{code}" for code in CODES]
+    assert CODES == class_names(config.dataset, config.label_space)
+    np.testing.assert_allclose(table[[f"p_{code}" for code in CODES]].sum(axis=1), 1, atol=1e-5)
+    assert set(run.history) >= {f"{part}_{name}" for part in ("train", "val") for name in config.losses}
+    for stage in ("raw", "postprocessed"):
+        assert run.segmentation(stage)["image_id"].tolist() == table["image_id"].tolist()
+    asked = run.gradients
+    assert set(asked["term"]) == set(config.losses) and asked["epochs"].max() == 1
+    assert (asked.loc[asked["term"] == "reconstruction", "norm"] > 0).all()
+    assert run.model()(torch.zeros(1, 3, 32, 32))["attention"].shape == (1, 1, 1, 1)
+
+
+def test_a_share_trains_on_its_lesions_and_is_judged_on_all(run, config, data_root, results_root):
+    prepared = runs.identify(config, data_root=data_root, results_root=results_root, device="cpu")
+    part = splits.part(prepared.cohort, prepared.split, config.fold, "train")
+    assert len(nested_share(part, 0.6, 0)) < len(part)
+    whole = runs.identify(config.replace(options={"latent": 16}), data_root=data_root, results_root=results_root)
+    assert prepared.id != whole.id and splits.fingerprint(prepared.split) == splits.fingerprint(whole.split)
+    judged = prepared.split.query("fold == 0 and part != 'train'")["image_id"]
+    assert set(run.predictions()["image_id"]) == set(judged)
+
+
+def test_segment_and_predict_take_any_cohort_of_the_same_classes(run, data_root):
+    cohort = runs.cohort_of(run.config, data_root).head(3)
+    scores, masks = segment.segment(run, cohort)
+    assert scores["stage"].tolist() == ["raw"] * 3 + ["postprocessed"] * 3
+    assert all(mask.shape == (32, 32) for mask in masks.values())
