@@ -1,13 +1,14 @@
 """Runs on some of a set's diagnoses: their cohort and split, and a network of several tasks trained on a share."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from skinlib.data import splits
 from skinlib.data.cards import class_names
 from skinlib.images.shares import nested_share
-from skinlib.training import runs, segment
+from skinlib.training import elsewhere, runs, segment
 
 CODES = ("bcc", "akiec", "mel")
 
@@ -70,3 +71,38 @@ def test_segment_and_predict_take_any_cohort_of_the_same_classes(run, data_root)
     scores, masks = segment.segment(run, cohort)
     assert scores["stage"].tolist() == ["raw"] * 3 + ["postprocessed"] * 3
     assert all(mask.shape == (32, 32) for mask in masks.values())
+
+
+def test_level_0_of_a_corruption_is_the_run_itself_and_more_is_not(run, data_root):
+    test = run.predictions("identity").query("part == 'test'").reset_index(drop=True)
+    cohort = runs.cohort_of(run.config, data_root).set_index("image_id").loc[test["image_id"]].reset_index()
+    names = [f"p_{code}" for code in CODES]
+    clean, masks = elsewhere.predict_corrupted(run, cohort, "noise", 0)
+    assert clean["image_id"].tolist() == test["image_id"].tolist() and (clean["part"] == "test").all()
+    np.testing.assert_allclose(clean[names], test[names], atol=1e-5)
+    assert len(masks) == 2 * len(test)
+    noisy, poorer = elsewhere.predict_corrupted(run, cohort, "noise", 0.3)
+    assert np.abs(noisy[names].to_numpy() - clean[names].to_numpy()).max() > 1e-4
+    assert poorer["image_id"].tolist() == masks["image_id"].tolist()
+
+
+def test_another_set_brings_its_own_codes_into_the_runs_classes(run, data_root, monkeypatch):
+    own = runs.cohort_of(run.config, data_root)
+    other = own.head(3).assign(
+        dataset="isic2019", diagnosis=["SCC", "MEL", "BCC"], lesion_id=[own["lesion_id"][0], "new1", "new2"],
+        image_id=["x1", own["image_id"][1], "x3"],
+    )  # fmt: skip
+    more = other.assign(image_id=["y1", "y2", "y3"], lesion_id=["new3", "new4", np.nan])
+    both = pd.concat([other, more], ignore_index=True)
+    monkeypatch.setattr(elsewhere.readers, "read", lambda name, root, allow_missing: both)
+    found, left_out = elsewhere.cohort_elsewhere(run, "isic2019", data_root)
+    assert left_out == 2  # one lesion and one image are the run's own
+    assert found["image_id"].tolist() == ["x3", "y1", "y2", "y3"] and found["label"].tolist() == [0, 1, 2, 0]
+    table = elsewhere.predict_elsewhere(run, "isic2019", data_root)
+    assert set(table["part"]) == {"external"} and set(table["dataset"]) == {"isic2019"}
+    assert [c for c in table if c.startswith("p_")] == [f"p_{code}" for code in CODES]
+    monkeypatch.setattr(elsewhere.readers, "read", lambda name, root, allow_missing: own)
+    with pytest.raises(ValueError, match="images of ham10000 are in ham10000 too: choose another set"):
+        elsewhere.predict_elsewhere(run, "ham10000", data_root)
+    with pytest.raises(ValueError, match="isic2016 has no class bcc, scc, mel"):
+        elsewhere.cohort_elsewhere(run, "isic2016", data_root)
