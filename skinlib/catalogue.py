@@ -160,9 +160,11 @@ def listing(root: Path) -> str:
 
 def image_visits(config: RunConfig, profile: dict) -> int:
     """Return about how many images a run reads, all epochs together."""
-    from skinlib.data.cards import CARDS
+    from skinlib.data.cards import CARDS, kept
 
-    counts = [sum(part.values()) for part in CARDS[config.dataset].counts.values()]
-    known = profile["data"].get("images") or sum(counts)
+    counted = [(code, n) for part in CARDS[config.dataset].counts.values() for code, n in part.items()]
+    whole = sum(n for _, n in counted)
+    chosen = sum(n for code, n in counted if code in kept(config.dataset, config.label_space))
+    known = (profile["data"].get("images") or whole) * chosen / max(whole, 1)
     share = (1 - config.test_share) * ((config.folds - 1) / config.folds if config.fold is not None else 1)
     return int(config.epochs * (config.visits or known * share))

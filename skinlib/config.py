@@ -51,7 +51,7 @@ class RunConfig:
     # data
     dataset: str = "ham10000"
     allow_missing: bool = False  # go on when part of the set is not on disk
-    label_space: str = "malignancy"  # malignancy | diagnosis
+    label_space: str = "malignancy"  # malignancy | diagnosis | a selection of skinlib.data.cards
     split: str = "grouped"  # grouped | patient | lesion | image | official
     test_share: float = 0.2
     folds: int = 3

@@ -109,6 +109,9 @@ def test_visits_are_counted_by_hand(place):
     assert catalogue.image_visits(config, profile) == 400
     assert catalogue.image_visits(config.replace(visits=None), profile) == 4 * 1000 * 0.8 * 0.5
     assert catalogue.image_visits(config.replace(visits=None, fold=None), profile) == 4 * 1000 * 0.8
+    three = config.replace(visits=None, fold=None, dataset="ham10000", label_space="bcc_scc_mel")
+    assert catalogue.image_visits(three, {"data": {}}) == int(4 * (514 + 327 + 1113) * 0.8)
+    assert catalogue.image_visits(three, profile) == int(4 * 1000 * 1954 / 10015 * 0.8)
 
 
 def test_the_estimate_before_and_after_planning(place):

@@ -40,6 +40,7 @@ class Card:
     classes : class codes in label order; empty where the set has no diagnosis.
     class_names : code -> readable name.
     malignant : the codes that are 1 in the label space ``malignancy``.
+    stand_ins : diagnosis that the set lacks, as `skinlib.data.cards.SELECTIONS` spells it -> the code nearest to it.
     counts : part -> class -> number of images; the part of a set without official parts is ``all``.
     official : official part (train, val, test) -> number of images, or None where there are no official parts.
     """
@@ -53,6 +54,7 @@ class Card:
     classes: tuple[str, ...] = ()
     class_names: dict[str, str] = field(default_factory=dict)
     malignant: tuple[str, ...] = ()
+    stand_ins: dict[str, str] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     official: dict[str, int] | None = None
     notes: str = ""

@@ -10,10 +10,13 @@ import pandas as pd
 from skinlib.data.card import CC_BY_NC, HAM_COUNTS, SEVEN_NAMES, TSCHANDL, Archive, Card
 from skinlib.data.cards_isic import ISIC_CARDS
 
-__all__ = ["CARDS", "MALIGNANCY", "SPACES", "Archive", "Card", "class_names", "relabel"]
+__all__ = ["CARDS", "MALIGNANCY", "SELECTIONS", "SPACES", "Archive", "Card", "class_names", "kept", "relabel"]
 
 DATAVERSE = "https://dataverse.harvard.edu/api/access/datafile"
-SPACES = ("diagnosis", "malignancy")
+# Label spaces of some diagnoses, in label order; images of others are left out. A set has each under its own code,
+# spelt alike but for the case, or its card names what stands in.
+SELECTIONS = {"bcc_scc_mel": ("bcc", "scc", "mel")}
+SPACES = ("diagnosis", "malignancy", *SELECTIONS)
 MALIGNANCY = ("benign", "malignant")
 _HAM = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")
 
@@ -28,6 +31,7 @@ _CARDS = (
         classes=_HAM,
         class_names=dict(zip(_HAM, SEVEN_NAMES, strict=True)),
         malignant=("mel", "bcc", "akiec"),
+        stand_ins={"scc": "akiec"},  # Bowen's disease, a part of it, is squamous cell carcinoma in situ
         counts={"all": dict(zip(_HAM, HAM_COUNTS, strict=True))},
         notes="No patient id: splits are lesion-grouped, never patient-grouped. 1.34 images a lesion. dx_type gives "
         "the label away and is no feature. The ids are exactly those of the ISIC 2018 Task 3 training part.",
@@ -95,20 +99,40 @@ CARDS: dict[str, Card] = {card.name: card for card in _CARDS}
 
 
 def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
-    """Class codes of a data set in label order: the card's, or ``("benign", "malignant")`` for ``malignancy``.
+    """Class codes of a data set in label order: the card's, ``("benign", "malignant")``, or those of a selection.
+
+    The codes of a selection (a key of `SELECTIONS`) are the set's own, so that a stand-in keeps its name: of HAM10000
+    ``("bcc", "akiec", "mel")``.
 
     Raises
     ------
     ValueError
-        Unknown data set or label space, or a set without a diagnosis.
+        Unknown data set or label space, a set without a diagnosis, or one that lacks a class of a selection.
     """
     if space not in SPACES:
         raise ValueError(f"Unknown label space {space!r}: choose one of {', '.join(SPACES)}.")
     if dataset not in CARDS:
         raise ValueError(f"Unknown data set {dataset!r}: choose one of {', '.join(CARDS)}.")
-    if not CARDS[dataset].classes:
+    card = CARDS[dataset]
+    if not card.classes:
         raise ValueError(f"{dataset} has no diagnosis, so it has no label space {space!r}.")
-    return CARDS[dataset].classes if space == "diagnosis" else MALIGNANCY
+    if space == "malignancy":
+        return MALIGNANCY
+    if space == "diagnosis":
+        return card.classes
+    codes = card.stand_ins | {code.lower(): code for code in card.classes}
+    if absent := [name for name in SELECTIONS[space] if name not in codes]:
+        raise ValueError(
+            f"{dataset} has no class {', '.join(absent)}, so it has no label space {space!r}: its card lists "
+            f"{', '.join(card.classes)}."
+        )
+    return tuple(codes[name] for name in SELECTIONS[space])
+
+
+def kept(dataset: str, space: str) -> tuple[str, ...]:
+    """Class codes of a data set whose images a label space keeps: all of the card's, or those of a selection."""
+    names = class_names(dataset, space)
+    return names if space in SELECTIONS else CARDS[dataset].classes
 
 
 def relabel(cohort: pd.DataFrame, space: str) -> pd.DataFrame:
@@ -117,27 +141,37 @@ def relabel(cohort: pd.DataFrame, space: str) -> pd.DataFrame:
     Parameters
     ----------
     cohort : columns ``dataset`` and ``diagnosis``; for ``malignancy`` it may hold several data sets.
-    space : ``diagnosis`` (as the card lists the classes) or ``malignancy`` (0 benign, 1 malignant).
+    space : ``diagnosis`` (as the card lists the classes), ``malignancy`` (0 benign, 1 malignant), or a key of
+        `SELECTIONS`: rows of other diagnoses are left out and the rest is numbered from 0.
 
     Raises
     ------
     ValueError
-        A diagnosis that the card does not list, several class lists at once in the space ``diagnosis``,
-        or a set without a diagnosis.
+        A diagnosis that the card does not list, several class lists at once in the space ``diagnosis`` or a selection,
+        a set without a diagnosis, or a selection of which a class has no row.
     """
-    out = cohort.copy()
     names = list(pd.unique(cohort["dataset"]))
     if len({class_names(name, space) for name in names}) > 1:
         raise ValueError(f"The data sets {', '.join(names)} have different classes: relabel to 'malignancy' instead.")
-    out["label"] = pd.Series(-1, index=cohort.index, dtype="int64")
+    labels = pd.Series(float("nan"), index=cohort.index)
     for name in names:
         card, rows = CARDS[name], cohort["dataset"] == name
-        codes = {
-            code: i if space == "diagnosis" else int(code in card.malignant) for i, code in enumerate(card.classes)
-        }
-        labels = cohort.loc[rows, "diagnosis"].map(codes)
-        if labels.isna().any():
-            strange = cohort.loc[labels.index[labels.isna()], "diagnosis"].unique()
+        diagnosis = cohort.loc[rows, "diagnosis"]
+        if not (known := diagnosis.isin(card.classes)).all():
+            strange = diagnosis[~known].unique()
             raise ValueError(f"{name} has no class {', '.join(map(str, strange))}: its card lists {card.classes}.")
-        out.loc[rows, "label"] = labels.astype("int64")
-    return out
+        codes = {
+            code: int(code in card.malignant) if space == "malignancy" else i
+            for i, code in enumerate(kept(name, space))
+        }
+        labels.loc[rows] = diagnosis.map(codes).astype(float)
+    if space not in SELECTIONS:
+        return cohort.assign(label=labels.astype("int64"))
+    counts = {code: int((labels == i).sum()) for name in names for i, code in enumerate(class_names(name, space))}
+    if empty := [code for code, n in counts.items() if not n]:
+        raise ValueError(
+            f"The cohort has no image of {', '.join(empty)}, which the label space {space!r} is about ({counts}): "
+            "read more of the data set, or choose one that has them."
+        )
+    whole = labels.notna()
+    return cohort[whole].assign(label=labels[whole].astype("int64")).reset_index(drop=True)

@@ -99,6 +99,7 @@ ISIC_CARDS = (
         classes=_TASK3,
         class_names=dict(zip(_TASK3, SEVEN_NAMES, strict=True)),
         malignant=("MEL", "BCC", "AKIEC"),
+        stand_ins={"scc": "AKIEC"},
         counts={
             "train": dict(zip(_TASK3, HAM_COUNTS, strict=True)),
             "test": dict(zip(_TASK3, (171, 909, 93, 43, 217, 44, 35), strict=True)),

@@ -108,6 +108,36 @@ def per_image(predicted: np.ndarray, truth: np.ndarray, image_id: Sequence[str],
     return pd.DataFrame(columns | {"hd95_share": distance / np.hypot(*truth.shape[1:])} | cells)
 
 
+def changed(table: pd.DataFrame, name: str = "dice") -> pd.DataFrame:
+    """Return what post-processing did to each image, the worst first.
+
+    Parameters
+    ----------
+    table
+        Each image once in stage ``raw`` and once in ``postprocessed``.
+    name
+        A column of `PER_IMAGE`.
+
+    Returns
+    -------
+    DataFrame
+        ``image_id, raw, postprocessed, change``, the last of the two less the first.
+
+    Raises
+    ------
+    PredictionTableError
+        The table lacks a stage of an image, or has one twice.
+    """
+    stages = ("raw", "postprocessed")
+    seen = pd.crosstab(table["image_id"], table["stage"]).reindex(columns=list(stages), fill_value=0)
+    if len(bad := seen[(seen != 1).any(axis=1)]):
+        raise PredictionTableError([f"image {bad.index[0]} does not stand once in each stage"], "segmentation table")
+    wide = table.pivot(index="image_id", columns="stage", values=name)[list(stages)].reset_index()
+    wide = wide.rename_axis(columns=None)
+    wide["change"] = wide["postprocessed"] - wide["raw"]
+    return wide.sort_values(["change", "image_id"], ignore_index=True)
+
+
 def image_mean(name: str) -> Metric:
     """Mean over images of a column of `PER_IMAGE`."""
 

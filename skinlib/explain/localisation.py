@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 MEASURES = ("energy", "pointing", "iou")
+BAND = 0.25  # half the width of the band at a lesion's border, in radii of a disc of its area
 
 
 def _checked(heat: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -73,6 +75,21 @@ def iou_at_area(heat: np.ndarray, mask: np.ndarray) -> float:
     return float(overlap / (2 * area - overlap))
 
 
+def border_band(mask: np.ndarray, width: float = BAND) -> np.ndarray:
+    """Pixels (H, W) bool within ``width`` radii of a lesion's border, inside and outside of it.
+
+    The radius is that of a disc of the mask's area, so that small lesions get narrow bands; of a disc the default band
+    has the area of the lesion itself: (1 + w)^2 - (1 - w)^2 = 4 w. At least the pixels that touch the border belong to
+    it; an empty mask, and one of the whole image, has no border and no band.
+    """
+    mask = np.asarray(mask, dtype=bool)
+    if not mask.any() or mask.all():
+        return np.zeros_like(mask)
+    reach = max(width * np.sqrt(mask.sum() / np.pi), 1.0)
+    to_border = np.where(mask, ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask))
+    return to_border <= reach
+
+
 def _blob(mask_area: int, shape: tuple[int, int], centre: Sequence[float]) -> np.ndarray:
     """Gaussian around `centre` (row, column) with sigma half the radius of a disc of `mask_area` pixels.
 
@@ -95,8 +112,9 @@ def random_blob(mask_area: int, shape: tuple[int, int], rng: np.random.Generator
     return _blob(mask_area, shape, rng.integers((0, 0), shape))
 
 
-def _measures(heat: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
-    return energy_inside(heat, mask), pointing_game(heat, mask), iou_at_area(heat, mask)
+def _measures(heat: np.ndarray, mask: np.ndarray, band: np.ndarray | None) -> tuple[float, ...]:
+    scores = energy_inside(heat, mask), pointing_game(heat, mask), iou_at_area(heat, mask)
+    return scores if band is None else (*scores, energy_inside(heat, band))
 
 
 def localisation_table(
@@ -106,29 +124,37 @@ def localisation_table(
     *,
     rng: np.random.Generator,
     draws: int = 10,
+    band: float | None = None,
 ) -> pd.DataFrame:
-    """The three measures of each map, beside the blob in the middle and the mean of `draws` random blobs.
+    """The measures of each map, beside the blob in the middle and the mean of `draws` random blobs.
 
     Parameters
     ----------
     maps, masks : (H, W) each, one size within an image; a map >= 0, a mask True on the lesion; as many as `ids`
     ids : image ids
     rng : of the random blobs
+    band : width of a `border_band`; the share of a map's sum that lies in it is then a measure too
 
     Returns
     -------
-    Table, a row an image: image_id, constant, mask_fraction (0..1), then energy, pointing, iou, each alone, with
-    "_centre" and with "_random". Measures of a constant map are missing, its baselines are not, so drop its row before
-    comparing; all are missing with an empty mask.
+    Table, a row an image: image_id, constant, mask_fraction (0..1; the energy of a map of one value), with a band also
+    band_fraction, then energy, pointing, iou and where wanted band, each alone, with "_centre" and with "_random".
+    Measures of a constant map are missing, its baselines are not, so drop its row before comparing; all are missing
+    with an empty mask.
     """
     rows = []
+    names = MEASURES if band is None else (*MEASURES, "band")
     for name, heat, mask in zip(ids, maps, masks, strict=True):
         heat, mask = np.asarray(heat), np.asarray(mask, dtype=bool)
-        own, area = _measures(heat, mask), int(mask.sum())
-        centre = chance = (np.nan,) * 3
+        ring = None if band is None else border_band(mask, band)
+        own, area = _measures(heat, mask, ring), int(mask.sum())
+        centre = chance = (np.nan,) * len(names)
         if area:
-            centre = _measures(centred_blob(area, mask.shape), mask)
-            chance = np.mean([_measures(random_blob(area, mask.shape, rng), mask) for _ in range(draws)], axis=0)
-        rows.append((name, is_constant(heat), mask.mean(), *own, *centre, *chance))
-    suffixed = [f"{measure}{suffix}" for suffix in ("", "_centre", "_random") for measure in MEASURES]
-    return pd.DataFrame(rows, columns=["image_id", "constant", "mask_fraction", *suffixed])
+            centre = _measures(centred_blob(area, mask.shape), mask, ring)
+            blobs = [random_blob(area, mask.shape, rng) for _ in range(draws)]
+            chance = np.mean([_measures(blob, mask, ring) for blob in blobs], axis=0)
+        flat = (mask.mean(),) if ring is None else (mask.mean(), ring.mean())
+        rows.append((name, is_constant(heat), *flat, *own, *centre, *chance))
+    suffixed = [f"{measure}{suffix}" for suffix in ("", "_centre", "_random") for measure in names]
+    fractions = ["mask_fraction"] if band is None else ["mask_fraction", "band_fraction"]
+    return pd.DataFrame(rows, columns=["image_id", "constant", *fractions, *suffixed])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlib.data.cards import CARDS
+from skinlib.data.cards import CARDS, SELECTIONS, kept
 from skinlib.data.checks import DataError
 from skinlib.data.readers import READERS, read
 from skinlib.data.readers_files import Findings
@@ -59,14 +59,22 @@ def overview(cohorts: dict[str, pd.DataFrame], absent: dict[str, str]) -> pd.Dat
     return table.astype(dict.fromkeys(numbers, "Int64")).set_index("data set")
 
 
-def classes(name: str, cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a class of one set, in the card's order: ``class, malignant, images, lesions, official``."""
+def classes(name: str, cohort: pd.DataFrame, space: str = "diagnosis") -> pd.DataFrame:
+    """Return a row a class of one set that a label space keeps, in its order.
+
+    Returns
+    -------
+    DataFrame
+        Index the card's code; ``class, malignant, images, lesions, official``; of a selection (a key of
+        `skinlib.data.cards.SELECTIONS`) also ``stands_for``: the diagnosis that the set lacks and this class replaces,
+        blank where it is the diagnosis itself.
+    """
     card = CARDS[name]
     groups = cohort["lesion_id"].where(cohort["lesion_id"].notna(), cohort["image_id"])
     counted = cohort.assign(group=groups).groupby("diagnosis")["group"].agg(["size", "nunique"])
     official = pd.DataFrame(card.counts).sum(axis=1) if card.counts else pd.Series(dtype=float)
-    codes = pd.Index(card.classes, name="code")
-    return pd.DataFrame(
+    codes = pd.Index(kept(name, space), name="code")
+    table = pd.DataFrame(
         {
             "class": [card.class_names[code] for code in codes],
             "malignant": [code in card.malignant for code in codes],
@@ -76,6 +84,10 @@ def classes(name: str, cohort: pd.DataFrame) -> pd.DataFrame:
         },
         index=codes,
     )
+    if space in SELECTIONS:
+        pairs = zip(SELECTIONS[space], codes, strict=True)
+        table["stands_for"] = [wanted if wanted != code.lower() else "" for wanted, code in pairs]
+    return table
 
 
 def of_each_class(cohort: pd.DataFrame, n: int, seed: int = 0) -> pd.DataFrame:

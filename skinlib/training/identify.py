@@ -40,7 +40,8 @@ def cohort_of(config: RunConfig, data_root: str | Path) -> pd.DataFrame:
 def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path) -> pd.DataFrame:
     """Return the split of a configuration, from its file; made and written on first use.
 
-    It is stratified by diagnosis whatever the label space, so that systems of either space share their test images.
+    It is stratified by diagnosis whatever the label space, so that systems of either space share their test images; a
+    label space that selects diagnoses gets those rows of it.
     Extra training images train in every fold; the rest is split as if they were not there.
     """
     if config.extra_training:
@@ -58,7 +59,8 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
                 by = "auto" if config.split == "grouped" else config.split
                 split = splits.make(cohort, folds=config.folds, test=config.test_share, seed=config.split_seed, by=by)
             splits.save(split, path, cohort)
-        return splits.load(path, cohort)
+        split = splits.load(path, cohort)
+    return split[split["image_id"].isin(cohort_of(config, data_root)["image_id"])]
 
 
 def run_id(config: RunConfig, *, data: str, split: str, weights: str, precision: str) -> str:

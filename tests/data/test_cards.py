@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
 
-from skinlib.data.cards import CARDS, class_names, relabel
+from skinlib.data.cards import CARDS, SELECTIONS, class_names, kept, relabel
+from skinlib.data.readers import read
 
 OFFICIAL_TOTALS = {
     "ham10000": 10015,
@@ -58,6 +59,9 @@ def test_class_names_of_the_spaces():
         ("ham", "diagnosis", "Unknown data set"),
         ("ph2", "binary", "Unknown label space"),
         ("isic2018_task12", "diagnosis", "no diagnosis"),
+        ("isic2018_task12", "bcc_scc_mel", "no diagnosis"),
+        ("isic2016", "bcc_scc_mel", "isic2016 has no class bcc, scc, mel, so it has no label space 'bcc_scc_mel'"),
+        ("ph2", "bcc_scc_mel", "lists common_nevus, atypical_nevus, melanoma"),
     ],
 )
 def test_class_names_refuses(name, space, words):
@@ -86,3 +90,61 @@ def test_relabel_several_sets_to_malignancy_only():
 def test_relabel_refuses_a_class_that_is_not_on_the_card():
     with pytest.raises(ValueError, match="no class seborrhoea"):
         relabel(_cohort(("ham10000", "nv"), ("ham10000", "seborrhoea")), "malignancy")
+
+
+def test_a_selection_has_the_codes_of_the_set_in_one_order():
+    assert class_names("ham10000", "bcc_scc_mel") == ("bcc", "akiec", "mel")  # no SCC: AKIEC stands in, under its name
+    assert class_names("isic2018_task3", "bcc_scc_mel") == ("BCC", "AKIEC", "MEL")
+    assert class_names("isic2019", "bcc_scc_mel") == class_names("pad_ufes_20", "bcc_scc_mel") == ("BCC", "SCC", "MEL")
+    assert kept("isic2019", "bcc_scc_mel") == ("BCC", "SCC", "MEL")
+    assert kept("ham10000", "malignancy") == kept("ham10000", "diagnosis") == CARDS["ham10000"].classes
+    for card in CARDS.values():
+        assert set(card.stand_ins.values()) <= set(card.classes)
+        assert set(card.stand_ins) <= {name for names in SELECTIONS.values() for name in names}
+        assert not set(card.stand_ins) & {code.lower() for code in card.classes}
+
+
+def test_the_official_sizes_of_the_selection():
+    counts = CARDS["ham10000"].counts["all"]
+    assert [counts[code] for code in class_names("ham10000", "bcc_scc_mel")] == [514, 327, 1113]
+    counts = CARDS["isic2019"].counts["train"]
+    assert [counts[code] for code in class_names("isic2019", "bcc_scc_mel")] == [3323, 628, 4522]
+
+
+def test_relabel_to_a_selection_leaves_the_other_diagnoses_out():
+    cohort = _cohort(*(("ham10000", code) for code in ("mel", "nv", "akiec", "bkl", "bcc", "mel")))
+    found = relabel(cohort, "bcc_scc_mel")
+    assert found["diagnosis"].tolist() == ["mel", "akiec", "bcc", "mel"]
+    assert found["label"].tolist() == [2, 1, 0, 2] and found["label"].dtype == "int64"
+    assert found.index.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="different classes"):
+        relabel(_cohort(("ham10000", "mel"), ("isic2019", "MEL")), "bcc_scc_mel")
+    with pytest.raises(ValueError, match="no class seborrhoea"):
+        relabel(_cohort(("ham10000", "seborrhoea")), "bcc_scc_mel")
+
+
+def test_a_selection_of_which_a_class_is_absent_is_one_error_with_the_counts():
+    cohort = _cohort(("ham10000", "mel"), ("ham10000", "nv"), ("ham10000", "mel"))
+    with pytest.raises(ValueError, match=r"no image of bcc, akiec.*'bcc_scc_mel'.*'mel': 2.*read more"):
+        relabel(cohort, "bcc_scc_mel")
+
+
+def test_isic2019_gives_the_selection_with_real_scc(tmp_path):
+    """A folder in the official layout: eight classes, one-hot, with the lesion's source in its id."""
+    classes = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
+    images, labels, meta = tmp_path / "isic2019" / "ISIC_2019_Training_Input", [], []
+    images.mkdir(parents=True)
+    for i, code in enumerate(("SCC", "NV", "MEL", "AK", "BCC", "SCC", "MEL")):
+        (images / f"ISIC_000000{i}.jpg").write_bytes(b"")
+        labels.append(",".join([f"ISIC_000000{i}", *(f"{float(code == c)}" for c in classes)]))
+        meta.append(f"ISIC_000000{i},50.0,head/neck,BCN_000000{i // 2},female")
+    for name, head, rows in (
+        ("GroundTruth", ",".join(("image", *classes)), labels),
+        ("Metadata", "image,age_approx,anatom_site_general,lesion_id,sex", meta),
+    ):
+        (tmp_path / "isic2019" / f"ISIC_2019_Training_{name}.csv").write_text("\n".join([head, *rows]) + "\n")
+    found = relabel(read("isic2019", tmp_path, allow_missing=True), "bcc_scc_mel")
+    assert found["diagnosis"].tolist() == ["SCC", "MEL", "BCC", "SCC", "MEL"]
+    assert found["label"].tolist() == [1, 2, 0, 1, 2]
+    assert found["lesion_id"].tolist() == [f"BCN_000000{k}" for k in (0, 1, 2, 2, 3)]
+    assert found["mask_path"].isna().all()  # the set has no masks

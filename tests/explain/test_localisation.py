@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from skinlib.explain import localisation
-from skinlib.explain.localisation import centred_blob, energy_inside, iou_at_area, pointing_game, random_blob
+from skinlib.explain.localisation import (
+    border_band,
+    centred_blob,
+    energy_inside,
+    iou_at_area,
+    pointing_game,
+    random_blob,
+)
 
 HEAT = np.array([[1.0, 2.0], [3.0, 4.0]])
 MAPS = arrays(np.float64, (4, 5), elements=st.integers(0, 6).map(float))
@@ -97,3 +104,42 @@ def test_table():
 def test_table_needs_as_many_masks_as_maps():
     with pytest.raises(ValueError, match="zip"):
         localisation.localisation_table([HEAT], [], ["a"], rng=np.random.default_rng(0))
+
+
+def test_a_band_by_hand():
+    mask = np.zeros((5, 7), dtype=bool)
+    mask[:, :3] = True  # a straight border between columns 2 and 3; the image's edge is none
+    radius = math.sqrt(15 / math.pi)  # 2.19
+    for width, columns in ((0.1, [2, 3]), (0.5, [2, 3]), (1.0, [1, 2, 3, 4]), (2.0, [0, 1, 2, 3, 4, 5, 6])):
+        assert max(width * radius, 1) < len(columns) / 2 + 1
+        assert np.flatnonzero(border_band(mask, width).any(0)).tolist() == columns
+        assert border_band(mask, width).all(0).sum() == len(columns)
+    assert not border_band(np.ones((4, 4), bool)).any() and not border_band(np.zeros((4, 4), bool)).any()
+
+
+def test_the_default_band_of_a_disc_has_its_area():
+    rows, columns = np.ogrid[:201, :201]
+    disc = (rows - 100) ** 2 + (columns - 100) ** 2 <= 50**2
+    band = border_band(disc)
+    assert band.sum() / disc.sum() == pytest.approx(1, abs=0.03)
+    assert (band & disc).any() and (band & ~disc).any()
+    assert np.array_equal(band, border_band(~disc, localisation.BAND * math.sqrt(disc.sum() / (~disc).sum())))
+
+
+def test_the_table_with_a_band():
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[4:16, 4:16] = True
+    ring = border_band(mask, 0.3)
+    maps = [ring * 1.0, (mask & ~ring) * 1.0, np.ones((20, 20)), np.arange(400.0).reshape(20, 20)]
+    masks = [mask, mask, mask, np.ones((20, 20), bool)]
+    how = {"rng": np.random.default_rng(0), "band": 0.3}
+    table = localisation.localisation_table(maps, masks, list("abcd"), **how).set_index("image_id")
+    assert table["band"].tolist()[:2] == [1.0, 0.0]
+    assert table["band_fraction"].tolist() == [ring.mean()] * 3 + [0]
+    assert table.loc["c", ["energy", "band"]].isna().all()  # constant: no evidence of looking anywhere
+    assert 0 < table.loc["c", "band_centre"] < 1 and 0 < table.loc["c", "band_random"] < 1
+    assert np.isnan(table.loc["d", "band"]) and table.loc["d", "energy"] == 1  # a lesion that fills the image
+    assert table.loc["a", "energy"] == pytest.approx((ring & mask).sum() / ring.sum())
+    plain = localisation.localisation_table(maps, masks, list("abcd"), rng=np.random.default_rng(0))
+    both = [c for c in plain if c != "image_id"]
+    np.testing.assert_array_equal(plain[both].to_numpy(float), table[both].to_numpy(float))

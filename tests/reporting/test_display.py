@@ -83,6 +83,15 @@ def test_class_table_keeps_the_order_of_the_card_and_counts_lesions():
     assert table.loc["df", ["images", "lesions"]].tolist() == [0, 0]
 
 
+def test_class_table_of_a_selection_says_what_stands_in():
+    rows = pd.DataFrame({"image_id": list("abcd"), "lesion_id": ["L1", "L1", "L2", np.nan]})
+    table = data_sets.classes("ham10000", rows.assign(diagnosis=["akiec", "akiec", "nv", "mel"]), "bcc_scc_mel")
+    assert list(table.index) == ["bcc", "akiec", "mel"]
+    assert table["stands_for"].tolist() == ["", "scc", ""]
+    assert table[["images", "lesions", "official"]].to_numpy().tolist() == [[0, 0, 514], [2, 1, 327], [1, 1, 1113]]
+    assert data_sets.classes("isic2019", rows.assign(diagnosis="SCC"), "bcc_scc_mel")["stands_for"].tolist() == [""] * 3
+
+
 def test_official_images_add_up_over_the_parts():
     assert data_sets.official_images("isic2016") == 900 + 379
     assert data_sets.official_images("ham10000") == 10015

@@ -1,0 +1,92 @@
+"""Bricks of encoder-decoder networks on a timm backbone: its maps at every depth, an attention map, a way back up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from skinlib.models.blocks import ConvBlock, SpatialAttention
+
+THINNEST = 16  # channels: levels of a decoder are not made narrower
+
+
+def skip_widths(backbone: nn.Module) -> list[int]:
+    """Return the channels of a backbone's maps, finest first, without the last: those that a decoder may skip to.
+
+    Raises
+    ------
+    ValueError
+        For a backbone whose maps all have one size (a transformer), or that does not give them away.
+    """
+    levels = [(level["num_chs"], level["reduction"]) for level in getattr(backbone, "feature_info", None) or ()]
+    steps = [reduction for _, reduction in levels]
+    if not hasattr(backbone, "forward_intermediates") or len(levels) < 2 or steps != sorted(set(steps)):
+        raise ValueError(
+            f"{type(backbone).__name__} has no skip features, for it keeps no maps of several sizes; choose a backbone "
+            "that does, a ResNet for one"
+        )
+    return [channels for channels, _ in levels[:-1]]
+
+
+def pyramid(backbone: nn.Module, image: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Run a timm backbone once and keep what it saw on the way.
+
+    Returns
+    -------
+    tuple
+        The last feature maps (B, C, h, w), as the backbone itself returns them; and those of the depths before, finest
+        first, with the channels of `skip_widths`.
+    """
+    last, levels = backbone.forward_intermediates(image)
+    return backbone.forward_head(last), levels[:-1]  # without pooling and classifier: the layers that some have there
+
+
+class AttentionMap(SpatialAttention):
+    """The map of spatial attention, (B, C, H, W) -> (B, 1, H, W) in (0, 1): what `SpatialAttention` multiplies with."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        summary = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)  # (B, 2, H, W)
+        return self.norm(self.conv(summary)).float().clamp(-15, 15).sigmoid()  # else rounding could reach 0 or 1
+
+
+class Bottleneck(nn.Sequential):
+    """A 1x1 convolution to fewer channels, batch norm, ReLU: (B, C, h, w) -> (B, latent, h, w)."""
+
+    def __init__(self, inside: int, latent: int):
+        super().__init__(nn.Conv2d(inside, latent, 1, bias=False), nn.BatchNorm2d(latent), nn.ReLU())
+
+
+class Decoder(nn.Module):
+    """From latent maps back to the size of the image; each level half as wide as the one before.
+
+    A level enlarges its maps to the size of a skip (nearest neighbour, so that sides need not be divisible), joins the
+    skip's maps where it is given ``skips``, and has two 3x3 convolutions (`skinlib.models.blocks.ConvBlock`). The last
+    maps, at half the image's size for most backbones, become ``outputs`` channels by a 1x1 convolution and are enlarged
+    bilinearly.
+
+    Parameters
+    ----------
+    skips
+        Channels joined at each level, finest first; zeros: the levels without the maps.
+    """
+
+    def __init__(self, latent: int, skips: Sequence[int], outputs: int):
+        super().__init__()
+        widths = [max(latent >> level, THINNEST) for level in range(len(skips) + 1)]
+        joined = zip(widths[:-1], reversed(skips), widths[1:], strict=True)
+        self.levels = nn.ModuleList(ConvBlock(inside + skip, outside) for inside, skip, outside in joined)
+        self.joins = [skip > 0 for skip in reversed(skips)]
+        self.last = nn.Conv2d(widths[-1], outputs, 1)
+
+    def forward(self, x: torch.Tensor, skips: Sequence[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
+        """Return (B, outputs, *size) from latent maps and the maps of a `pyramid`, of which some may give sizes only.
+
+        The result is float32 whatever the precision: it is compared pixel by pixel.
+        """
+        for level, skip, joins in zip(self.levels, reversed(skips), self.joins, strict=True):
+            x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")
+            x = level(torch.cat([x, skip], 1) if joins else x)
+        return F.interpolate(self.last(x).float(), size=size, mode="bilinear", align_corners=False)

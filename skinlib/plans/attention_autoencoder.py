@@ -1,0 +1,140 @@
+"""The runs of Thwin and Park: the four variants of their ladder, our choices where they are silent, less data.
+
+Values with a section are the paper's. Where the paper is silent the comment says "ours": it prints no hyper-parameter
+of training at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from skinlib.config import Augment, RunConfig
+
+# Ours, against cross entropy of weight 1: the mask's weight, half Dice and half cross entropy of its pixels, and the
+# reconstruction's, a mean squared error of pixels in [0, 1].
+MASK, RECONSTRUCTION = 1.0, 0.1
+ON_MASKS = ("dice", "mask_cross_entropy")
+WITHOUT_MASKS = ("isic2019",)  # sets without lesion masks: the losses on them are left out
+CLASSIFIES = {"cross_entropy": 1.0}
+DECODES = ("autoencoder", "proposed")
+
+
+def weighted(mask: float, reconstruction: float) -> dict[str, float]:
+    """Return the losses of a variant that decodes."""
+    return CLASSIFIES | dict.fromkeys(ON_MASKS, mask / 2) | {"reconstruction": reconstruction}
+
+
+PROPOSED = RunConfig(
+    system="attention_autoencoder",
+    variant="proposed",
+    dataset="ham10000",  # IV: "ISIC 2018"; of its images only these have a diagnosis and a lesion mask
+    label_space="bcc_scc_mel",  # IV; the set has no SCC, AKIEC stands in
+    split="grouped",  # "split into training, validation, and testing subsets": shares and grouping are ours
+    test_share=0.2,
+    folds=8,  # ours: an eighth of the rest, a tenth of all, validates
+    image_size=(224, 224),  # IV
+    normalisation="none",  # IV: "pixel intensities within the range [0,1]"
+    augment=Augment(flips=True, rotation=180.0, zoom=0.2, shift=0.1),  # IV: all four named; the ranges are ours
+    backbone="resnet50",  # IV
+    weights="imagenet",
+    losses=weighted(MASK, RECONSTRUCTION),
+    class_weights=True,  # ours: the three classes are 26, 17 and 57 % of the images
+    optimiser="adam",  # all of it ours
+    lr=1e-4,
+    schedule="cosine",
+    batch_size=32,
+    epochs=50,
+    patience=10,
+)
+# Each changes the proposed system in one thing.
+CHOICES: dict[str, dict] = {
+    "gate": {"options": {"fusion": "gate"}},
+    "add": {"options": {"fusion": "add"}},
+    "no_reconstruction": {"losses": CLASSIFIES | dict.fromkeys(ON_MASKS, MASK / 2)},
+    "no_mask": {"losses": CLASSIFIES | {"reconstruction": RECONSTRUCTION}},  # III.A's autoencoder, unsupervised
+    "nothing_drawn": {"losses": CLASSIFIES},  # control: the latent is fused, no decoder shapes it
+    "imagenet_pixels": {"normalisation": "imagenet"},  # with the statistics that the weights were trained with
+    "unweighted": {"class_weights": False},
+}
+
+
+def plan(profile: dict) -> dict[str, RunConfig]:
+    """Return the runs that the paper's exhibits need at a profile's sizes.
+
+    Parameters
+    ----------
+    profile
+        As `skinlib.config.load_profile` reads it; its mapping ``attention_autoencoder`` holds lists and sizes.
+
+    Returns
+    -------
+    dict
+        ``baseline``, ``attention``, ``autoencoder`` and ``proposed`` over ``seeds``; beside them over ``side_seeds``
+        ``choice/<name>``, ``weights/<mask>-<reconstruction>`` and ``transfer/<variant>/<weights>/<percent>``; each with
+        ``/seed<s>``. The whole data with the profile's own weights is no arm of ``transfer``: it is the variant's run.
+    """
+    sizes = profile["attention_autoencoder"]
+    base = PROPOSED.replace(
+        dataset=sizes["dataset"],
+        allow_missing=sizes["allow_missing"],
+        folds=sizes["folds"],
+        image_size=sizes["image_size"],
+        backbone=sizes["backbone"],
+        weights=sizes["weights"],
+        lr=sizes["lr"],
+        lr_early=sizes["lr_backbone"],
+        lr_late=sizes["lr_backbone"],
+        epochs=sizes["epochs"],
+        visits=sizes["visits"],
+        patience=sizes["patience"],
+        precision=sizes["precision"],
+        options={"latent": sizes["latent"]},
+    )
+    ladder = {name: _variant(base, name) for name in sizes["variants"]}
+    runs = {}
+    for seed in sizes["seeds"]:
+        for name, config in ladder.items():
+            runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
+    for seed in sizes["side_seeds"]:
+        for name, config in (*_choices(base, sizes), *_transfer(base, sizes["transfer"])):
+            runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
+    return runs
+
+
+def _variant(base: RunConfig, name: str) -> RunConfig:
+    if name in DECODES:
+        return base.replace(variant=name, losses=_possible(base, base.losses))
+    return base.replace(variant=name, losses=CLASSIFIES, options={})
+
+
+def _possible(base: RunConfig, losses: Mapping[str, float]) -> dict[str, float]:
+    """Leave out the losses on masks where the data set has none."""
+    return {name: w for name, w in losses.items() if name not in ON_MASKS or base.dataset not in WITHOUT_MASKS}
+
+
+def _choices(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+    """Yield what `fusion_choices` compares with the proposed system."""
+    proposed = _variant(base, "proposed")
+    for name in sizes["choices"]:
+        changes = dict(CHOICES[name])
+        losses = _possible(base, changes.pop("losses", proposed.losses))
+        options = base.options | changes.pop("options", {})
+        yield f"choice/{name}", proposed.replace(losses=losses, options=options, **changes)
+    for mask, reconstruction in sizes["loss_weights"]:
+        losses = _possible(base, weighted(mask, reconstruction))
+        yield f"weights/{mask:g}-{reconstruction:g}", proposed.replace(losses=losses)
+
+
+def _transfer(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+    """Yield variants trained on shares of the data, from each kind of weights.
+
+    Every arm visits as many images an epoch as the whole data would be visited: less data, not less training.
+    """
+    for name in sizes["variants"]:
+        for weights in sizes["weights"]:
+            for share in sizes["shares"]:
+                if share == 1 and weights == base.weights:
+                    continue
+                one = _variant(base, name).replace(weights=weights)
+                less = {} if share == 1 else {"share": share}
+                yield f"transfer/{name}/{weights}/{100 * share:g}", one.replace(options=one.options | less)

@@ -1,0 +1,108 @@
+"""From prediction tables of several classes to cells of an exhibit, as `skinlib.reporting.estimates` does for two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation import tables
+from skinlib.evaluation.metrics import CLASSWISE, MULTICLASS, WEIGHTED
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
+from skinlib.evaluation.statistics import bootstrap_ci, paired_bootstrap
+from skinlib.reporting.estimates import cell, groups, origin
+
+
+def metric(name: str, table: pd.DataFrame) -> Metric:
+    """Return a metric of a table; where this holds several seeds, the mean over them, whose scores are never pooled.
+
+    Parameters
+    ----------
+    name
+        ``accuracy``, ``macro_f1`` and the other keys of `skinlib.evaluation.metrics.MULTICLASS` and ``WEIGHTED``, or
+        a metric of one class, ``<metric>_of_<class>``: ``f1_of_mel``.
+
+    Raises
+    ------
+    ValueError
+        For a metric or a class that is not there.
+    """
+    one = _single(name, tables.classes(table))
+    return mean_over(one, "seed") if table["seed"].nunique() > 1 else one
+
+
+def _single(name: str, classes: Sequence[str]) -> Metric:
+    whole = MULTICLASS | WEIGHTED
+    if name in whole:
+        return Metric(name, whole[name])
+    of_class, _, code = name.partition("_of_")
+    if of_class not in CLASSWISE or code not in classes:
+        known = f"{', '.join(whole)}, and {', '.join(CLASSWISE)} with _of_ and one of {', '.join(classes)}"
+        raise ValueError(f"no metric {name!r}; there are {known}")
+    formula, k = CLASSWISE[of_class], list(classes).index(code)
+    return Metric(name, lambda rows, counts: formula(rows, counts)[:, k])
+
+
+def measure(
+    row: str, table: pd.DataFrame, names: Sequence[str], *, note: str = "", n_boot: int = 2000, seed: int = 0
+) -> list[dict]:
+    """Return the cells of one row: each metric with its 95 % cluster bootstrap interval over seeds and lesions.
+
+    A metric that does not exist for these rows (a class that is never called has no precision) is an empty cell whose
+    note says so.
+    """
+    cells = []
+    for name in names:
+        one, low, high, words = metric(name, table), np.nan, np.nan, note
+        value = one(table)
+        try:
+            value, low, high = bootstrap_ci(one, table, groups=groups(table), n=n_boot, seed=seed)
+        except UndefinedMetricError as error:
+            words = "; ".join(filter(None, [note, f"no interval: {error}"]))
+        cells.append(cell(row, name, value, low=low, high=high, note=words, **origin(table)))
+    return cells
+
+
+def compare(
+    row: str, after: pd.DataFrame, before: pd.DataFrame, names: Sequence[str], *, n_boot: int = 2000, seed: int = 0
+) -> list[dict]:
+    """Return the cells of a paired difference, after minus before, on the same images and seeds.
+
+    The metric is called ``<name>_diff``; the p value is in ``p``, for `skinlib.reporting.estimates.judge`.
+
+    Raises
+    ------
+    PredictionTableError
+        When the two tables hold different images, seeds or labels.
+    """
+    cells = []
+    for name in names:
+        one = metric(name, after)
+        try:
+            value, low, high, p = paired_bootstrap(one, after, before, groups=groups(after), n=n_boot, seed=seed)
+        except UndefinedMetricError as error:
+            value, low, high, p = (np.nan,) * 4
+            more = {"note": f"not defined: {error}"}
+        else:
+            more = {}
+        cells.append(cell(row, f"{name}_diff", value, low=low, high=high, **origin(after), **more) | {"p": p})
+    return cells
+
+
+def by_stratum(
+    row: str, table: pd.DataFrame, strata: Mapping[str, str], names: Sequence[str], *, n_boot: int = 2000, seed: int = 0
+) -> list[dict]:
+    """Return the cells of each stratum of the images, in the order in which ``strata`` first names them.
+
+    Parameters
+    ----------
+    strata
+        Image id -> name of its stratum; images without one are left out. The row is ``<row>, <stratum>``.
+    """
+    of_row, cells = table["image_id"].map(dict(strata)), []
+    for stratum in dict.fromkeys(strata.values()):
+        rows = table[of_row == stratum].reset_index(drop=True)
+        if len(rows):
+            cells += measure(f"{row}, {stratum}", rows, names, n_boot=n_boot, seed=seed)
+    return cells
