@@ -87,10 +87,12 @@ class Imputer(nn.Module):
         return (filled - self.mean) / self.deviation if self.scale else filled
 
     def _guess(self, table: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
-        if self.method != "autoencoder" or not blank.any():
+        if self.method != "autoencoder":
             return self.fill.expand_as(table)
-        with torch.autocast(table.device.type, enabled=False):
-            out = _apply((self.inside, self.bias, self.outside), self._inputs(table, blank))
+        weights = [
+            weight.double() for weight in (self.inside, self.bias, self.outside)
+        ]  # autocast leaves doubles alone
+        out = _apply(weights, self._inputs(table, blank).double()).float()
         parts = []
         for place in self.blocks.values():
             part = out[:, place]
@@ -98,7 +100,7 @@ class Imputer(nn.Module):
                 part = (part * self.deviation[place] + self.mean[place]).round()
                 parts.append(part.clamp(self.low[place], self.high[place]))
             else:
-                parts.append(F.one_hot(part.argmax(1), part.shape[1]).to(part.dtype))
+                parts.append(torch.zeros_like(part).scatter(1, part.argmax(1, keepdim=True), 1.0))
         return torch.cat(parts, 1)
 
     def _inputs(self, table: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:

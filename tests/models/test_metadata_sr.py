@@ -147,17 +147,17 @@ def test_gradients_reach_every_parameter_and_each_term_falls(variant, target):
     model, terms = models.build(config).train(), terms_of(config, batch)
     image = None if variant == "metadata" else batch["image"]
     optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    seen = []
+    seen, reached = [], set()
     for _ in range(30):
         output = model(image, batch["meta"])
         loss, parts = total_loss(output, batch, terms, config.losses)
         optimiser.zero_grad()
         loss.backward()
-        if not seen:
-            silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()]
-            assert silent == []
+        # residual branches wake with the second step: timm begins them at zero
+        reached |= {n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum()}
         optimiser.step()
         seen.append({name: total / count for name, (total, count) in parts.items()})
+    assert reached == {name for name, _ in model.named_parameters()}
     assert all(seen[-1][name] < 0.8 * seen[0][name] for name in terms)
 
 
@@ -219,9 +219,8 @@ def test_what_both_tasks_ask_of_the_backbone_is_recorded():
 
 def test_heat_maps_of_the_fused_model_as_a_function_of_the_image():
     model, batch = network(target="bilinear").eval(), batch_of(3)
-    as_seen = lambda image: model(image, batch["meta"])
     maps = gradcam_plusplus(_Seen(model, batch["meta"]), batch["image"], torch.tensor([0, 1, 2]), model.cam_layer())
-    assert maps.shape == (3, 32, 32) and (maps >= 0).all() and as_seen(batch["image"])["logits"].shape == (3, 6)
+    assert maps.shape == (3, 32, 32) and (maps >= 0).all()
 
 
 class _Seen(torch.nn.Module):
