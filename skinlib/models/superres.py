@@ -1,0 +1,220 @@
+"""Super-resolution beside a diagnosis: the decoder, the images it is compared with, and two networks that draw them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+
+from skinlib.config import RunConfig
+from skinlib.images.batches import IMAGENET_MEAN, IMAGENET_STD
+from skinlib.models import backbones
+
+SCALE = 2
+WIDTHS = (256, 128, 64, 32, 16, 3)  # of the six convolutions; all but the number six is ours
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # both teachers subtract it
+# What the decoder's image is compared with.
+TARGETS = {
+    "bilinear": "the input, enlarged bilinearly",
+    "bicubic": "the input, enlarged bicubically",
+    "ninasr": "the input, enlarged by NinaSR-B0 with published weights",
+    "ninasr_here": "the input, enlarged by NinaSR-B0 trained here on the training images",
+    "edsr": "the input, enlarged by EDSR-baseline with published weights",
+    "self": "control: the input at its own size; a decoder of as many parameters",
+    "native": "control: the image at twice the input's size, of which the input is the reduction",
+}
+TEACHERS = ("ninasr", "ninasr_here", "edsr")
+CROP, BATCH, RATE = 32, 16, 1e-3  # of a teacher trained here: side of its input in pixels, images a step, of Adam
+
+
+class Decoder(nn.Sequential):
+    """Six transposed convolutions 4x4, each doubling: (B, C, H/32, W/32) -> (B, 3, 2H, 2W) in [0, 1].
+
+    ``double_last`` False keeps the last at its size, H x W, with as many parameters.
+    """
+
+    def __init__(self, channels: int, *, double_last: bool = True):
+        layers: list[nn.Module] = []
+        for inside, outside in itertools.pairwise((channels, *WIDTHS[:-1])):
+            layers += [nn.ConvTranspose2d(inside, outside, 4, 2, 1), nn.BatchNorm2d(outside), nn.ReLU()]
+        last = (
+            nn.ConvTranspose2d(WIDTHS[-2], 3, 4, 2, 1) if double_last else nn.Conv2d(WIDTHS[-2], 3, 4, padding="same")
+        )
+        super().__init__(*layers, last, nn.Sigmoid())
+
+
+def pixels(image: torch.Tensor, normalisation: str) -> torch.Tensor:
+    """Return the images in [0, 1] that a batch's normalised images were made of.
+
+    Raises
+    ------
+    ValueError
+        For ``minmax``, which forgets the range.
+    """
+    if normalisation == "none":
+        return image
+    if normalisation != "imagenet":
+        raise ValueError(
+            f"normalisation {normalisation!r} cannot be undone; the super-resolution needs imagenet or none"
+        )
+    mean, std = (image.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (image * std + mean).clamp(0, 1)
+
+
+def enlarge(image: torch.Tensor, how: str) -> torch.Tensor:
+    """Return images in [0, 1] at twice the size, ``bilinear`` or ``bicubic`` (whose overshoot is cut)."""
+    return F.interpolate(image, scale_factor=SCALE, mode=how, align_corners=False).clamp(0, 1)
+
+
+def reduce(image: torch.Tensor) -> torch.Tensor:
+    """Return images at half the size: bilinear, each pixel the weighted mean of what it covers."""
+    size = [side // SCALE for side in image.shape[-2:]]
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+class _Shifted(nn.Module):
+    """A network around the mean of its training set: x -> net(x - mean) + mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.head(image - self.mean)
+        return self.tail(self.body(x) + x) + self.mean
+
+
+class _LocalAttention(nn.Module):
+    """Squeeze and excitation over windows of 31 pixels in steps of 16 instead of the whole image."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        pool = nn.AvgPool2d(31, stride=16, padding=15, count_include_pad=False)
+        squeeze = nn.Conv2d(channels, channels // 4, 1), nn.ReLU(), nn.Conv2d(channels // 4, channels, 1), nn.Sigmoid()
+        self.body = nn.Sequential(pool, *squeeze, nn.Upsample(scale_factor=16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.body(x)[:, :, : x.shape[2], : x.shape[3]]
+
+
+class _NinaBlock(nn.Module):
+    def __init__(self, width: int, inside: float, outside: float):
+        super().__init__()
+        self.inside, self.outside = inside, outside
+        first, last = nn.Conv2d(width, 2 * width, 3, padding=1), nn.Conv2d(2 * width, width, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(first.weight)
+        nn.init.zeros_(first.bias)
+        nn.init.kaiming_normal_(last.weight)
+        self.body = nn.Sequential(first, nn.ReLU(), _LocalAttention(2 * width), last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 2 * self.outside * self.body(x * self.inside)
+
+
+class NinaSR(_Shifted):
+    """NinaSR-B0 x2 (Gouvine 2021): ten blocks of 16 channels, residuals scaled by the variance they add; 100,172."""
+
+    def __init__(self, blocks: int = 10, width: int = 16):
+        super().__init__()
+        outside = 4 / blocks
+        self.head = nn.Sequential(nn.Identity(), nn.Conv2d(3, width, 3, padding=1, bias=False))
+        self.body = nn.Sequential(
+            *(_NinaBlock(width, 1 / math.sqrt(1 + k * outside**2), outside) for k in range(blocks))
+        )
+        self.tail = nn.Sequential(nn.Conv2d(width, 3 * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
+
+
+class _EDSRBlock(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x)
+
+
+class EDSR(_Shifted):
+    """EDSR-baseline x2 (Lim et al. 2017): 16 residual blocks of 64 channels, no batch norm; 1,369,859 parameters.
+
+    Its published weights read pixels of 0 to 255.
+    """
+
+    def __init__(self, blocks: int = 16, width: int = 64):
+        super().__init__()
+        self.head = nn.Sequential(nn.Conv2d(3, width, 3, padding=1))
+        self.body = nn.Sequential(*(_EDSRBlock(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, padding=1))
+        up = nn.Sequential(nn.Conv2d(width, width * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
+        self.tail = nn.Sequential(up, nn.Conv2d(width, 3, 3, padding=1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.head(255 * (image - self.mean))
+        return self.tail(self.body(x) + x) / 255 + self.mean
+
+
+def teacher(target: str) -> nn.Module:
+    """Build the frozen network that draws a target; ``ninasr_here`` is random until it is trained.
+
+    Published weights are looked for as ``ninasr_b0_x2.safetensors`` and ``edsr_baseline_x2.safetensors`` where
+    `skinlib.models.backbones.find_weights` looks; tensors are named as in the authors' files, whose mean shifts are
+    constants here.
+
+    Raises
+    ------
+    WeightsUnavailable
+        When there is no such file, or it does not fit.
+    """
+    name, network = ("edsr_baseline_x2", EDSR()) if target == "edsr" else ("ninasr_b0_x2", NinaSR())
+    if target != "ninasr_here":
+        path = backbones.find_weights(name, "imagenet")
+        if path is None:
+            raise backbones.WeightsUnavailable(
+                f"no weights of {name}: put {name}.safetensors into the folder named by {backbones.WEIGHTS_FOLDER}, "
+                "or choose another target"
+            )
+        state, wanted = load_file(path), network.state_dict()
+        if wrong := [key for key, value in wanted.items() if key not in state or state[key].shape != value.shape]:
+            raise backbones.WeightsUnavailable(f"{path} does not fit {name}: {len(wrong)} tensors, first {wrong[0]}")
+        network.load_state_dict({key: state[key] for key in wanted})
+    return network.requires_grad_(False)
+
+
+def train_teacher(network: nn.Module, images: Iterable[torch.Tensor], *, steps: int, seed: int) -> float:
+    """Train a teacher in place to undo `reduce` on crops of images (B, 3, H, W) in [0, 1]; return the last loss."""
+    draw = torch.Generator().manual_seed(seed)
+    network.requires_grad_(True).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    loss = torch.tensor(float("nan"))
+    for batch in itertools.islice(images, steps):
+        side = min(SCALE * CROP, *batch.shape[-2:]) // SCALE * SCALE
+        top, left = (int(torch.randint(room - side + 1, (), generator=draw)) for room in batch.shape[-2:])
+        sharp = batch[:BATCH, :, top : top + side, left : left + side]
+        loss = F.l1_loss(network(reduce(sharp)), sharp)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    network.requires_grad_(False).eval()
+    return float(loss)
+
+
+def squared_error(config: RunConfig, weights: torch.Tensor | None) -> Callable:
+    """Return the loss term of eq. 4: each image's mean squared error against its target, in [0, 1].
+
+    It reads ``superres`` of a network's output, for a teacher's target ``enlarged`` too, and ``image`` of the batch.
+    """
+    target = config.options["target"]
+
+    def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
+        drawn = output["superres"].float()
+        if target in TEACHERS:
+            wanted = output["enlarged"].float()
+        else:
+            wanted = pixels(batch["image"].float(), config.normalisation)
+            wanted = wanted if target in ("self", "native") else enlarge(wanted, target)
+        return (drawn - wanted).square().mean((1, 2, 3)).sum(), drawn.new_tensor(float(len(drawn)))
+
+    return term
