@@ -176,7 +176,7 @@ def lattice(members, steps):
 def on_validation(members, purpose):
     """Refuse members whose tables hold other than validation rows, else return what `stacked` returns."""
     for table in members.values():
-        tables.requireon_validation(table, purpose)
+        tables.require_validation(table, purpose)
     return stacked(members)
 
 
