@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from skimage.measure import find_contours
 
 from skinlib.images.colour import check_image, rgb_to_lab
 from skinlib.images.skin_tone import read_pair
+from skinlib.paths import Lock, write_atomic
+from skinlib.provenance import canonical_json, digest, file_digest
 
 VERSION = 1  # enters the key of stored measures: raise it whenever one can come out different
 MEASURES = ("asymmetry", "border", "solidity", "colours", "colour_deviation")
@@ -141,8 +144,8 @@ def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, worker
 
     Returns
     -------
-    Table of image_id, the columns of `measure`, note; without a mask all measures are missing and the note is "no
-    mask", of a lesion that the image cuts off it is "cut off".
+    Table of image_id, the columns of `measure`, note; without a lesion all measures are missing and the note is "no
+    mask" or "empty mask", of a lesion that the image cuts off it is "cut off".
 
     Raises
     ------
@@ -154,12 +157,29 @@ def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, worker
         cohort = cohort.set_index("image_id").loc[list(ids)].reset_index()
 
     def one(row: Any) -> dict:
-        image, mask = read_pair(row)
-        if mask is None or not mask.any():
+        if not isinstance(getattr(row, "mask_path", None), str):
             return {"image_id": row.image_id, "note": "no mask"}
+        image, mask = read_pair(row)
+        if not mask.any():
+            return {"image_id": row.image_id, "note": "empty mask"}
         found = measure(image, mask)
         return {"image_id": row.image_id, **found, "note": "cut off" if found["cut"] > MOST_CUT else ""}
 
     with ThreadPoolExecutor(workers) as pool:
         rows = list(pool.map(one, cohort.itertuples(index=False)))
     return pd.DataFrame(rows, columns=["image_id", *MEASURES, "cut", "note"])
+
+
+def stored(cohort: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
+    """Return `abcd_table` of a whole cohort, from ``folder/abcd-<key>.csv``; measured and written on first use.
+
+    The key is the files themselves, so that the same images under another name are not measured again.
+    """
+    files = cohort.reindex(columns=["image_path", "mask_path"])
+    seen = ["\n".join(file_digest(path) if isinstance(path, str) else "" for path in files[name]) for name in files]
+    path = Path(folder) / f"abcd-{digest(canonical_json([*seen, VERSION]))[:16]}.csv"
+    with Lock(path.with_suffix(".lock")):
+        if not path.is_file():
+            write_atomic(path, abcd_table(cohort).to_csv(index=False))
+    found = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in (*MEASURES, "cut")})
+    return found.assign(image_id=cohort["image_id"].to_numpy())

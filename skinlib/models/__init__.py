@@ -16,7 +16,7 @@ from torch import nn
 from skinlib.config import RunConfig
 from skinlib.data.cards import class_names
 
-SHARED = {"backbones", "blocks"}  # rooms of bricks, not systems
+SHARED = {"backbones", "blocks", "fusing"}  # rooms of bricks, not systems
 
 
 def systems() -> list[str]:

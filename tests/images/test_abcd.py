@@ -184,19 +184,36 @@ def test_what_cannot_be_measured_is_refused():
         abcd.measure(flat(disc(50, 10)), disc(40, 10))
 
 
-def test_table(tmp_path):
+def test_table(cohort):
+    table = abcd.abcd_table(cohort)
+    assert table["note"].tolist() == ["", "cut off", "empty mask", "no mask"]
+    assert table["asymmetry"].notna().tolist() == [True, False, False, False]
+    assert table["colours"].notna().tolist() == [True, True, False, False]
+    assert abcd.abcd_table(cohort, ["bare", "round"])["image_id"].tolist() == ["bare", "round"]
+    with pytest.raises(ValueError, match="'other' first"):
+        abcd.abcd_table(cohort, ["other"])
+
+
+def test_stored_measures_are_measured_once(cohort, tmp_path, monkeypatch):
+    first = abcd.stored(cohort, tmp_path / "cache")
+    pd.testing.assert_frame_equal(first, abcd.abcd_table(cohort))
+    monkeypatch.setattr(abcd, "measure", None)
+    pd.testing.assert_frame_equal(abcd.stored(cohort, tmp_path / "cache"), first)
+    renamed = cohort.assign(image_id=["a", "b", "c", "d"])
+    assert abcd.stored(renamed, tmp_path / "cache")["image_id"].tolist() == ["a", "b", "c", "d"]
+    with pytest.raises(TypeError):  # another order is another table
+        abcd.stored(cohort.iloc[::-1], tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.tmp"))
+
+
+@pytest.fixture
+def cohort(tmp_path):
     rows = []
-    for name, mask in [("round", disc(80, 20)), ("filling", np.ones((80, 80), dtype=bool)), ("bare", None)]:
+    masks = {"round": disc(80, 20), "filling": disc(80, 200), "empty": disc(80, 0), "bare": None}
+    for name, mask in masks.items():
         Image.fromarray(flat(disc(80, 20))).save(tmp_path / f"{name}.png")
         if mask is not None:
             Image.fromarray(np.uint8(255) * mask).save(tmp_path / f"{name}_mask.png")
         path = np.nan if mask is None else str(tmp_path / f"{name}_mask.png")
         rows.append({"image_id": name, "image_path": str(tmp_path / f"{name}.png"), "mask_path": path})
-    cohort = pd.DataFrame(rows)
-    table = abcd.abcd_table(cohort)
-    assert table["note"].tolist() == ["", "cut off", "no mask"]
-    assert table["asymmetry"].notna().tolist() == [True, False, False]
-    assert table["colours"].notna().tolist() == [True, True, False]
-    assert abcd.abcd_table(cohort, ["bare", "round"])["image_id"].tolist() == ["bare", "round"]
-    with pytest.raises(ValueError, match="'other' first"):
-        abcd.abcd_table(cohort, ["other"])
+    return pd.DataFrame(rows)
