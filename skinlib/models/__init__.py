@@ -16,7 +16,8 @@ from torch import nn
 from skinlib.config import RunConfig
 from skinlib.data.cards import class_names
 
-SHARED = {"backbones", "blocks", "fusion", "imputation", "pyramid", "superres"}  # rooms of bricks, not systems
+# Rooms of bricks, not systems.
+SHARED = {"backbones", "blocks", "fusing", "fusion", "imputation", "pyramid", "superres"}
 
 
 def systems() -> list[str]:
@@ -111,6 +112,24 @@ def reads_images(config: RunConfig) -> bool:
 def reads_every_row(config: RunConfig) -> bool:
     """Tell whether rows whose image is not on disk are read too: where ``reads_every_row(config)`` says so."""
     asked = getattr(_module(config), "reads_every_row", None)
+    return asked(config) if asked else False
+
+
+def parents(config: RunConfig) -> dict[str, RunConfig]:
+    """Return the runs that must be finished before this one, by the system's ``parents(config)``: name -> run.
+
+    Their ids enter this run's own. A network with ``inherit(states)`` is given their weights before it is trained.
+    """
+    asked = getattr(_module(config), "parents", None)
+    return asked(config) if asked else {}
+
+
+def reads_features(config: RunConfig) -> bool:
+    """Tell whether the pooled features of all parents are a column ``features`` (N, V, C), V views by ``config.tta``.
+
+    They are where the system's ``reads_features(config)`` says so.
+    """
+    asked = getattr(_module(config), "reads_features", None)
     return asked(config) if asked else False
 
 

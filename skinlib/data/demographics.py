@@ -1,0 +1,60 @@
+"""Age, sex and site of a lesion as numbers, for networks; unknown is a category and never a guess.
+
+How a diagnosis was confirmed (``dx_type``) and which clinic the image is from (``source``) are no features: the first
+gives the label away, the second says how a collection was put together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from skinlib.data.checks import DataError
+from skinlib.data.readers_files import some
+
+SEXES = ("female", "male")
+SITES = (
+    "abdomen", "acral", "back", "chest", "ear", "face", "foot", "genital", "hand", "lower extremity", "neck", "scalp",
+    "trunk", "upper extremity",
+)  # fmt: skip
+AGE_CENTRE, AGE_SCALE = 50.0, 20.0  # years, fixed: nothing is fitted, so nothing can leak
+COLUMNS = (
+    "age",
+    "age unknown",
+    *(f"sex {name}" for name in (*SEXES, "unknown")),
+    *(f"site {name}" for name in (*SITES, "unknown")),
+)
+
+
+def encode(cohort: pd.DataFrame) -> np.ndarray:
+    """Return what is known of each lesion's bearer.
+
+    Parameters
+    ----------
+    cohort
+        Rows with ``age`` in years, ``sex`` and ``site``; missing means unknown.
+
+    Returns
+    -------
+    ndarray
+        (N, 20) float32 in the order of `COLUMNS`: (age - 50) / 20, 0 where unknown; the rest 0 or 1.
+
+    Raises
+    ------
+    DataError
+        When a column is missing, or a sex or site is none of those listed here.
+    """
+    if lacking := sorted({"age", "sex", "site"} - set(cohort)):
+        raise DataError(f"metadata need the columns age, sex and site; missing: {', '.join(lacking)}")
+    age = pd.to_numeric(cohort["age"]).to_numpy(float)
+    blocks = [np.where(np.isnan(age), 0, (age - AGE_CENTRE) / AGE_SCALE)[:, None], np.isnan(age)[:, None]]
+    strange = []
+    for name, levels in (("sex", SEXES), ("site", SITES)):
+        value = cohort[name].astype(object)
+        if (wrong := value.notna() & ~value.isin(levels)).any():
+            strange.append(f"{name}: {some(value[wrong].unique())}")
+        chosen = value.where(value.notna(), "unknown").to_numpy()
+        blocks.append(chosen[:, None] == np.array([*levels, "unknown"], object))
+    if strange:
+        raise DataError("metadata that skinlib.data.demographics does not list; add them there", strange)
+    return np.concatenate(blocks, axis=1).astype(np.float32)
