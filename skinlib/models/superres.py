@@ -42,10 +42,11 @@ class Decoder(nn.Sequential):
         layers: list[nn.Module] = []
         for inside, outside in itertools.pairwise((channels, *WIDTHS[:-1])):
             layers += [nn.ConvTranspose2d(inside, outside, 4, 2, 1), nn.BatchNorm2d(outside), nn.ReLU()]
-        last = (
-            nn.ConvTranspose2d(WIDTHS[-2], 3, 4, 2, 1) if double_last else nn.Conv2d(WIDTHS[-2], 3, 4, padding="same")
-        )
-        super().__init__(*layers, last, nn.Sigmoid())
+        if double_last:
+            layers.append(nn.ConvTranspose2d(WIDTHS[-2], 3, 4, 2, 1))
+        else:
+            layers += [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(WIDTHS[-2], 3, 4)]
+        super().__init__(*layers, nn.Sigmoid())
 
 
 def pixels(image: torch.Tensor, normalisation: str) -> torch.Tensor:
@@ -198,7 +199,7 @@ def train_teacher(network: nn.Module, images: Iterable[torch.Tensor], *, steps: 
         loss.backward()
         optimiser.step()
     network.requires_grad_(False).eval()
-    return float(loss)
+    return float(loss.detach())
 
 
 def squared_error(config: RunConfig, weights: torch.Tensor | None) -> Callable:
