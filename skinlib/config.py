@@ -52,8 +52,8 @@ class RunConfig:
     dataset: str = "ham10000"
     allow_missing: bool = False  # go on when part of the set is not on disk
     label_space: str = "malignancy"  # malignancy | diagnosis
-    split: str = "grouped"  # grouped | patient | lesion | image | official
-    test_share: float = 0.2
+    split: str = "grouped"  # grouped | patient | lesion | image | official | leaky | clean (skinlib.data.leaks)
+    test_share: float = 0.2  # of leaky and clean: the share of groups of several images that give a test image
     folds: int = 3
     fold: int | None = 0  # None: train on everything but the test part, select nothing
     split_seed: int = 0

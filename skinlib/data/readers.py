@@ -58,7 +58,7 @@ TEXT = (
 )
 
 
-def read(name: str, root: str | Path, *, allow_missing: bool = False) -> pd.DataFrame:
+def read(name: str, root: str | Path, *, allow_missing: bool = False, need_images: bool = True) -> pd.DataFrame:
     """Read one data set as a cohort.
 
     Parameters
@@ -66,6 +66,7 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False) -> pd.Data
     name : key of ``skinlib.data.cards.CARDS``.
     root : the data root, the folder that holds the folder of the set.
     allow_missing : go on with the images that are there; what is missing then stands in ``cohort.attrs["findings"]``.
+    need_images : False keeps the rows whose image is not on disk, ``image_path`` missing: for what reads the table.
 
     Returns
     -------
@@ -86,7 +87,7 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False) -> pd.Data
         raise DataError(f"{card.title} is not under {root}: the folder {card.folder}/ is missing.")
     findings = Findings()
     rows = READERS[name](root, findings)
-    _report_gaps(rows, card, findings, official=not is_synthetic(root))
+    _report_gaps(rows, card, findings, official=not is_synthetic(root), need_images=need_images)
     cohort = _as_cohort(rows, card)
     _validate(cohort, card, findings)
     if findings.faults or (findings.gaps and not allow_missing):
@@ -95,24 +96,25 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False) -> pd.Data
             f"{card.title} under {root / card.folder} cannot be used as it is.{advice}",
             dict.fromkeys([*findings.faults, *findings.gaps]),
         )
-    cohort = _drop_missing(cohort, card)
+    cohort = _drop_missing(cohort, card) if need_images else cohort
     if cohort.empty:
         raise DataError(f"{card.title}: none of its images is under {root}.", findings.gaps)
     cohort.attrs["findings"] = findings.gaps
     return cohort
 
 
-def _report_gaps(rows: pd.DataFrame, card: Card, findings: Findings, *, official: bool) -> None:
+def _report_gaps(rows: pd.DataFrame, card: Card, findings: Findings, *, official: bool, need_images: bool) -> None:
     """What is on disk against the label rows and, for real data, against the official counts of the card."""
     for part, of_part in rows.groupby("part", sort=False):
-        found = int(of_part["image_path"].notna().sum())
+        found = int(of_part["image_path"].notna().sum()) if need_images else len(of_part)
         expected = card.expected(part) if official else None
         wanted = len(of_part) if expected is None else expected
         where = "" if part == "all" else f"{part}: "
         if found != wanted or found != len(of_part):
-            absent = of_part.loc[of_part["image_path"].isna(), "image_id"].dropna()
+            absent = of_part.loc[of_part["image_path"].isna() & need_images, "image_id"].dropna()
             tail = f"; {len(absent)} labelled ids have no image: {some(absent)}" if len(absent) else ""
-            findings.gaps.append(f"{where}found {found} of {wanted} images ({len(of_part)} label rows){tail}")
+            what = "images" if need_images else "rows"
+            findings.gaps.append(f"{where}found {found} of {wanted} {what} ({len(of_part)} label rows){tail}")
         unmasked = (
             of_part.loc[of_part["image_path"].notna() & of_part["mask_path"].isna(), "image_id"]
             if rows.attrs["masked"].get(part)

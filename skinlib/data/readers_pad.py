@@ -33,8 +33,8 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
 
     An answer ``UNK`` (asked, the patient did not know) and a blank (never asked) are both missing in their column; the
     column ``answered_unknown`` names the questions answered ``UNK``, separated by blanks, so that a published encoding
-    with a category UNK can be rebuilt. Student outlines in ``masks_weak/`` go to ``weak_mask_path``: they serve to find
-    healthy skin and are no ground truth.
+    with a category UNK can be rebuilt; ``spelt_brasil`` likewise names those whose BRAZIL is spelt BRASIL. Student
+    outlines in ``masks_weak/`` go to ``weak_mask_path``: they serve to find healthy skin and are no ground truth.
     """
     base = next(
         (b for b in [root / "pad_ufes_20", *folders(root / "pad_ufes_20", "*")] if find_table(b, "metadata")), None
@@ -45,8 +45,9 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
     table = read_table(path, findings, required=COLUMNS)
     raw = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig").rename(columns=str.strip)
     answers = [c for c in (*YES_NO, *BACKGROUND) if c in raw.columns]
-    unknown = raw[answers].apply(lambda column: column.str.strip().str.upper() == "UNK")
-    table["answered_unknown"] = [" ".join(unknown.columns[row]) for row in unknown.to_numpy()]
+    for name, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
+        there = raw[answers].apply(lambda column, word=word: column.str.strip().str.upper() == word)
+        table[name] = [" ".join(there.columns[row]) for row in there.to_numpy()]
     for name in YES_NO:
         table[name] = _yes_no(table[name], name, findings)
     for name in NUMBERS:

@@ -16,7 +16,7 @@ from torch import nn
 from skinlib.config import RunConfig
 from skinlib.data.cards import class_names
 
-SHARED = {"backbones", "blocks", "fusing"}  # rooms of bricks, not systems
+SHARED = {"backbones", "blocks", "fusing", "fusion", "imputation", "superres"}  # rooms of bricks, not systems
 
 
 def systems() -> list[str]:
@@ -74,6 +74,44 @@ def chosen_visits(config: RunConfig, part: pd.DataFrame) -> Mapping[str, np.ndar
     """
     choose = getattr(_module(config), "visits", None)
     return choose(part, config) if choose else None
+
+
+def columns(config: RunConfig, cohort: pd.DataFrame, runs: Path) -> dict[str, np.ndarray]:
+    """Return what a system hands along with each row of a cohort, by its ``columns(cohort, config, runs)``.
+
+    It sees no split, so nothing may be fitted in it: fits belong into ``prepare(batches, device)`` of the network,
+    which is called once, before training, with the training batches alone. A network keeps what it fits in its buffers:
+    so it is stored with the weights, and holds for every cohort that is predicted later.
+
+    Parameters
+    ----------
+    cohort
+        All rows, in the order of the result.
+    runs
+        The folder of finished runs, for columns that are other runs' outputs.
+
+    Returns
+    -------
+    dict
+        Name in the batch (``meta``, ``features`` ...) -> (N, ...) array; empty for a system without.
+    """
+    make = getattr(_module(config), "columns", None)
+    found = make(cohort, config, runs) if make else {}
+    if wrong := {name: len(values) for name, values in found.items() if len(values) != len(cohort)}:
+        raise ValueError(f"{config.system} gives columns of other lengths than the {len(cohort)} rows: {wrong}")
+    return found
+
+
+def reads_images(config: RunConfig) -> bool:
+    """Tell whether a run's batches hold images: unless the system's ``reads_images(config)`` denies it."""
+    asked = getattr(_module(config), "reads_images", None)
+    return asked(config) if asked else True
+
+
+def reads_every_row(config: RunConfig) -> bool:
+    """Tell whether rows whose image is not on disk are read too: where ``reads_every_row(config)`` says so."""
+    asked = getattr(_module(config), "reads_every_row", None)
+    return asked(config) if asked else False
 
 
 def _module(config: RunConfig) -> ModuleType:

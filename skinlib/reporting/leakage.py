@@ -9,7 +9,9 @@ import pandas as pd
 from PIL import Image
 
 from skinlib.data import splits
-from skinlib.data.checks import DataError
+from skinlib.data.leaks import arms
+
+__all__ = ["arms", "mates", "nearest", "thumbnails"]
 
 
 def mates(cohort: pd.DataFrame, split: pd.DataFrame, *, fold: int = 0, part: str = "test") -> tuple[int, int]:
@@ -22,45 +24,6 @@ def mates(cohort: pd.DataFrame, split: pd.DataFrame, *, fold: int = 0, part: str
     trained = set(group[rows.loc[rows["part"] == "train", "image_id"]])
     held = group[rows.loc[rows["part"] == part, "image_id"]]
     return int(held.isin(trained).sum()), len(held)
-
-
-def arms(cohort: pd.DataFrame, *, share: float = 0.5, seed: int = 0) -> dict[str, np.ndarray]:
-    """Cut a cohort into one test part and two training parts, of which one holds the test images' mates.
-
-    Of a random ``share`` of the groups with several images one image each is for testing and the rest are its mates.
-    The clean part is every image of the other groups. In the leaky part the mates stand in the place of as many
-    images of the same labels. So both parts have one size and one balance of classes, and the same test images, which
-    are in neither.
-
-    Returns
-    -------
-    dict
-        ``test``, ``leaky``, ``clean``: row positions in the cohort.
-
-    Raises
-    ------
-    DataError
-        When no group has several images, or a class has more mates than other images.
-    """
-    rng = np.random.default_rng(seed)
-    group = pd.factorize(splits.groups(cohort))[0]
-    several = np.flatnonzero(np.bincount(group) > 1)
-    if not len(several):
-        raise DataError("no lesion or patient has several images, so nothing can leak between them")
-    chosen = rng.choice(several, max(1, round(share * len(several))), replace=False)
-    order = rng.permutation(len(group))  # the first image of a group in a random order is its test image
-    inside = np.isin(group[order], chosen)
-    first = ~pd.Series(group[order]).duplicated().to_numpy()
-    test, mate, clean = order[inside & first], order[inside & ~first], order[~inside]
-    label = cohort["label"].to_numpy()
-    gone = []
-    for value, wanted in zip(*np.unique(label[mate], return_counts=True), strict=True):
-        have = clean[label[clean] == value]
-        if len(have) < wanted:
-            raise DataError(f"label {value} has {wanted} mates and {len(have)} other images; choose a smaller share")
-        gone.append(have[:wanted])
-    kept = clean[~np.isin(clean, np.concatenate(gone))]
-    return {"test": np.sort(test), "leaky": np.sort(np.concatenate([kept, mate])), "clean": np.sort(clean)}
 
 
 def thumbnails(cohort: pd.DataFrame, side: int = 16, *, workers: int = 4) -> np.ndarray:

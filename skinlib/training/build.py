@@ -34,9 +34,11 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) ->
     """Train a run into ``folder``, going on where a killed process stopped; under torchrun rank 0 alone writes."""
     config = prepared.config
     masks = segment.trained_on_masks(config)
-    cache = Cache.build(
-        prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=masks
-    )
+    cache = None
+    if models.reads_images(config):
+        cache = Cache.build(
+            prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=masks
+        )
     make = functools.partial(_batches, prepared, cache, masks=masks)
     batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
     model = models.build(config, weights_file=prepared.weights_file)
@@ -44,6 +46,8 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) ->
     if where.rank == 0:
         _begin(folder, config.system)
     _meet(where)  # nobody reads a state that rank 0 is about to drop
+    if hasattr(model, "prepare") and not (folder / "last").is_dir():  # a state holds what was fitted
+        model.prepare(batches, where.device)
     terms = losses.terms(config, batches.columns["label"], classes)
     bar = _EpochBar(config, disable=where.rank > 0)
     watchers = [bar]
@@ -87,13 +91,14 @@ def _begin(folder: Path, system: str) -> None:
     write_json(code, provenance.code_fingerprint(system))
 
 
-def _batches(prepared: Prepared, cache: Cache, name: str, **options) -> Batches:
+def _batches(prepared: Prepared, cache: Cache | None, name: str, **options) -> Batches:
     config = prepared.config
     part = splits.part(prepared.cohort, prepared.split, config.fold, name)
     chosen = _chosen(config, part) if name == "train" else {"row": np.arange(len(part))}
     rows = np.flatnonzero(prepared.cohort["image_id"].isin(part["image_id"]))[chosen.pop("row")]
-    columns = {"label": prepared.cohort["label"].to_numpy()[rows].astype(np.int64)} | chosen
-    return Batches(cache, rows, columns, normalisation=config.normalisation, seed=config.seed, **options)
+    columns = {"label": prepared.cohort["label"].to_numpy()[rows].astype(np.int64)}
+    columns |= {name: values[rows] for name, values in prepared.columns.items()}
+    return Batches(cache, rows, columns | chosen, normalisation=config.normalisation, seed=config.seed, **options)
 
 
 def _chosen(config: RunConfig, part: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from skinlib import provenance
+from skinlib import models, provenance
 from skinlib.config import RunConfig
-from skinlib.data import cards, extra, readers, splits
+from skinlib.data import cards, extra, leaks, readers, splits
 from skinlib.models.backbones import find_weights
 from skinlib.paths import Lock
 from skinlib.training.fit import place
 
 
 @functools.lru_cache(maxsize=4)
-def _cohort(dataset: str, root: str, allow_missing: bool) -> pd.DataFrame:
-    return readers.read(dataset, root, allow_missing=allow_missing)
+def _cohort(dataset: str, root: str, allow_missing: bool, need_images: bool = True) -> pd.DataFrame:
+    return readers.read(dataset, root, allow_missing=allow_missing, need_images=need_images)
 
 
 @functools.lru_cache(maxsize=4)
@@ -30,7 +32,7 @@ def _extra(dataset: str, name: str, root: str, allow_missing: bool) -> pd.DataFr
 def cohort_of(config: RunConfig, data_root: str | Path) -> pd.DataFrame:
     """Return the cohort of a configuration in its label space, its extra training images last."""
     where = (str(data_root), config.allow_missing)
-    read = _cohort(config.dataset, *where)
+    read = _cohort(config.dataset, *where, not models.reads_every_row(config))
     if config.extra_training:
         added = _extra(config.dataset, config.extra_training, *where)
         read = pd.concat([read.assign(added=False), added], ignore_index=True)
@@ -54,6 +56,8 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
         if not path.with_suffix(".json").is_file():
             if config.split == "official":
                 split = splits.official(cohort, folds=config.folds, seed=config.split_seed)
+            elif config.split in leaks.ARMS:
+                split = leaks.split(cohort, config.split, share=config.test_share, seed=config.split_seed)
             else:
                 by = "auto" if config.split == "grouped" else config.split
                 split = splits.make(cohort, folds=config.folds, test=config.test_share, seed=config.split_seed, by=by)
@@ -76,6 +80,7 @@ class Prepared:
     cohort: pd.DataFrame
     split: pd.DataFrame
     weights_file: Path | None
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # of `skinlib.models.columns`
 
 
 def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Path, device: str = "auto") -> Prepared:
@@ -91,14 +96,23 @@ def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Pa
     split = split_of(config, data_root, results_root)
     weights_file = find_weights(config.backbone, config.weights, data_root)
     weights = provenance.file_digest(weights_file) if weights_file else config.weights
+    columns = models.columns(config, cohort, Path(results_root) / "runs")
     identity = run_id(
         config,
-        data=provenance.cohort_fingerprint(cohort),
+        data=_data_fingerprint(config, cohort, columns),
         split=splits.fingerprint(split),
         weights=weights,
         precision=config.precision,
     )
-    return Prepared(identity, config, cohort, split, weights_file)
+    return Prepared(identity, config, cohort, split, weights_file, columns)
+
+
+def _data_fingerprint(config: RunConfig, cohort: pd.DataFrame, columns: Mapping[str, np.ndarray]) -> str:
+    """Return a digest of what a run reads: ids, labels, groups, image files unless none is read, own columns."""
+    read = cohort if models.reads_images(config) else cohort.drop(columns=["image_path", "mask_path"])
+    own = [f"{name} {a.dtype} {a.shape} {provenance.digest(a.tobytes())}" for name, a in sorted(columns.items())]
+    whole = provenance.cohort_fingerprint(read)
+    return provenance.digest("\n".join([whole, *own])) if own else whole
 
 
 def changed_code(then: dict[str, str], system: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.data.cards import class_names
 from skinlib.images.batches import Batches
@@ -127,11 +128,12 @@ def table(cohort: pd.DataFrame, per_view: dict[str, np.ndarray], config: RunConf
 
 def batches_of(run: Run, cohort: pd.DataFrame, *, masks: bool = False) -> Batches:
     """Return batches of any cohort, in its order, prepared as the images of a run were."""
-    config = run.config
-    cache = Cache.build(
-        cohort, config.image_size, root=Path(run.path).parents[1] / "cache", colour=config.colour, masks=masks
-    )
-    return Batches(cache, np.arange(len(cohort)), {}, batch_size=64, normalisation=config.normalisation, masks=masks)
+    config, runs = run.config, Path(run.path).parent
+    columns, cache = models.columns(config, cohort, runs), None
+    if models.reads_images(config):
+        cache = Cache.build(cohort, config.image_size, root=runs.parent / "cache", colour=config.colour, masks=masks)
+    rows = np.arange(len(cohort))
+    return Batches(cache, rows, columns, batch_size=64, normalisation=config.normalisation, masks=masks)
 
 
 def predict(run: Run, cohort: pd.DataFrame, *, tta: str = "none", keep_views: bool = False) -> pd.DataFrame:
@@ -142,7 +144,8 @@ def predict(run: Run, cohort: pd.DataFrame, *, tta: str = "none", keep_views: bo
     run
         As `skinlib.training.runs.ensure` returns it.
     cohort
-        ``image_id`` and ``image_path`` at least; labels, in the run's own label space, may be missing.
+        ``image_id`` and ``image_path`` at least, and the clinical columns that the run's system reads; labels, in the
+        run's own label space, may be missing.
     tta
         Views averaged: ``none``, ``flips`` or ``d4``.
     keep_views

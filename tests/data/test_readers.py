@@ -46,7 +46,11 @@ def test_contract_columns(tmp_path, name):
     assert cohort["image_id"].is_monotonic_increasing
     assert (cohort["dataset"] == name).all()
     assert all(Path(p).is_absolute() and Path(p).is_file() for p in cohort["image_path"])
-    assert not cohort.isin(["unknown", "UNK", ""]).drop(columns="answered_unknown", errors="ignore").any(axis=None)
+    assert (
+        not cohort.isin(["unknown", "UNK", ""])
+        .drop(columns=["answered_unknown", "spelt_brasil"], errors="ignore")
+        .any(axis=None)
+    )
     assert cohort.attrs["findings"] == []
 
 
@@ -226,6 +230,7 @@ def test_pad_ufes_20(tmp_path):
     assert cohort["background_father"].fillna("?").tolist() == ["?", "BRAZIL", "BRAZIL"]
     assert cohort["background_mother"].fillna("?").tolist() == ["?", "?", "ITALY"]
     assert cohort["answered_unknown"].tolist() == ["grew changed", "background_mother", ""]
+    assert cohort["spelt_brasil"].tolist() == ["", "background_father", ""]
     assert cohort["skin_type"].fillna(0).tolist() == [0, 3, 6]
     assert cohort["smoke"].isna().tolist() == [True, False, False]
     assert cohort["itch"].tolist() == [False, True, True]

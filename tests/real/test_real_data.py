@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlib.data import checks
+from skinlib.data import checks, clinical
 from skinlib.data.cards import CARDS, relabel
 from skinlib.data.readers import read
 
@@ -117,6 +117,25 @@ def test_pad_ufes_20_table(root, cohorts):
     assert not cohort["background_father"].isin(["BRASIL", "UNK"]).any()
     questions = cohort["answered_unknown"].str.split().explode().value_counts()
     assert questions["grew"] == (rows["grew"] == "UNK").sum()
+
+
+@pytest.mark.needs("pad_ufes_20")
+def test_the_81_columns_of_pad_ufes_20_are_its_dummies(root):
+    """The table's own dummy columns, as the literature makes them, from all 2,298 rows, images or not."""
+    table = pd.read_csv(root / "pad_ufes_20" / "metadata.csv", dtype=str, keep_default_na=False)
+    table.index = table["img_id"].str.removesuffix(".png")
+    whole = read("pad_ufes_20", root, need_images=False)
+    assert len(whole) == 2298
+    rows = pd.DataFrame(clinical.encode(whole, "literature"), whole["image_id"], clinical.columns("literature"))
+    for name, answers in clinical.questions("literature").items():
+        column = table[name].loc[rows.index]
+        if answers:
+            dummies = pd.get_dummies(column).drop(columns="", errors="ignore").add_prefix(f"{name}_")
+            assert set(dummies) == {f"{name}_{answer}" for answer in answers}
+            assert (rows[list(dummies)].fillna(0) == dummies).all(axis=None)
+            assert (rows[list(dummies)].isna().all(axis=1) == (column == "")).all()
+        else:
+            np.testing.assert_array_equal(rows[name], pd.to_numeric(column.replace("", None)).astype("float32"))
 
 
 @pytest.mark.needs("ham10000")

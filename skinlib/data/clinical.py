@@ -1,0 +1,145 @@
+"""The 21 clinical features of PAD-UFES-20 as numbers: the encoding of the literature, and one without its slips.
+
+Answers are one-hot, numbers are numbers. Every level is written here and none is inferred from the data at hand. A
+question that was never asked is NaN in all of its columns: no column says "missing", for which questions were asked
+nearly gives the label away. ``biopsed`` does so altogether (every BCC, MEL and SCC is True) and is no feature.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from skinlib.data.readers_files import DataError, some
+
+_YES_NO = ("False", "True")
+_ASKED = (*_YES_NO, "UNK")
+_FATHER = ("AUSTRIA", "BRAZIL", "CZECH", "GERMANY", "ISRAEL", "ITALY", "NETHERLANDS", "POLAND", "POMERANIA", "PORTUGAL")
+_MOTHER = ("BRAZIL", "FRANCE", "GERMANY", "ITALY", "NETHERLANDS", "NORWAY", "POLAND", "POMERANIA", "PORTUGAL", "SPAIN")
+_REGIONS = (
+    "ABDOMEN", "ARM", "BACK", "CHEST", "EAR", "FACE", "FOOT", "FOREARM", "HAND", "LIP", "NECK", "NOSE", "SCALP", "THIGH"
+)  # fmt: skip
+SYMPTOMS = ("itch", "grew", "hurt", "changed", "bleed", "elevation")
+# Question of the official table -> its answers, () for a number. Order: the official table's.
+CLEANED: dict[str, tuple[str, ...]] = {
+    "smoke": _YES_NO,
+    "drink": _YES_NO,
+    "background_father": (*_FATHER, "SPAIN", "UNK"),
+    "background_mother": (*_MOTHER, "UNK"),
+    "age": (),
+    "pesticide": _YES_NO,
+    "gender": ("FEMALE", "MALE"),
+    "skin_cancer_history": _YES_NO,
+    "cancer_history": _YES_NO,
+    "has_piped_water": _YES_NO,
+    "has_sewage_system": _YES_NO,
+    "fitspatrick": ("1.0", "2.0", "3.0", "4.0", "5.0", "6.0"),
+    "region": _REGIONS,
+    "diameter_1": (),
+    "diameter_2": (),
+    **dict.fromkeys(SYMPTOMS, _ASKED),
+}
+# The two encodings differ in these columns, and in that a network fed with the cleaned one scales its numbers:
+# "literature", Pacheco & Krohling (2020, 2021), 81 columns, counts BRASIL (three fathers, no mother) beside BRAZIL.
+ENCODINGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "literature": CLEANED | {"background_father": (*CLEANED["background_father"], "BRASIL")},
+    "cleaned": CLEANED,
+}
+_SPELLINGS = {"FALSE": "False", "TRUE": "True"}
+_COHORT_NAMES = {"gender": "sex", "region": "site", "fitspatrick": "skin_type"}  # of the cohort contract
+
+
+def questions(encoding: str = "cleaned") -> dict[str, tuple[str, ...]]:
+    """Return question -> its answers, () for a number, in the order of the columns.
+
+    Raises
+    ------
+    ValueError
+        For an encoding that nobody knows.
+    """
+    if encoding not in ENCODINGS:
+        raise ValueError(f"no encoding {encoding!r}; there are {', '.join(ENCODINGS)}")
+    return ENCODINGS[encoding]
+
+
+def columns(encoding: str = "cleaned") -> list[str]:
+    """Return the names of the columns: ``<question>_<answer>``, or the question where it is a number."""
+    asked = questions(encoding)
+    return [f"{name}_{answer}" if answer else name for name, answers in asked.items() for answer in answers or ("",)]
+
+
+def blocks(encoding: str = "cleaned") -> dict[str, slice]:
+    """Return question -> its columns."""
+    sizes = [max(1, len(answers)) for answers in questions(encoding).values()]
+    ends = np.cumsum(sizes).tolist()
+    return {name: slice(end - size, end) for name, size, end in zip(questions(encoding), sizes, ends, strict=True)}
+
+
+def answers(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return the answers as text, a column a question: "UNK" asked and not known, missing where never asked.
+
+    Parameters
+    ----------
+    cohort
+        As `skinlib.data.readers.read` returns PAD-UFES-20, any rows of it.
+
+    Raises
+    ------
+    DataError
+        When the cohort lacks a clinical column.
+    """
+    names = {name: _COHORT_NAMES.get(name, name) for name in CLEANED}
+    if lacking := sorted({*names.values(), "answered_unknown", "spelt_brasil"} - set(cohort)):
+        raise DataError(
+            f"the clinical features need columns that the cohort lacks: {', '.join(lacking)}; read it with "
+            "skinlib.data.readers.read('pad_ufes_20', root)"
+        )
+    table = {name: _text(cohort[column]) for name, column in names.items()}
+    for note, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
+        said = cohort[note].fillna("").str.split()
+        for name in names:
+            table[name] = table[name].mask(said.map(lambda there, name=name: name in there), word)
+    return pd.DataFrame(table, index=cohort.index)
+
+
+def _text(column: pd.Series) -> pd.Series:
+    return column.astype("object").map(lambda value: _SPELLINGS.get(str(value).upper(), str(value).upper()), "ignore")
+
+
+def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:
+    """Return the encoded answers of a cohort.
+
+    Numbers stand as they are, in years and millimetres; scaling them is a fit, which belongs to the training rows. A
+    row without any answer is all NaN.
+
+    Returns
+    -------
+    ndarray
+        (N, D) float32: 81 columns of ``literature``, 80 of ``cleaned``; NaN in every column of a question not answered.
+
+    Raises
+    ------
+    DataError
+        When a column is missing, or an answer is none of the question's; all of them are named.
+    """
+    table, strange = answers(cohort), []
+    encoded = np.full((len(table), len(columns(encoding))), np.nan, np.float32)
+    for (name, levels), place in zip(questions(encoding).items(), blocks(encoding).values(), strict=True):
+        column = table[name] if "BRASIL" in levels else table[name].replace("BRASIL", "BRAZIL")
+        known = column.notna().to_numpy()
+        if not levels:
+            encoded[:, place.start] = pd.to_numeric(column, errors="coerce").to_numpy(np.float32)
+            wrong = known & np.isnan(encoded[:, place.start])
+        else:
+            wrong = known & ~column.isin(levels).to_numpy()
+            encoded[known, place] = column[known].to_numpy()[:, None] == np.array(levels, object)
+        if wrong.any():
+            strange.append(f"{name}: {some(column[wrong].unique())} at {some(cohort.loc[wrong, 'image_id'])}")
+    if strange:
+        raise DataError("answers that the clinical features do not know; add them to skinlib.data.clinical", strange)
+    return encoded
+
+
+def asked(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return whether each question was asked, a bool column a question: an answer UNK was asked, a blank never."""
+    return answers(cohort).notna()
