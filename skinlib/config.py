@@ -52,7 +52,7 @@ class RunConfig:
     dataset: str = "ham10000"
     allow_missing: bool = False  # go on when part of the set is not on disk
     label_space: str = "malignancy"  # malignancy | diagnosis
-    split: str = "grouped"  # grouped | patient | lesion | image | official | leaky | clean (skinlib.data.leaks)
+    split: str = "grouped"  # grouped | patient | lesion | image | official | leaky | clean | without_<source>
     test_share: float = 0.2  # of leaky and clean: the share of groups of several images that give a test image
     folds: int = 3
     fold: int | None = 0  # None: train on everything but the test part, select nothing

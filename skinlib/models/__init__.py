@@ -114,6 +114,24 @@ def reads_every_row(config: RunConfig) -> bool:
     return asked(config) if asked else False
 
 
+def parents(config: RunConfig) -> dict[str, RunConfig]:
+    """Return the runs that must be finished before this one, by the system's ``parents(config)``: name -> run.
+
+    Their ids enter this run's own. A network with ``inherit(states)`` is given their weights before it is trained.
+    """
+    asked = getattr(_module(config), "parents", None)
+    return asked(config) if asked else {}
+
+
+def reads_features(config: RunConfig) -> bool:
+    """Tell whether the pooled features of all parents are a column ``features`` (N, V, C), V views by ``config.tta``.
+
+    They are where the system's ``reads_features(config)`` says so.
+    """
+    asked = getattr(_module(config), "reads_features", None)
+    return asked(config) if asked else False
+
+
 def _module(config: RunConfig) -> ModuleType:
     if config.system not in systems():
         raise ValueError(f"no system {config.system!r}; there are {', '.join(systems())}")

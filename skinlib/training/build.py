@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch.distributed as dist
+from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 from torch import nn
 from tqdm.auto import tqdm
@@ -22,17 +25,28 @@ from skinlib.data import cards, splits
 from skinlib.images.batches import GEOMETRY, Batches
 from skinlib.images.cache import Cache
 from skinlib.paths import read_json, write_atomic, write_json
-from skinlib.training import checkpoint, gradients, losses, segment
+from skinlib.training import checkpoint, features, gradients, losses, segment
 from skinlib.training.fit import Place, fit
 from skinlib.training.identify import Prepared, changed_code
 from skinlib.training.predict import keys, outputs, table
 
+if TYPE_CHECKING:
+    from skinlib.training.runs import Run
+
 DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 
 
-def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) -> None:
-    """Train a run into ``folder``, going on where a killed process stopped; under torchrun rank 0 alone writes."""
-    config = prepared.config
+def train(
+    prepared: Prepared, folder: Path, where: Place, results_root: Path, *, parents: Mapping[str, Run] | None = None
+) -> None:
+    """Train a run into ``folder``, going on where a killed process stopped; under torchrun rank 0 alone writes.
+
+    ``parents`` are the finished runs that `skinlib.models.parents` names.
+    """
+    config, parents = prepared.config, parents or {}
+    if models.reads_features(config):
+        found = features.column(parents, prepared.cohort, tta=config.tta, device=str(where.device))
+        prepared = dataclasses.replace(prepared, columns=prepared.columns | {"features": found})
     masks = segment.trained_on_masks(config)
     cache = None
     if models.reads_images(config):
@@ -46,8 +60,11 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) ->
     if where.rank == 0:
         _begin(folder, config.system)
     _meet(where)  # nobody reads a state that rank 0 is about to drop
-    if hasattr(model, "prepare") and not (folder / "last").is_dir():  # a state holds what was fitted
-        model.prepare(batches, where.device)
+    if not (folder / "last").is_dir():  # a state holds what was inherited and fitted
+        if hasattr(model, "inherit"):
+            model.inherit({name: load_file(run.path / "model.safetensors") for name, run in parents.items()})
+        if hasattr(model, "prepare"):
+            model.prepare(batches, where.device)
     terms = losses.terms(config, batches.columns["label"], classes)
     bar = _EpochBar(config, disable=where.rank > 0)
     watchers = [bar]
@@ -70,7 +87,7 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path) ->
     )
     bar.close()
     if where.rank == 0:
-        _finish(prepared, model, history, make=make, folder=folder, where=where)
+        _finish(prepared, model, history, make=make, folder=folder, where=where, parents=parents)
     _meet(where)  # nobody looks for the run before it is there
 
 
@@ -147,7 +164,7 @@ def _predict(prepared: Prepared, model: nn.Module, *, make, where: Place) -> _Fo
     return _Found(pd.concat(tables, ignore_index=True), seconds, segmentation, masks)
 
 
-def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, folder: Path, where: Place) -> None:
+def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, folder: Path, where: Place, parents):
     start = time.perf_counter()
     found = _predict(prepared, model, make=make, where=where)
     best = max(i for i, row in enumerate(history) if row["best"])
@@ -161,6 +178,8 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, 
         "predict_test_seconds": found.seconds_test,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
+    if parents:
+        metrics["parents"] = {name: {"id": run.id, "weights": run.weights()} for name, run in parents.items()}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".done.") as name:
         temporary = Path(name)
         checkpoint.save_tensors(model.state_dict(), temporary / "model.safetensors")

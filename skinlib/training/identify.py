@@ -13,7 +13,7 @@ import pandas as pd
 
 from skinlib import models, provenance
 from skinlib.config import RunConfig
-from skinlib.data import cards, extra, leaks, readers, splits
+from skinlib.data import cards, extra, leaks, readers, sources, splits
 from skinlib.models.backbones import find_weights
 from skinlib.paths import Lock
 from skinlib.training.fit import place
@@ -58,6 +58,8 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
                 split = splits.official(cohort, folds=config.folds, seed=config.split_seed)
             elif config.split in leaks.ARMS:
                 split = leaks.split(cohort, config.split, share=config.test_share, seed=config.split_seed)
+            elif config.split.startswith(sources.PREFIX):
+                split = sources.split(cohort, config.split, folds=config.folds, seed=config.split_seed)
             else:
                 by = "auto" if config.split == "grouped" else config.split
                 split = splits.make(cohort, folds=config.folds, test=config.test_share, seed=config.split_seed, by=by)
@@ -81,6 +83,7 @@ class Prepared:
     split: pd.DataFrame
     weights_file: Path | None
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # of `skinlib.models.columns`
+    parents: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name -> id, of `skinlib.models.parents`
 
 
 def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Path, device: str = "auto") -> Prepared:
@@ -97,20 +100,31 @@ def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Pa
     weights_file = find_weights(config.backbone, config.weights, data_root)
     weights = provenance.file_digest(weights_file) if weights_file else config.weights
     columns = models.columns(config, cohort, Path(results_root) / "runs")
+    place_of = (str(data_root), str(results_root), device)
+    parents = {name: _parent_id(parent.to_json(), *place_of) for name, parent in models.parents(config).items()}
     identity = run_id(
         config,
-        data=_data_fingerprint(config, cohort, columns),
+        data=_data_fingerprint(config, cohort, columns, parents),
         split=splits.fingerprint(split),
         weights=weights,
         precision=config.precision,
     )
-    return Prepared(identity, config, cohort, split, weights_file, columns)
+    return Prepared(identity, config, cohort, split, weights_file, columns, parents)
 
 
-def _data_fingerprint(config: RunConfig, cohort: pd.DataFrame, columns: Mapping[str, np.ndarray]) -> str:
-    """Return a digest of what a run reads: ids, labels, groups, image files unless none is read, own columns."""
+@functools.lru_cache(maxsize=256)
+def _parent_id(config: str, data_root: str, results_root: str, device: str) -> str:
+    """Return the id of a run that others are built on; asked for once by each of them."""
+    return identify(RunConfig.from_json(config), data_root=data_root, results_root=results_root, device=device).id
+
+
+def _data_fingerprint(
+    config: RunConfig, cohort: pd.DataFrame, columns: Mapping[str, np.ndarray], parents: Mapping[str, str]
+) -> str:
+    """Return a digest of what a run reads: ids, labels, groups, image files unless none is read, columns, parents."""
     read = cohort if models.reads_images(config) else cohort.drop(columns=["image_path", "mask_path"])
     own = [f"{name} {a.dtype} {a.shape} {provenance.digest(a.tobytes())}" for name, a in sorted(columns.items())]
+    own += [f"parent {name} {run}" for name, run in sorted(parents.items())]
     whole = provenance.cohort_fingerprint(read)
     return provenance.digest("\n".join([whole, *own])) if own else whole
 

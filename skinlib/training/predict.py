@@ -130,6 +130,10 @@ def batches_of(run: Run, cohort: pd.DataFrame, *, masks: bool = False) -> Batche
     """Return batches of any cohort, in its order, prepared as the images of a run were."""
     config, runs = run.config, Path(run.path).parent
     columns, cache = models.columns(config, cohort, runs), None
+    if models.reads_features(config):
+        from skinlib.training import features  # which makes batches of the parents here
+
+        columns |= {"features": features.column(run.parents(), cohort, tta=config.tta)}
     if models.reads_images(config):
         cache = Cache.build(cohort, config.image_size, root=runs.parent / "cache", colour=config.colour, masks=masks)
     rows = np.arange(len(cohort))

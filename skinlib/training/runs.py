@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gzip
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import nn
 from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.paths import Lock, read_json, write_atomic
+from skinlib.provenance import file_digest
 from skinlib.training import build, gradients, segment
 from skinlib.training.build import DONE
 from skinlib.training.fit import Place, place
@@ -86,6 +88,14 @@ class Run:
         """Return image id -> (H, W) bool, the raw masks of validation and test images at the run's image size."""
         return segment.load_masks(self.path / segment.MASKS)
 
+    def weights(self) -> str:
+        """Return the digest of the trained weights."""
+        return file_digest(self.path / "model.safetensors")
+
+    def parents(self) -> dict[str, Run]:
+        """Return name -> finished run, of the runs that this one was built on."""
+        return {name: load(self.path.parent / seen["id"]) for name, seen in self.metrics.get("parents", {}).items()}
+
     def model(self) -> nn.Module:
         """Return the trained network, on the CPU, in evaluation mode."""
         model = models.build(self.config.replace(weights="none"))
@@ -106,7 +116,14 @@ def load(path: str | Path) -> Run:
         raise RunMissing(f"{path} holds no finished run")
     config = RunConfig.from_json((path / "config.json").read_text())
     metrics = read_json(path / DONE)
-    return Run(path.name, path, config, metrics, changed_code(metrics["code"], config.system))
+    stale = (*changed_code(metrics["code"], config.system), *_replaced(path, metrics.get("parents", {})))
+    return Run(path.name, path, config, metrics, stale)
+
+
+def _replaced(path: Path, parents: Mapping[str, dict]) -> list[str]:
+    """Return the parents whose weights are others than those that a run was built on."""
+    files = {name: (path.parent / seen["id"] / "model.safetensors", seen["weights"]) for name, seen in parents.items()}
+    return [f"parent {name}" for name, (file, then) in files.items() if file.is_file() and file_digest(file) != then]
 
 
 def ensure(
@@ -119,6 +136,8 @@ def ensure(
     stale: str = "retrain",
 ) -> Run:
     """Return the finished run of a configuration, training it first if nobody has.
+
+    The runs that it is built on (`skinlib.models.parents`) are trained before it.
 
     Parameters
     ----------
@@ -148,13 +167,15 @@ def ensure(
         name = f"run {prepared.id} ({config.system}, {config.variant}, fold {config.fold}, seed {config.seed})"
         lack = "was made by other code" if (folder / DONE).is_file() else f"is not in {folder.parent}"
         raise RunMissing(f"{name} {lack}; train it with `make reproduce`")
+    again = {"data_root": data_root, "results_root": results_root, "device": device, "stale": stale}
+    parents = {name: ensure(parent, **again) for name, parent in models.parents(prepared.config).items()}
     # torchrun: rank 0 holds the lock, decides and writes; the others do as it says.
     with Lock(folder.parent / f".{prepared.id}.lock") if where.rank == 0 else contextlib.nullcontext():
         found = _finished(folder, stale) if where.rank == 0 else None
         if found and (folder / "last.json").is_file():
             build.drop_state(folder)  # of a process killed after its last file
         if not _as_rank_0(found is not None, where):
-            build.train(prepared, folder, where, Path(results_root))
+            build.train(prepared, folder, where, Path(results_root), parents=parents)
     return load(folder)
 
 
