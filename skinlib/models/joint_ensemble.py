@@ -30,6 +30,7 @@ Departures, where the text is silent:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -172,10 +173,10 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
         if config.options:
             raise ValueError(f"variant member has no options, got {', '.join(config.options)}")
         backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
-        return Member(backbone, classes, width=_width(config), dropout=config.dropout)
+        return Member(backbone, classes, width=_width(config.backbone, config.image_size), dropout=config.dropout)
     chosen, parts = design(config), members(config)
     dropout = (head_of(config) if config.variant == "joint" else config).dropout
-    widths = [_width(member) for member in parts.values()]
+    widths = [_width(member.backbone, member.image_size) for member in parts.values()]
     fused = Fused(classes, widths, chosen, dropout=dropout, seed=config.seed)
     if config.variant == "fused":
         return fused
@@ -184,10 +185,11 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     return Joint({name: backbones.create(member.backbone, "none") for name, member in parts.items()}, fused)
 
 
-def _width(member: RunConfig) -> int:
+@functools.cache
+def _width(backbone: str, size: tuple[int, int]) -> int:
     """Return the number of a member's features; on the meta device nothing is computed and no random number drawn."""
     with torch.device("meta"):
-        return backbones.width(backbones.create(member.backbone, "none"), member.image_size)
+        return backbones.width(backbones.create(backbone, "none"), size)
 
 
 def attribute_loss(config: RunConfig, weights: torch.Tensor | None) -> Callable:

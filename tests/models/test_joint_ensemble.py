@@ -229,7 +229,7 @@ def test_a_member_is_a_backbone_with_a_linear_layer():
     ],
 )
 def test_the_papers_backbones_have_their_widths(backbone, width):
-    assert joint_ensemble._width(MEMBER.replace(backbone=backbone, image_size=(128, 128))) == width
+    assert joint_ensemble._width(backbone, (128, 128)) == width
 
 
 @pytest.fixture

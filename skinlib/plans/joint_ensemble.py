@@ -1,0 +1,149 @@
+"""The runs of Ashok et al. 2023: members, the fused head with every switch, joint fine-tuning, and two harder tests.
+
+Values with a section are the paper's, which prints no learning rate, batch, epoch, fold or width: where the comment
+says "ours", it is silent. Decision-level fusion needs no run: it is done on the members' prediction tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from skinlib.config import Augment, RunConfig
+from skinlib.models.joint_ensemble import joint_of
+
+MEMBER = RunConfig(
+    system="joint_ensemble",
+    variant="member",
+    dataset="ham10000",  # VI; its ids are ISIC 2018's training ids, so the "two" sets are one
+    label_space="diagnosis",  # IV; abstract and V are binary: the switch `binary`
+    split="grouped",  # none is stated: ours, lesions stay together
+    test_share=0.2,  # ours
+    folds=5,  # IV, "crossvalidation"; how many is ours
+    image_size=(224, 224),  # one image for all members; the size is ours
+    normalisation="imagenet",
+    # IV: rotation, flipping, zooming, contrast; the ranges are ours
+    augment=Augment(flips=True, rotation=180.0, zoom=0.2, contrast=0.2),
+    backbone="resnet50",
+    weights="imagenet",  # IV
+    dropout=0.2,  # V, "Dropout"; the share is ours
+    optimiser="adam",  # IV
+    lr=1e-4,  # ours
+    weight_decay=1e-4,  # V, "L2 regularization"; the value is ours
+    schedule="plateau",  # IV, "dynamically adjust the learning rate based on performance"
+    schedule_step=3,  # ours, as are the rest
+    schedule_gamma=0.1,
+    batch_size=32,
+    epochs=30,
+    patience=10,  # V, "early stopping"
+)
+HEAD = MEMBER.replace(
+    variant="fused",
+    backbone="none",  # its members have one each
+    weights="none",
+    dropout=0.3,
+    losses={"cross_entropy": 1.0, "attributes": 0.3},  # V, "a joint loss function that balances"; 0.3 is ours, swept
+    lr=1e-3,
+    batch_size=128,  # rows of features: small batches only cost time
+    epochs=40,
+    tta="flips",  # the cached views: they are augmentation and TTA of the head
+)
+JOINT = {"lr": 1e-4, "lr_early": 0.1, "lr_late": 1 / 3, "batch_size": 32}  # ours: gently, from where the parts stood
+CROSS_ENTROPY = {"losses": {"cross_entropy": 1.0}}
+NO_ATTRIBUTES = {"options": {"attributes": False}} | CROSS_ENTROPY
+# Each changes the proposed head in what its name says; "options" are put over those of the proposed one.
+SWITCHES: dict[str, dict] = {
+    "pca": {"options": {"reduction": "pca"}},  # the other reduction that V names
+    "concat": {"options": {"reduction": "none"}},  # IV: concatenation straight into the dense layers
+    "no_metadata": {"options": {"metadata": False}},
+    "no_attributes": NO_ATTRIBUTES,
+    "features_only": {"options": {"metadata": False, "attributes": False}} | CROSS_ENTROPY,
+    "metadata_only": {"options": {"members": {}, "attributes": False}} | CROSS_ENTROPY,  # probe: what metadata give
+    "attributes_0.1": {"losses": HEAD.losses | {"attributes": 0.1}},
+    "attributes_1": {"losses": HEAD.losses | {"attributes": 1.0}},
+    "class_weights": {"class_weights": True},
+    "binary": {"label_space": "malignancy"},  # abstract and V; the members stay those of seven classes
+    "one_view": {"tta": "none"},
+}
+# No validation part: what leaks into training would leak into it too. So nothing is selected, in either arm.
+ARM = {"fold": None, "test_share": 0.5, "schedule": "cosine", "patience": None}
+ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
+
+
+def plan(profile: dict) -> dict[str, RunConfig]:
+    """Return the runs that the paper's exhibits need at a profile's sizes.
+
+    Parameters
+    ----------
+    profile
+        As `skinlib.config.load_profile` reads it; its mapping ``joint_ensemble`` holds lists and sizes.
+
+    Returns
+    -------
+    dict
+        ``member/<name>/fold<k>``; ``proposed/fold<k>/seed<s>``; ``switch/<name>/fold<k>/seed<s>``, and of each member
+        ``without/<name>/...`` and ``only/<name>/...``; ``joint/fold<k>``; of the arms of the leakage test and of each
+        source left out ``<arm>/member/<name>`` and ``<arm>/proposed/seed<s>``. Members have seed 0 everywhere.
+    """
+    sizes = profile["joint_ensemble"]
+    runs = {}
+    for fold in range(sizes["folds"]):
+        members = _members(sizes, sizes["members"], fold=fold)
+        runs |= {f"member/{name}/fold{fold}": config for name, config in members.items()}
+        for seed in sizes["seeds"]:
+            proposed = _head(sizes, members, seed=seed)
+            runs[f"proposed/fold{fold}/seed{seed}"] = proposed
+            if fold in sizes["switch_folds"]:
+                runs |= {f"{name}/fold{fold}/seed{seed}": config for name, config in _beside(proposed, sizes)}
+        for joint in sizes["joint"] if fold in sizes["joint_folds"] else ():
+            begin = runs[f"proposed/fold{fold}/seed{sizes['seeds'][0]}"]
+            changes = {"epochs": joint["epochs"], "visits": joint["visits"], "augment": MEMBER.augment}
+            runs[f"joint/fold{fold}"] = joint_of(begin, **JOINT | changes)
+    for arm, changes in _harder(sizes):
+        members = _members(sizes, sizes["harder_members"], **changes)
+        runs |= {f"{arm}/member/{name}": config for name, config in members.items()}
+        for seed in sizes["seeds"]:
+            runs[f"{arm}/proposed/seed{seed}"] = _head(sizes, members, seed=seed)
+    return runs
+
+
+def _members(sizes: dict, names: Iterable[str], **changes) -> dict[str, RunConfig]:
+    """Return name -> run, of members that the profile describes."""
+    shared = {name: sizes[name] for name in ("dataset", "folds", "image_size", "precision", "visits")}
+    base = MEMBER.replace(**(shared | changes))
+    return {name: base.replace(**sizes["members"][name]) for name in names}
+
+
+def _head(sizes: dict, members: dict[str, RunConfig], *, seed: int) -> RunConfig:
+    """Return the proposed head of some members: their data and fold, its own objective and optimisation."""
+    first = next(iter(members.values()))
+    same = ("dataset", "split", "test_share", "folds", "fold", "image_size", "schedule", "patience")
+    options = sizes["design"] | {"members": {name: config.to_dict() for name, config in members.items()}}
+    return HEAD.replace(
+        **{name: getattr(first, name) for name in same},
+        precision="fp32",  # the head is small; half precision would save nothing
+        epochs=sizes["head_epochs"],
+        tta=sizes["views"],
+        options=options,
+        seed=seed,
+    )
+
+
+def _beside(proposed: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+    """Yield the switches of the proposed head, and heads with a member less or with a lone one."""
+    for name in sizes["switches"]:
+        changes = dict(SWITCHES[name])
+        options = proposed.options | changes.pop("options", {})
+        yield f"switch/{name}", proposed.replace(options=options, **changes)
+    members = proposed.options["members"]
+    for name in sizes["modularity"]:
+        rest = {other: config for other, config in members.items() if other != name}
+        yield f"without/{name}", proposed.replace(options=proposed.options | {"members": rest})
+        yield f"only/{name}", proposed.replace(options=proposed.options | {"members": {name: members[name]}})
+
+
+def _harder(sizes: dict) -> Iterator[tuple[str, dict]]:
+    """Yield the arms of the leakage test, and every source that is left out, with what they change."""
+    for arm in ARMS if sizes["leakage"] else ():
+        yield arm, ARM | {"split": arm}
+    for source in sizes["sources"]:
+        yield f"source/{source}", {"split": f"without_{source}"}
