@@ -65,7 +65,7 @@ SWITCHES: dict[str, dict] = {
     "one_view": {"tta": "none"},
 }
 # No validation part: what leaks into training would leak into it too. So nothing is selected, in either arm.
-ARM = {"fold": None, "test_share": 0.5, "schedule": "cosine", "patience": None}
+ARM = {"fold": None, "schedule": "cosine", "patience": None}
 ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
 
 
@@ -143,7 +143,7 @@ def _beside(proposed: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]
 
 def _harder(sizes: dict) -> Iterator[tuple[str, dict]]:
     """Yield the arms of the leakage test, and every source that is left out, with what they change."""
-    for arm in ARMS if sizes["leakage"] else ():
-        yield arm, ARM | {"split": arm}
+    for share in sizes["leakage"]:  # of the lesions of several images that give a test image
+        yield from ((arm, ARM | {"split": arm, "test_share": share}) for arm in ARMS)
     for source in sizes["sources"]:
         yield f"source/{source}", {"split": f"without_{source}"}

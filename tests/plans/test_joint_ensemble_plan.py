@@ -21,7 +21,7 @@ PROFILE = {
         "head_epochs": 4, "views": "flips", "design": {"width": 8, "components": 4, "hidden": [8, 8]},
         "switch_folds": [0], "switches": list(SWITCHES), "modularity": ["resnet", "mobile"],
         "joint_folds": [0], "joint": [{"epochs": 2, "visits": 40}],
-        "harder_members": ["resnet", "mobile"], "leakage": True, "sources": ["rosendahl"],
+        "harder_members": ["resnet", "mobile"], "leakage": [0.5], "sources": ["rosendahl"],
     },
 }  # fmt: skip
 MEMBERS = ("resnet", "mobile", "pretrained")
@@ -122,7 +122,7 @@ def test_arms_differ_in_the_split_alone(runs):
         found = difference(runs[f"leaky/{name}"], runs[f"clean/{name}"])
         assert found == {"split"} | ({"options"} if "proposed" in name else set())
     leaky = runs["leaky/proposed/seed0"]
-    assert (leaky.fold, leaky.split, leaky.patience) == (None, "leaky", None)
+    assert (leaky.fold, leaky.split, leaky.test_share, leaky.patience) == (None, "leaky", 0.5, None)
     assert {member["split"] for member in leaky.options["members"].values()} == {"leaky"}
     left_out = {"split"}
     assert difference(runs["member/resnet/fold0"], runs["source/rosendahl/member/resnet"]) == left_out
