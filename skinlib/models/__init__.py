@@ -17,7 +17,7 @@ from skinlib.config import RunConfig
 from skinlib.data.cards import class_names
 
 # Rooms of bricks, not systems.
-SHARED = {"backbones", "blocks", "fusing", "fusion", "imputation", "pyramid", "superres"}
+SHARED = {"backbones", "blocks", "feature_fusion", "imputation", "metadata_fusion", "pyramid", "superres"}
 
 
 def systems() -> list[str]:

@@ -43,7 +43,7 @@ from skinlib.config import RunConfig
 from skinlib.data import demographics
 from skinlib.images import abcd
 from skinlib.models import backbones
-from skinlib.models.fusing import Fused
+from skinlib.models.feature_fusion import Fused
 
 VARIANTS = ("member", "fused", "joint")
 REDUCTIONS = ("attention", "pca", "none")

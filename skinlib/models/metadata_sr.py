@@ -6,7 +6,7 @@ them: FV = FV_image . FV_meta (eq. 2). Six-class diagnosis of smartphone images.
 Variants, each over any timm backbone:
 
 - ``image``: no metadata. ``metadata``: no image; the proposed metadata branch and classifier.
-- ``concat``, ``metanet``, ``metablock``, ``pundhir``: the baselines of Table 1, see `skinlib.models.fusion`; the first
+- ``concat``, ``metanet``, ``metablock``, ``pundhir``: the baselines of Table 1, see `skinlib.models.metadata_fusion`; the first
   three as their authors describe them, the last from the description only.
 - ``proposed``: eq. 2. With the option ``target`` any variant that sees an image has the auxiliary task too; without it
   ``proposed`` is the method without its auxiliary task.
@@ -38,7 +38,7 @@ from torch import nn
 from skinlib.config import RunConfig
 from skinlib.data import clinical
 from skinlib.images.batches import Batches
-from skinlib.models import backbones, fusion, superres
+from skinlib.models import backbones, metadata_fusion, superres
 from skinlib.models.imputation import Imputer
 
 VARIANTS = ("image", "metadata", "concat", "metanet", "metablock", "pundhir", "proposed")
@@ -83,7 +83,7 @@ class MetadataSR(nn.Module):
         self.side = 7 if hasattr(self, "backbone") and hasattr(self.backbone, "pre_logits") else 1
         flat = channels * self.side**2
         if self.variant in ("metadata", "proposed"):
-            self.meta = fusion.mlp((m, *META))
+            self.meta = metadata_fusion.mlp((m, *META))
             self.head = nn.Sequential(nn.Linear(META[-1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, classes))
             if self.variant == "proposed":
                 self.adapt = nn.Conv2d(channels, META[-1], kernel)
@@ -91,9 +91,13 @@ class MetadataSR(nn.Module):
         if self.variant == "image":
             self.head = nn.Linear(flat, classes)
             return
-        made = {"concat": fusion.Concat, "metablock": fusion.MetaBlock, "pundhir": fusion.VisuallyGuided}
+        made = {
+            "concat": metadata_fusion.Concat,
+            "metablock": metadata_fusion.MetaBlock,
+            "pundhir": metadata_fusion.VisuallyGuided,
+        }
         inside = channels if self.variant == "metanet" else flat
-        self.fusion = made.get(self.variant, fusion.MetaNet)(inside, m)
+        self.fusion = made.get(self.variant, metadata_fusion.MetaNet)(inside, m)
         self.head = nn.Linear(getattr(self.fusion, "width", flat), classes)
 
     def prepare(self, batches: Batches, device: torch.device) -> None:

@@ -11,7 +11,7 @@ from skinlib.images import abcd
 from skinlib.images.batches import Batches
 from skinlib.models import joint_ensemble
 from skinlib.models.backbones import WeightsUnavailable
-from skinlib.models.fusing import Attention
+from skinlib.models.feature_fusion import Attention
 from skinlib.training import losses
 from skinlib.training.fit import total_loss
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skinlib.models.fusion import Concat, MetaBlock, MetaNet, VisuallyGuided, mlp
+from skinlib.models.metadata_fusion import Concat, MetaBlock, MetaNet, VisuallyGuided, mlp
 
 
 def fill(layer: torch.nn.Linear, weight: float, bias: float) -> None:
