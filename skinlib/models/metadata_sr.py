@@ -6,7 +6,7 @@ them: FV = FV_image . FV_meta (eq. 2). Six-class diagnosis of smartphone images.
 Variants, each over any timm backbone:
 
 - ``image``: no metadata. ``metadata``: no image; the proposed metadata branch and classifier.
-- ``concat``, ``metanet``, ``metablock``, ``pundhir``: the baselines of Table 1, see `skinlib.models.metadata_fusion`; the first
+- ``concat``, ``metanet``, ``metablock``, ``pundhir``: the baselines of Table 1 (`metadata_fusion`); the first
   three as their authors describe them, the last from the description only.
 - ``proposed``: eq. 2. With the option ``target`` any variant that sees an image has the auxiliary task too; without it
   ``proposed`` is the method without its auxiliary task.
