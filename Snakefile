@@ -4,6 +4,7 @@
 import shlex
 import sys
 
+from skinlib import warm
 from skinlib.catalogue import data_digest
 from skinlib.paths import project_root
 from skinlib.workflow import PLANNING, Work
@@ -11,7 +12,7 @@ from skinlib.workflow import PLANNING, Work
 place = {name: str(config.get(name, "")) for name in ("data", "results", "notebooks", "only")}
 work = Work.open(str(config.get("profile", "sample")), **place)
 library = project_root() / "skinlib"
-skinlib = f"{shlex.quote(sys.executable)} -m skinlib.cli"
+skinlib = shlex.join(warm.command("skinlib.cli"))
 
 if not work.generated:
     work.stamp_data()
@@ -42,7 +43,7 @@ if work.generated:
         params:
             digest=data_digest(work.profile),
         shell:
-            "{skinlib} data synthesise {work.place}"
+            f"{shlex.quote(sys.executable)} -m skinlib.cli data synthesise {work.place}"  # while the server imports
 
 
 checkpoint plan:
