@@ -69,15 +69,16 @@ def serving(libraries: Sequence[str] = LIBRARIES, *, threads: int = 1, now: bool
         address = str(Path(folder) / "socket")
         listener.bind(address)
         listener.listen(128)
-        kernel = [sys.executable, "-m", "skinlib.warm", "ipykernel_launcher", "-f", "{connection_file}"]
-        spec = {"argv": kernel, "display_name": "Python 3, warm", "language": "python"}
-        write_json(Path(folder) / "kernels" / "python3" / "kernel.json", spec)
         line = [sys.executable, "-m", "skinlib.warm", SERVE, str(listener.fileno()), str(int(now)), *libraries]
         environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
         environment["MPLBACKEND"] = INLINE
         apart = {"start_new_session": True, "pass_fds": [listener.fileno()]}  # the terminal's Ctrl-C is for the callers
         server = subprocess.Popen(line, stdin=subprocess.PIPE, env=environment, **apart)
         listener.close()
+        kernel = [sys.executable, "-m", "skinlib.warm", "ipykernel_launcher", "-f", "{connection_file}"]
+        kernel += [f"--IPKernelApp.parent_handle={server.pid}"]  # it says so where it has no parent
+        spec = {"argv": kernel, "display_name": "Python 3, warm", "language": "python"}
+        write_json(Path(folder) / "kernels" / "python3" / "kernel.json", spec)
         known = os.environ.get("JUPYTER_PATH")
         try:
             yield {ADDRESS: address, "JUPYTER_PATH": folder + (os.pathsep + known if known else "")}
