@@ -53,6 +53,7 @@ checkpoint plan:
         sorted(file for pattern in PLANNING for file in library.glob(pattern)),
     output:
         work.plan_file,
+    priority: 2  # before notebooks that need no runs: the runs wait for it, and the others for them
     shell:
         "{skinlib} plan {work.place}"
 
@@ -64,6 +65,7 @@ rule train:
         str(work.state / "runs" / "{id}-{code}.json"),
     params:
         config=lambda wildcards: work.config_file(wildcards.id),
+    priority: 1
     threads: work.profile["threads"]
     resources:
         train=1,

@@ -180,7 +180,7 @@ def reproduce(
 
 def _starting(work: Work, extra: Sequence[str]) -> contextlib.AbstractContextManager[dict[str, str]]:
     """Return what gives the environment in which jobs of this machine start: warm, where that can be."""
-    if "--executor" in extra or not warm.POSSIBLE:
+    if "--executor" in extra or warm.ADDRESS in os.environ or not warm.is_possible():
         return contextlib.nullcontext({})
     need = estimate(work)
     return warm.serving(threads=work.profile["threads"], now=bool(need["runs_left"] or need["notebooks_left"]))

@@ -7,7 +7,9 @@ on, and ends as the fork ends. Where there is no server (on another node of a cl
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -27,7 +29,6 @@ from skinlib.paths import write_json
 ADDRESS = "SKINLIB_WARM"  # the environment variable that names the server's socket
 SERVE = "--serve"
 INLINE = "module://matplotlib_inline.backend_inline"  # what a kernel sets before matplotlib reads it at its import
-POSSIBLE = sys.platform == "linux"  # elsewhere a process that has imported much does not fork safely, or not at all
 # What jobs and kernels import. Our own modules are not among them: each process reads those from disk.
 # None of these asks for a GPU or leaves a thread behind when it is imported: neither survives a fork.
 LIBRARIES = (
@@ -45,6 +46,15 @@ class Job(NamedTuple):
     pid: int
     ended: int
     caller: socket.socket
+
+
+def is_possible() -> bool:
+    """Whether this is Linux: elsewhere a process that has imported much does not fork safely, or not at all."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def command(module: str) -> list[str]:
@@ -91,9 +101,11 @@ def serve(listener: socket.socket, libraries: Sequence[str], *, now: bool) -> li
     """Fork for every caller until standard input ends; return in the forks alone, with the words of their caller."""
     if not now:
         select.select([listener, sys.stdin], [], [])
+    gc.disable()  # this and `freeze` keep the collectors of the forks from touching, and so copying, what was imported
     for name in libraries:
         if not _over():
             importlib.import_module(name)
+    gc.freeze()
     jobs: list[Job] = []
     while True:
         lines = [job.caller for job in jobs]
@@ -128,18 +140,22 @@ def _over() -> bool:
 
 
 def _begun(pid: int, caller: socket.socket) -> Job:
-    with contextlib.suppress(ProcessLookupError, BrokenPipeError):  # the fork has ended, or the caller
+    with contextlib.suppress(ProcessLookupError):  # it has ended
         os.setpgid(pid, pid)
+    with contextlib.suppress(BrokenPipeError):  # the caller has
         caller.sendall(b"+")
     return Job(pid, os.pidfd_open(pid), caller)
 
 
 def _become(files: list[int], *, words: list[str], folder: str, environment: dict[str, str]) -> list[str]:
-    """Take over the caller's standard files, folder and environment; return its words."""
+    """Take over the caller's input and output, folder and environment; return its words."""
     for standard, file in enumerate(files):
         os.dup2(file, standard)
         os.close(file)
+    gc.enable()
     os.chdir(folder)
+    if not sys.flags.safe_path:
+        sys.path[0] = folder  # as `python -m` has it
     os.environ.clear()
     os.environ.update(environment)
     return words
@@ -187,9 +203,23 @@ def main(words: list[str]) -> None:
     """Run a module warm, or keep the server."""
     if words[0] != SERVE:
         sys.exit(call(words))
+    status = [1]  # of a module that raises
+    atexit.register(_leave, status)  # registered first, it is called last
     with socket.socket(fileno=int(words[1])) as listener:
         sys.argv = serve(listener, words[3:], now=words[2] == "1")
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        status[0] = 0
+    except SystemExit as end:
+        status[0] = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+
+
+def _leave(status: list[int]) -> None:
+    """End without taking thousands of modules apart, which copies their memory; threads and `atexit` are done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status[0])
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from skinlib import warm
 from skinlib.notebook_runner import execute
 from skinlib.paths import project_root
 
-pytestmark = pytest.mark.skipif(not warm.POSSIBLE, reason="warm processes need Linux")
+pytestmark = pytest.mark.skipif(not warm.is_possible(), reason="warm processes need Linux")
 HEAVY = "import os\nimporter = os.getpid()\nmarks = []\n"
 JOB = """
-import os, pathlib, sys, time
+import atexit, os, pathlib, sys, threading, time
 import heavy_thing
 
 def say(*words):
@@ -29,9 +29,11 @@ if __name__ == "__main__":
         heavy_thing.marks.append(1)
         say(os.getcwd(), os.environ["COLOUR"], rest, sys.stdin.read(), len(heavy_thing.marks))
         say(heavy_thing.importer != os.getpid())
+        atexit.register(print, "at the end")
+        threading.Thread(target=lambda: time.sleep(0.3) or print("thread")).start()
         print("to the errors", file=sys.stderr)
     elif what == "exit":
-        sys.exit(int(rest[0]))
+        sys.exit(int(rest[0]) if rest[0].isdigit() else rest[0])
     elif what == "raise":
         raise KeyError("a fork's own mistake")
     elif what == "wait":
@@ -96,13 +98,15 @@ def test_a_module_does_what_it_does_when_started_by_itself(request, tmp_path, mo
     for _ in range(2):  # the second finds nothing of the first
         job = start("tell", "a b", cwd=folder)
         out, errors = job.communicate("input")
-        assert out == f"{folder} red ['a b'] input 1\n{has_server}\n"
+        assert out == f"{folder} red ['a b'] input 1\n{has_server}\nthread\nat the end\n"
         assert errors == "to the errors\n"
         assert job.returncode == 0
     failing = start("raise")
     assert 'KeyError: "a fork\'s own mistake"' in failing.communicate()[1]
     assert failing.returncode == 1
     assert start("exit", "3").wait() == 3
+    failing = start("exit", "a reason")
+    assert (failing.communicate()[1], failing.returncode) == ("a reason\n", 1)
 
 
 def test_one_that_fails_or_is_killed_leaves_the_others_alone(server, tmp_path):
