@@ -1,6 +1,7 @@
 """Processes forked from a warm server: as if started by themselves, each for itself, and never left behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,12 +148,14 @@ def test_jobs_end_with_a_killed_starter_of_the_server(tmp_path, monkeypatch):
         "    print(environment[warm.ADDRESS], flush=True); time.sleep(60)"
     )
     starter = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
-    monkeypatch.setenv(warm.ADDRESS, starter.stdout.readline().strip())
+    address = Path(starter.stdout.readline().strip())
+    monkeypatch.setenv(warm.ADDRESS, str(address))
     caller, pid = waiting(tmp_path)
     starter.kill()
     until(lambda: not is_alive(pid))
     assert caller.wait(30) == 1
     assert "has ended" in caller.stderr.read()
+    shutil.rmtree(address.parent)
 
 
 def written(folder: Path, *sources: str) -> Path:
