@@ -4,6 +4,7 @@
 import shlex
 import sys
 
+from skinlib import warm
 from skinlib.catalogue import data_digest
 from skinlib.paths import project_root
 from skinlib.workflow import PLANNING, Work
@@ -11,7 +12,7 @@ from skinlib.workflow import PLANNING, Work
 place = {name: str(config.get(name, "")) for name in ("data", "results", "notebooks", "only")}
 work = Work.open(str(config.get("profile", "sample")), **place)
 library = project_root() / "skinlib"
-skinlib = f"{shlex.quote(sys.executable)} -m skinlib.cli"
+skinlib = shlex.join(warm.command("skinlib.cli"))
 
 if not work.generated:
     work.stamp_data()
@@ -42,7 +43,7 @@ if work.generated:
         params:
             digest=data_digest(work.profile),
         shell:
-            "{skinlib} data synthesise {work.place}"
+            f"{shlex.quote(sys.executable)} -m skinlib.cli data synthesise {work.place}"  # while the server imports
 
 
 checkpoint plan:
@@ -52,6 +53,7 @@ checkpoint plan:
         sorted(file for pattern in PLANNING for file in library.glob(pattern)),
     output:
         work.plan_file,
+    priority: 2  # before notebooks that need no runs: the runs wait for it, and the others for them
     shell:
         "{skinlib} plan {work.place}"
 
@@ -63,6 +65,7 @@ rule train:
         str(work.state / "runs" / "{id}-{code}.json"),
     params:
         config=lambda wildcards: work.config_file(wildcards.id),
+    priority: 1
     threads: work.profile["threads"]
     resources:
         train=1,

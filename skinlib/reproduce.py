@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from skinlib import warm
 from skinlib.catalogue import image_visits, plan_of
 from skinlib.notebook_index import summary, write_index
 from skinlib.paths import Lock, project_root, read_json, write_json
@@ -168,11 +170,20 @@ def reproduce(
         write_json(work.state / "wanted.json", {"notebooks": [card.stem for card in work.cards]})
         began = time.time()
         line = command(work, only=only, cores=cores or min(4, os.cpu_count() or 1), extra=extra, **place)
-        failed = _run(line, os.environ | ({"SKINLIB_STALE": stale} if stale else {}))
+        with _starting(work, extra) as environment:
+            failed = _run(line, os.environ | environment | ({"SKINLIB_STALE": stale} if stale else {}))
         text, missing = summary(work, since=began)
         page = write_index(Work.open(profile, **place), since=began)
     print(f"\n{text}\nminutes: {(time.time() - began) / 60:.1f}\nindex: {page}", flush=True)
     return 1 if failed or missing else 0
+
+
+def _starting(work: Work, extra: Sequence[str]) -> contextlib.AbstractContextManager[dict[str, str]]:
+    """Return what gives the environment in which jobs of this machine start: warm, where that can be."""
+    if "--executor" in extra or warm.ADDRESS in os.environ or not warm.is_possible():
+        return contextlib.nullcontext({})
+    need = estimate(work)
+    return warm.serving(threads=work.profile["threads"], now=bool(need["runs_left"] or need["notebooks_left"]))
 
 
 def _run(line: list[str], environment: dict) -> int:

@@ -13,7 +13,17 @@ from skinlib.paths import project_root, read_json, write_atomic, write_json
 from skinlib.provenance import canonical_json, code_fingerprint, digest
 
 # Modules whose change cannot change what a notebook shows.
-MACHINERY = ("cli", "commands", "workflow", "reproduce", "notebook_runner", "notebook_index", "regression", "download")
+MACHINERY = (
+    "cli",
+    "commands",
+    "workflow",
+    "reproduce",
+    "warm",
+    "notebook_runner",
+    "notebook_index",
+    "regression",
+    "download",
+)
 # Files that decide which runs there are and what they are called; `code_fingerprint` judges the rest by its syntax.
 PLANNING = ("config.py", "data/*.py", "images/*.py", "models/*.py", "training/*.py", "plans/*.py")
 

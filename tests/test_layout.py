@@ -25,7 +25,7 @@ ROOMS = [
     ("plans",),
     ("explain",),
     ("reporting",),
-    ("catalogue", "workflow", "notebooks", "notebook_runner", "notebook_index", "reproduce", "commands", "cli"),
+    ("catalogue", "workflow", "notebooks", "notebook_runner", "notebook_index", "warm", "reproduce", "commands", "cli"),
 ]
 LEVEL = {name: level for level, room in enumerate(ROOMS) for name in room}
 PROFILES = {path.stem for path in (ROOT / "profiles").glob("*.yaml")}

@@ -242,6 +242,7 @@ def test_one_run_of_a_profile_at_a_time(place):
         reproduce.reproduce(**place)
 
 
+@pytest.mark.usefixtures("warm_server")
 def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_rest(tmp_path, capfd):
     (tmp_path / "tiny.yaml").write_text(
         PROFILE.replace("[paper_a]", "[]").replace("limit_minutes: 1", "limit_minutes: 0.5")
