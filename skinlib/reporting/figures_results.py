@@ -64,7 +64,7 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
             )
             axis.set(xlabel=LABELS.get(metric, metric.replace("_", " ")))
         axes[0].set_yticks(range(len(rows)), rows)
-        axes[0].invert_yaxis()
+        axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         axes[0].plot([], [], "o-", color="0.5", label="ours, 95 % interval")
         axes[0].plot([], [], "D", color=PUBLISHED, markersize=4, label="published")
         figure.legend(loc="outside lower center", ncols=2)
@@ -92,7 +92,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
             axis.axvline(0, color="0.3", linewidth=1)
             axis.set(xlabel=f"change in {LABELS.get(metric, metric)}")
         axes[0].set_yticks(range(len(rows)), rows)
-        axes[0].invert_yaxis()
+        axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         for name, colour in SIGN.items():
             axes[0].plot([], [], "o-", color=colour, label=name)
         figure.legend(loc="outside lower center", ncols=len(SIGN))
