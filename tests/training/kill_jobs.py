@@ -110,10 +110,10 @@ def first_builder(config: RunConfig, data_root: Path, results_root: Path, events
     torch.set_num_threads(1)
     real = build.train
 
-    def train(*args):
+    def train(*args, **options):
         events["building"].set()
         assert events["go"].wait(300)
-        real(*args)
+        real(*args, **options)
 
     build.train = train
     runs.ensure(config, data_root=data_root, results_root=results_root, device="cpu")
@@ -124,9 +124,9 @@ def second_builder(config: RunConfig, data_root: Path, results_root: Path, event
     torch.set_num_threads(1)
     from skinlib import paths
 
-    def told(event, real, *args):
+    def told(event, real, *args, **options):
         event.set()
-        return real(*args)
+        return real(*args, **options)
 
     build.train = partial(told, events["second built"], build.train)
     paths.time.sleep = partial(told, events["waiting"], paths.time.sleep)
