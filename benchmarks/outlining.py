@@ -45,7 +45,7 @@ class OurLoop(Loop):
         self.batch = self.config.batch_size
         self.cache = Cache.build(cohort, self.config.image_size, root=root, masks=True)
         label = cohort["label"].to_numpy().astype(np.int64)
-        turns = np.arange(len(label)) % 8 * np.float32(np.pi / 4)
+        turns = (np.arange(len(label)) % 8 * (np.pi / 4)).astype(np.float32)
         flips = np.ones((len(label), 2), np.float32)
         self.columns = {"label": label, "angle": turns, "flip": flips}
         self.terms = losses.terms(self.config, label, 2)

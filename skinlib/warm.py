@@ -153,6 +153,7 @@ def _become(files: list[int], *, words: list[str], folder: str, environment: dic
         os.dup2(file, standard)
         os.close(file)
     gc.enable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a server begun in the background ignores it
     os.chdir(folder)
     if not sys.flags.safe_path:
         sys.path[0] = folder  # as `python -m` has it
