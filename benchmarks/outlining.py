@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as T
 
+from benchmarks.plain import step
 from benchmarks.timing import Apart, Here, Loop, Settings, alternate, row
 from skinlib import models
 from skinlib.config import RunConfig
@@ -107,11 +108,7 @@ class PlainLoop(Loop):
             loss = (1 - (2 * both + 1) / (either + 1)).mean()
             if "logits" in output:
                 loss = 0.5 * loss + 0.5 * F.cross_entropy(output["logits"], label)
-            self.optimiser.zero_grad()
-            loss.backward()
-            self.optimiser.step()
-            loss.item()
-            times.append(time.perf_counter())
+            times.append(step(self.optimiser, loss))
         return times
 
 

@@ -142,4 +142,6 @@ class Work:
         """Return the library's files that can change what a notebook shows; other papers' files cannot."""
         others = set(paper_names()) - set(card.papers)
         files = sorted((project_root() / "skinlib").rglob("*.py"))
-        return [str(file) for file in files if file.stem not in {*MACHINERY, *others}]
+        theirs = tuple(f"{paper}_" for paper in others)
+        kept = [file for file in files if file.stem not in {*MACHINERY, *others} and not file.stem.startswith(theirs)]
+        return [str(file) for file in kept]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from skinlib.config import RunConfig
 from skinlib.images.visits import VIEWS
-from skinlib.models.joint_reverse_mtl import HEAD, REDUCTION, WIDTHS
+from skinlib.models.joint_reverse_mtl import REDUCTION, WIDTHS
 from skinlib.reporting.arms import machine
 from skinlib.reporting.estimates import Arm, cell, measure, origin
 from skinlib.reporting.joint_reverse_mtl_arms import BENIGN, Row
@@ -33,7 +33,7 @@ def settings(config: RunConfig) -> pd.DataFrame:
         values["augmentation", f"views_{kind}"] = len(VIEWS[config.options["views"][kind]])
     widths = config.options.get("widths", WIDTHS)
     values |= {("model", f"width_level_{k}"): level for k, level in enumerate(widths, start=1)}
-    values |= {("model", "cbam_reduction"): REDUCTION, ("model", "fc_widths"): HEAD[0]}
+    values |= {("model", "cbam_reduction"): REDUCTION, ("model", "fc_widths"): 2 * widths[1]}
     values |= {("loss", "lambda_dice"): config.losses["dice"], ("loss", "lambda_bce"): config.losses["cross_entropy"]}
     names = {"learning_rate": "lr", "schedule_factor": "schedule_gamma", "batch_size": "batch_size", "epochs": "epochs"}
     values |= {("training", name): getattr(config, field) for name, field in names.items()}
@@ -45,7 +45,6 @@ def settings(config: RunConfig) -> pd.DataFrame:
         "fc_widths": f"{2 * widths[1]} and {2 * widths[0]}: what enters the last two decoder levels",
         "validation_share": f"{config.folds} folds, the first is held out",
     }
-    values["model", "fc_widths"] = 2 * widths[1]
     cells = [cell(*key, float(value), note=notes.get(key[1], ""), **where) for key, value in values.items()]
     return pd.DataFrame(cells)
 

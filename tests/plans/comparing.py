@@ -1,5 +1,6 @@
-"""What two configurations of a plan differ in."""
+"""What two configurations of a plan differ in, and what every plan promises."""
 
+import copy
 import dataclasses
 
 from skinlib.config import RunConfig
@@ -7,3 +8,13 @@ from skinlib.config import RunConfig
 
 def difference(a: RunConfig, b: RunConfig) -> set[str]:
     return {f.name for f in dataclasses.fields(RunConfig) if getattr(a, f.name) != getattr(b, f.name)}
+
+
+def assert_pure(plan, profile: dict) -> None:
+    """A plan leaves its profile alone, says the same twice, names each configuration once; JSON gives each back."""
+    before = copy.deepcopy(profile)
+    first = plan(profile)
+    assert profile == before
+    assert first == plan(copy.deepcopy(profile))
+    assert len({config.to_json() for config in first.values()}) == len(first)
+    assert all(RunConfig.from_json(config.to_json()) == config for config in first.values())

@@ -1,7 +1,5 @@
-import copy
-
 import pytest
-from comparing import difference
+from comparing import assert_pure, difference
 
 from skinlib.config import load_profile
 from skinlib.paths import project_root
@@ -34,13 +32,7 @@ def test_the_names_of_the_runs(runs):
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_plan_is_pure_and_names_each_run_once(name):
-    profile = load_profile(name)
-    before = copy.deepcopy(profile)
-    first = plan(profile)
-    assert profile == before
-    assert first == plan(copy.deepcopy(profile))
-    texts = [config.to_json() for config in first.values()]
-    assert len(set(texts)) == len(texts)
+    assert_pure(plan, load_profile(name))
 
 
 def test_the_papers_values_stand():
