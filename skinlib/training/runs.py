@@ -67,9 +67,13 @@ class Run:
         return pd.read_csv(self.path / "history.csv")
 
     def predictions(self, view: str = "mean") -> pd.DataFrame:
-        """Return the prediction table of validation and test parts, of one view (``mean`` or ``identity``)."""
+        """Return the prediction table of validation and test parts, of one view (``mean`` or ``identity``).
+
+        Without test-time augmentation the two are one.
+        """
         rows = pd.read_csv(self.path / "predictions.csv.gz", dtype=IDS)
-        return rows[rows["view"] == view].reset_index(drop=True)
+        stored = "mean" if self.config.tta == "none" else view
+        return rows[rows["view"] == stored].assign(view=view).reset_index(drop=True)
 
     def segmentation(self, stage: str = "raw") -> pd.DataFrame:
         """Return the mask scores of validation and test images, of one stage (``raw`` or ``postprocessed``).
@@ -208,7 +212,8 @@ def write_evidence(run: Run, folder: str | Path) -> Path:
     target = Path(folder) / run.id
     for name in ("config.json", "environment.json", "history.csv", DONE):
         write_atomic(target / name, (run.path / name).read_bytes())
-    tables = pd.concat([run.predictions("mean"), run.predictions("identity")], ignore_index=True)
+    views = ("mean",) if run.config.tta == "none" else ("mean", "identity")
+    tables = pd.concat([run.predictions(view) for view in views], ignore_index=True)
     text = tables.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     write_atomic(target / "predictions.csv.gz", gzip.compress(text.encode(), mtime=0))
     for name in (segment.SCORES, gradients.FILE):

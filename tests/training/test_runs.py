@@ -303,3 +303,12 @@ def test_evidence_is_the_small_files_with_four_decimals_byte_for_byte(finished_r
     kept, stored = table.loc[table["view"] == "mean", "p_malignant"], finished_run.predictions()["p_malignant"]
     assert (kept - stored).abs().max() <= 0.5e-4 + 1e-9
     assert ((kept * 1e4) - (kept * 1e4).round()).abs().max() < 1e-6
+
+
+def test_without_views_evidence_keeps_the_one_that_there_is_and_gives_it_under_both_names(finished_run, tmp_path):
+    alone = dataclasses.replace(finished_run, config=finished_run.config.replace(tta="none"))
+    kept = dataclasses.replace(alone, path=runs.write_evidence(alone, tmp_path))
+    assert set(pd.read_csv(kept.path / "predictions.csv.gz")["view"]) == {"mean"}
+    mean, identity = kept.predictions("mean"), kept.predictions("identity")
+    assert set(identity["view"]) == {"identity"} and len(identity) == len(alone.predictions("identity"))
+    assert mean.drop(columns="view").equals(identity.drop(columns="view"))
