@@ -97,7 +97,7 @@ def save(
 
 
 def _png(figure: Figure) -> bytes:
-    """Return the figure as PNG with a palette, half the size of one without; with fewer pixels where it is too large."""
+    """Return the figure as PNG with a palette, half the size of one without, and with fewer pixels where too large."""
     for dpi, colours in ((110, 256), (80, 256), (60, 256), (45, 128)):
         drawn, small = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", dpi=dpi, metadata={"Software": None})
