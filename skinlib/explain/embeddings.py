@@ -1,0 +1,131 @@
+"""What a network's features look like in a plane, and what of it can be believed: projections and their scores.
+
+A projection invents neighbourhoods and distances. So each score is taken in the features and in the plane, image by
+image, and noise of the same size stands beside every network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import pairwise_distances, silhouette_samples
+
+COMPONENTS = 50  # of the PCA before either projection (van der Maaten and Hinton 2008 took 30)
+PERPLEXITY, NEIGHBOURS = 30, 15  # of t-SNE and UMAP, their authors' usual values
+K = 10  # neighbours that vote, and whose ranks trustworthiness compares
+SPACES = ("features", "tsne", "umap")
+
+
+def reduced(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Return features (N, D) as at most 50 principal components (N, C) float64, centred, not scaled.
+
+    Raises
+    ------
+    ValueError
+        For fewer than 4 rows, or values that are not finite.
+    """
+    features = np.asarray(features, float)
+    if features.ndim != 2 or len(features) < 4 or not np.isfinite(features).all():
+        raise ValueError(f"features are {features.shape}; a projection needs (N, D), 4 rows at least, all finite")
+    return PCA(min(COMPONENTS, *features.shape), random_state=seed).fit_transform(features)
+
+
+def tsne(components: np.ndarray, *, perplexity: float = PERPLEXITY, seed: int = 0) -> np.ndarray:
+    """Return t-SNE's plane (N, 2), begun from the first two components; few rows get a smaller perplexity, N / 4."""
+    perplexity = min(perplexity, len(components) / 4)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(components)
+
+
+def umap(components: np.ndarray, *, neighbours: int = NEIGHBOURS, seed: int = 0) -> np.ndarray:
+    """Return UMAP's plane (N, 2), on one thread: with a seed it is the same each time."""
+    from umap import UMAP  # seconds to import
+
+    neighbours = min(neighbours, len(components) - 1)
+    return UMAP(n_neighbors=neighbours, init="pca", random_state=seed, n_jobs=1).fit_transform(components)
+
+
+def trustworthiness(high: np.ndarray, low: np.ndarray, k: int = K) -> np.ndarray:
+    """Return how far each row's k neighbours in the plane are neighbours in the features, (N,); at most 1.
+
+    The mean over the rows is the trustworthiness of Venna and Kaski (2001): rows that come near in the plane without
+    being near cost their rank beyond k.
+
+    Raises
+    ------
+    ValueError
+        When k is not below half the rows: the formula has no scale there.
+    """
+    n = len(high)
+    if not k < n / 2:
+        raise ValueError(f"{n} rows have no trustworthiness of {k} neighbours; take fewer than half")
+    ranks = np.empty((n, n), int)
+    order = _nearest(high)
+    ranks[np.arange(n)[:, None], order] = np.arange(1, n + 1)  # 1 the nearest, n the row itself
+    beyond = np.maximum(np.take_along_axis(ranks, _nearest(low)[:, :k], axis=1) - k, 0).sum(1)
+    return 1 - 2 / (k * (2 * n - 3 * k - 1)) * beyond
+
+
+def _nearest(points: np.ndarray) -> np.ndarray:
+    """Return for each row the others by distance (N, N), the row itself last."""
+    distances = pairwise_distances(points)
+    np.fill_diagonal(distances, np.inf)
+    return distances.argsort(1, kind="stable")
+
+
+def neighbours_vote(points: np.ndarray, labels: np.ndarray, groups: Sequence | None = None, k: int = K) -> np.ndarray:
+    """Return whether the k nearest rows of *other* groups vote for each row's own class, (N,) bool.
+
+    Parameters
+    ----------
+    groups
+        Lesion or patient of each row: another picture of the same lesion is no evidence of a class. None: all differ.
+
+    Ties go to the class of the nearest row among the tied.
+    """
+    codes = np.arange(len(points)) if groups is None else pd.factorize(np.asarray(groups))[0]
+    classes, labels = np.unique(labels, return_inverse=True)
+    distances = pairwise_distances(points)
+    distances[codes[:, None] == codes] = np.inf
+    order = distances.argsort(1, kind="stable")[:, :k]
+    usable = np.isfinite(np.take_along_axis(distances, order, axis=1))
+    nearness = usable * (1 + np.linspace(1e-6, 0, order.shape[1]))  # breaks ties, outvotes nobody
+    votes = np.stack([(nearness * (labels[order] == c)).sum(1) for c in range(len(classes))], axis=1)
+    return votes.argmax(1) == labels
+
+
+def each_image(
+    features: np.ndarray, labels: np.ndarray, groups: Sequence | None = None, *, seed: int = 0
+) -> pd.DataFrame:
+    """Project features by t-SNE and UMAP and score every row.
+
+    Parameters
+    ----------
+    features
+        (N, D)
+    labels
+        (N,) classes, two at least.
+    groups
+        As in `neighbours_vote`.
+
+    Returns
+    -------
+    DataFrame
+        A row an image: ``tsne_x, tsne_y, umap_x, umap_y``; for each space (features, that is their principal
+        components, tsne, umap) ``silhouette_<space>`` in [-1, 1], by class, and ``knn_<space>``, 1.0 where the
+        neighbours vote for its class; for the planes ``trust_<space>``.
+    """
+    components = reduced(features, seed=seed)
+    spaces = {"features": components, "tsne": tsne(components, seed=seed), "umap": umap(components, seed=seed)}
+    k = min(K, (len(components) - 1) // 2)
+    found = {}
+    for name, points in spaces.items():
+        if name != "features":
+            found |= {f"{name}_x": points[:, 0], f"{name}_y": points[:, 1]}
+            found[f"trust_{name}"] = trustworthiness(components, points, k)
+        found[f"silhouette_{name}"] = silhouette_samples(points, labels)
+        found[f"knn_{name}"] = neighbours_vote(points, labels, groups, k).astype(float)
+    return pd.DataFrame(found)

@@ -1,0 +1,63 @@
+"""Scores of projected features: worked by hand, against scikit-learn, and what they must not be fooled by."""
+
+import numpy as np
+import pytest
+from sklearn.manifold import trustworthiness as of_sklearn
+from sklearn.metrics import silhouette_score
+
+from skinlib.explain.embeddings import each_image, neighbours_vote, reduced, trustworthiness, tsne
+
+RNG = np.random.default_rng(0)
+HIGH, LOW = RNG.normal(size=(60, 8)), RNG.normal(size=(60, 2))
+
+
+@pytest.mark.parametrize("k", [1, 5, 12])
+def test_trustworthiness_is_that_of_scikit_learn(k):
+    each = trustworthiness(HIGH, LOW, k)
+    assert each.shape == (60,) and each.max() <= 1
+    assert each.mean() == pytest.approx(of_sklearn(HIGH, LOW, n_neighbors=k))
+
+
+def test_a_plane_that_keeps_all_neighbours_is_wholly_trusted():
+    assert (trustworthiness(HIGH, HIGH[:, :8] * 3 + 1, 5) == 1).all()
+    with pytest.raises(ValueError, match="60 rows have no trustworthiness of 30 neighbours"):
+        trustworthiness(HIGH, LOW, 30)
+
+
+def test_votes_by_hand_and_another_picture_of_the_same_lesion_has_none():
+    """On a line: a at 0 and 1 of one lesion, b at 2 and 3, a at 10."""
+    points, labels = np.array([[0.0], [1.0], [2.0], [3.0], [10.0]]), np.array([0, 0, 1, 1, 0])
+    assert neighbours_vote(points, labels, k=1).tolist() == [True, True, False, True, False]  # 2's nearest (a tie) is 1
+    lesions = ["x", "x", "y", "z", "w"]
+    assert neighbours_vote(points, labels, lesions, k=1).tolist() == [False, False, False, True, False]
+
+
+def test_a_tie_of_votes_goes_to_the_nearest():
+    points, labels = np.array([[0.0], [1.0], [-2.0]]), np.array([0, 0, 1])
+    assert neighbours_vote(points, labels, k=2)[0]
+    assert not neighbours_vote(points, np.array([1, 0, 1]), k=2)[0]
+
+
+def test_neighbours_of_the_own_lesion_cannot_be_called_in_for_want_of_others():
+    """Three pictures, two lesions, two votes wanted: the lesion's own other picture stays silent."""
+    points, labels = np.array([[0.0], [0.1], [5.0]]), np.array([0, 0, 1])
+    assert neighbours_vote(points, labels, ["x", "x", "y"], k=2).tolist() == [False, False, False]
+
+
+def test_separated_classes_score_high_and_noise_does_not():
+    labels = np.arange(60) % 3
+    told = HIGH + 8 * np.eye(8)[labels]
+    found, noise = each_image(told, labels), each_image(HIGH, labels)
+    for space in ("features", "tsne", "umap"):
+        assert found[f"knn_{space}"].mean() > 0.95 > 0.7 > noise[f"knn_{space}"].mean()
+        assert found[f"silhouette_{space}"].mean() > 0.4 > 0.1 > noise[f"silhouette_{space}"].mean()
+    assert found["silhouette_features"].mean() == pytest.approx(silhouette_score(reduced(told), labels))
+    assert found.equals(each_image(told, labels)), "the same seed gives the same planes"
+
+
+def test_few_rows_are_projected_and_too_few_are_refused():
+    assert tsne(reduced(HIGH[:8])).shape == (8, 2)
+    with pytest.raises(ValueError, match=r"needs \(N, D\), 4 rows"):
+        reduced(HIGH[:3])
+    with pytest.raises(ValueError, match="all finite"):
+        reduced(np.where(HIGH > 2, np.nan, HIGH))
