@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import recompute_across
 import recompute_joint
 
 from skinlib.evaluation.statistics import verdict
@@ -164,7 +165,8 @@ EXHIBITS = {
         known.kept("ita").merge(known.kept("sources"), on="image_id"), dataset=known.config.dataset
     ),
 }
-PAPERS = {"recall_oriented": EXHIBITS, "joint_reverse_mtl": recompute_joint.EXHIBITS}
+OWN = {"recall_oriented": EXHIBITS, "joint_reverse_mtl": recompute_joint.EXHIBITS}
+PAPERS = {name: own | recompute_across.exhibits(name) for name, own in OWN.items()}
 KNOWN = {"recall_oriented": Known, "joint_reverse_mtl": recompute_joint.Known}
 
 

@@ -43,13 +43,25 @@ def attention_maps(model: nn.Module, batches: Batches) -> Iterator[np.ndarray]:
         yield from maps[:, 0].cpu().numpy()
 
 
+class OfImage(nn.Module):
+    """A network of images and clinical columns as a function of the images; the columns (B, M) are held."""
+
+    def __init__(self, network: nn.Module, meta: torch.Tensor | None):
+        super().__init__()
+        self.network, self.meta = network, meta
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.network(image, self.meta)
+
+
 def class_maps(model: nn.Module, batches: Batches, targets: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """Yield the Grad-CAM++ map of each image.
 
     Parameters
     ----------
     model
-        With ``cam_layer()``.
+        With ``cam_layer()``. One that reads clinical columns too is a function of the image, the columns being what the
+        batches say of it.
     targets
         (N,) class whose logit is explained, in the order of the batches; by default the class that the network calls.
 
@@ -60,10 +72,10 @@ def class_maps(model: nn.Module, batches: Batches, targets: np.ndarray | None = 
     model.eval()
     device = next(model.parameters()).device
     for batch in batches.epoch(0, device):
-        image = batch["image"]
+        image, of_image = batch["image"], OfImage(model, batch.get("meta")).eval()
         if targets is None:
             with torch.no_grad():
-                called = model(image)["logits"].argmax(1)
+                called = of_image(image)["logits"].argmax(1)
         else:
             called = torch.as_tensor(np.asarray(targets)[batch["index"].cpu().numpy()])
-        yield from gradcam_plusplus(model, image, called, model.cam_layer()).cpu().numpy()
+        yield from gradcam_plusplus(of_image, image, called, model.cam_layer()).cpu().numpy()

@@ -11,13 +11,30 @@ from matplotlib.figure import Figure
 from skinlib.evaluation import tables
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
 from skinlib.evaluation.statistics import bootstrap_ci
-from skinlib.explain.embeddings import SPACES
+from skinlib.explain.embeddings import SPACES, each_image
 from skinlib.reporting import figures
 from skinlib.reporting.estimates import cell
 from skinlib.reporting.figures_style import COLOURS
 
 NAMES = {"tsne": "t-SNE", "umap": "UMAP"}
 MARKERS = "o^sDvPX"
+
+
+def measured(test: pd.DataFrame, features: Mapping[str, np.ndarray], *, seed: int = 0) -> pd.DataFrame:
+    """Project every network's features (N, D) of the same images, and score each image.
+
+    Returns
+    -------
+    DataFrame
+        network, image_id, lesion_id, patient_id, label and the columns of `skinlib.explain.embeddings.each_image`,
+        a network's rows below the other's.
+    """
+    key, groups = test[["image_id", "lesion_id", "patient_id", "label"]], tables.clusters(test)
+    each = [
+        key.assign(network=name).join(each_image(values, test["label"].to_numpy(), groups, seed=seed))
+        for name, values in features.items()
+    ]
+    return pd.concat(each, ignore_index=True)
 
 
 def scores(measured: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -29,8 +46,7 @@ def scores(measured: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 20
     Parameters
     ----------
     measured
-        Tables of `skinlib.explain.embeddings.each_image` below each other, with network, image_id, label and where
-        known lesion_id and patient_id.
+        As `measured` returns it.
 
     Returns
     -------

@@ -22,6 +22,8 @@ ROWS = {
     "Grad-CAM++ minus centred blob": ("", "_centre"),
 }
 SHARPENED = {"sharpened Grad-CAM++": "_sharp", "sharpened minus raw": ("_sharp", "")}
+ANSWERS = ("right", "wrong")  # how an image ends with a system of several classes
+PLACES = {"highest": 1.0, "median": 0.5, "lowest": 0.0}  # energy inside the lesion
 LEAST = 10  # images behind an interval
 
 
@@ -33,9 +35,10 @@ def localisation(
     Parameters
     ----------
     measures
-        A row an image: `skinlib.explain.localisation.localisation_table`'s columns, energy_sharp, outcome
-        (TP, TN, FN, FP), image_id and where known lesion_id and patient_id. Constant maps
-        are counted and left out; so is an image without a mask, whose measures are missing.
+        A row an image: `skinlib.explain.localisation.localisation_table`'s columns, outcome (TP, TN, FN, FP; or, of
+        several classes, right and wrong), image_id and where known lesion_id and patient_id, and energy_sharp if the
+        maps were sharpened. Constant maps are counted and left out; so is an image without a mask, whose measures are
+        missing.
 
     Returns
     -------
@@ -43,13 +46,15 @@ def localisation(
         Long frame: a row a map or guess; metrics energy, pointing, iou, and each with "_of_tp" and so on. The metric
         of a difference is named "energy_diff".
     """
+    kinds = OUTCOMES if measures["outcome"].isin(OUTCOMES).all() else ANSWERS
+    sharpened = SHARPENED if "energy_sharp" in measures else {}
     measured = measures[~measures["constant"].astype(bool) & measures["energy"].notna()]
     where = {"dataset": dataset, "split": split}
     cells = [cell("constant maps", "count", float(measures["constant"].sum()), n=len(measures), **where)]
-    for row, suffixes in (ROWS | SHARPENED).items():
+    for row, suffixes in (ROWS | sharpened).items():
         for name in MEASURES if row in ROWS else MEASURES[:1]:
             metric = name + ("_diff" if isinstance(suffixes, tuple) else "")
-            for outcome in (None, *OUTCOMES):
+            for outcome in (None, *kinds):
                 rows = measured if outcome is None else measured[measured["outcome"] == outcome]
                 ending = "" if outcome is None else f"_of_{outcome.lower()}"
                 values = _values(rows, name, suffixes)
@@ -87,6 +92,30 @@ def alike(pairs: Mapping[str, np.ndarray], *, dataset: str, split: str) -> pd.Da
         value = np.nan if note else float(np.nanmean(values))
         cells.append(cell(row, "overlap", value, n=len(values), note=note, dataset=dataset, split=split))
     return pd.DataFrame(cells)
+
+
+def by_energy(measures: pd.DataFrame) -> pd.DataFrame:
+    """Choose the cases of a gallery by rule: highest, median and lowest energy among the right and the wrong answers.
+
+    Parameters
+    ----------
+    measures
+        A row an image: image_id, outcome (right, wrong), energy, score.
+
+    Returns
+    -------
+    DataFrame
+        outcome, place, image_id and score: 6 rows. A case that does not exist has no image_id; ties go to the smaller.
+    """
+    rows = []
+    for outcome in ANSWERS:
+        known = measures[(measures["outcome"] == outcome) & measures["energy"].notna()]
+        left = known.sort_values(["energy", "image_id"]).reset_index(drop=True)
+        for place, share in PLACES.items():
+            found = len(left) > len(PLACES) - 1
+            one = left.loc[round(share * (len(left) - 1))] if found else {"image_id": np.nan, "score": np.nan}
+            rows.append((outcome, place, one["image_id"], one["score"]))
+    return pd.DataFrame(rows, columns=["outcome", "place", "image_id", "score"])
 
 
 def gallery_table(

@@ -1,0 +1,57 @@
+"""How the exhibits that notebooks across systems write are computed again, for every paper alike."""
+
+import functools
+
+from skinlib.reporting import across, embeddings, recall_oriented, reference
+from skinlib.reporting.localisation import by_energy, gallery_table, localisation
+
+BOOT = {"n_boot": 200, "seed": 0}
+
+
+def exhibits(paper):
+    """Return exhibit -> function of the published profile's `Known`, of which only ``folder`` is asked."""
+
+    def of(function):
+        return lambda known: function(paper, known.folder)
+
+    found = {"embeddings": of(embedded)}
+    if paper in across.OTHERS:
+        found |= {"localisation": of(located), "gradcam": of(listed), "tone": of(toned)}
+    return found
+
+
+@functools.cache
+def runs(paper, folder):
+    return reference.open_evidence(folder, paper)
+
+
+def first(paper, folder, prefixes):
+    found = runs(paper, folder)
+    plan = {name: run.config for name, run in found.items()}
+    chosen = across.first_of(plan, next(iter(prefixes)))
+    return next(run for run in found.values() if run.config == chosen)
+
+
+def where(run):
+    return {"dataset": run.config.dataset, "split": run.config.split}
+
+
+def embedded(paper, folder):
+    run = first(paper, folder, across.NETWORKS[paper].values())
+    return embeddings.scores(reference.kept_table(folder, paper, "embeddings"), **where(run), **BOOT)
+
+
+def located(paper, folder):
+    run = first(paper, folder, [across.OTHERS[paper]])
+    return localisation(reference.kept_table(folder, paper, "localisation"), **where(run), **BOOT)
+
+
+def listed(paper, folder):
+    run, kept = first(paper, folder, [across.OTHERS[paper]]), reference.kept_table(folder, paper, "localisation")
+    return gallery_table(by_energy(kept), kept, **where(run), names=("energy",))
+
+
+def toned(paper, folder):
+    arm = across.binary(first(paper, folder, [across.OTHERS[paper]]))
+    tone = reference.kept_table(folder, paper, "ita")[["image_id", "group"]]
+    return recall_oriented.table8(arm._replace(table=arm.table.merge(tone, on="image_id")), **BOOT)
