@@ -2,7 +2,7 @@
 
 import functools
 
-from skinlib.reporting import across, embeddings, recall_oriented, reference
+from skinlib.reporting import across, embeddings, fitzpatrick, recall_oriented, reference
 from skinlib.reporting.localisation import by_energy, gallery_table, localisation
 
 BOOT = {"n_boot": 200, "seed": 0}
@@ -17,6 +17,8 @@ def exhibits(paper):
     found = {"embeddings": of(embedded)}
     if paper in across.OTHERS:
         found |= {"localisation": of(located), "gradcam": of(listed), "tone": of(toned)}
+    if paper == "metadata_sr":
+        found |= {"fig5": of(fig5), "fitzpatrick": of(agreed), "fitzpatrick_groups": of(by_type)}
     return found
 
 
@@ -49,6 +51,24 @@ def located(paper, folder):
 def listed(paper, folder):
     run, kept = first(paper, folder, [across.OTHERS[paper]]), reference.kept_table(folder, paper, "localisation")
     return gallery_table(by_energy(kept), kept, **where(run), names=("energy",))
+
+
+def fig5(paper, folder):
+    kept = reference.kept_table(folder, paper, "embeddings")
+    run = first(paper, folder, across.NETWORKS[paper].values())
+    return embeddings.published_silhouettes(kept[kept["network"] != "noise"], **where(run), **BOOT)
+
+
+def agreed(paper, folder):
+    run = first(paper, folder, [across.OTHERS[paper]])
+    kept = reference.kept_table(folder, paper, "fitzpatrick")
+    return fitzpatrick.agreement(kept, dataset=run.config.dataset, **BOOT)
+
+
+def by_type(paper, folder):
+    kept = reference.kept_table(folder, paper, "fitzpatrick")
+    types = dict(zip(kept["image_id"], kept["skin_type"], strict=True))
+    return fitzpatrick.performance(across.binary(first(paper, folder, [across.OTHERS[paper]])), types, **BOOT)
 
 
 def toned(paper, folder):

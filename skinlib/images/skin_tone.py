@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 from skimage.morphology import isotropic_dilation
 
-from skinlib.images.colour import check_image, rgb_to_lab
+from skinlib.images.colour import apply, check_image, rgb_to_lab
 
 CATEGORIES = ("very light", "light", "intermediate", "tan", "brown", "dark")
 SCHEMES = {  # lower bounds of all categories but the last, in degrees; a value on a bound is in the darker category
@@ -207,6 +207,7 @@ def ita_table(
     size: int | None = None,
     workers: int = 2,
     guard: bool = True,
+    colour: str = "none",
 ) -> pd.DataFrame:
     """ITA of every image of a cohort, in its order.
 
@@ -218,6 +219,8 @@ def ita_table(
     size : longest side at which to measure, in pixels; None = as stored
     workers : threads
     guard : of `ita`
+    colour : pipeline of `skinlib.images.colour.apply` before the angle is taken, only to show what it does to tone; the
+        skin is found in the untouched image
 
     Returns
     -------
@@ -233,7 +236,7 @@ def ita_table(
     def measure(row: Any) -> tuple:
         image, mask = read_pair(row, size=size)
         skin, note = _skin(image, mask, selector)
-        lightness, b = _lightness_and_b(image, skin)
+        lightness, b = _lightness_and_b(apply(image, colour), skin)
         angle = _angle(lightness, b, guard=guard)
         group = np.nan if np.isnan(angle) else "light" if angle > LIGHT_ABOVE else "dark"
         note = "blue cast" if b <= 0 else note
