@@ -20,7 +20,7 @@ from skinlib.data import cards
 from skinlib.paths import Lock, write_atomic
 from skinlib.provenance import canonical_json, digest, file_digest
 from skinlib.training.fit import place
-from skinlib.training.predict import SYMMETRIES, batches_of, views
+from skinlib.training.predict import SYMMETRIES, batches_of, views_of
 
 if TYPE_CHECKING:
     from skinlib.training.runs import Run
@@ -74,9 +74,9 @@ def _compute(run: Run, cohort: pd.DataFrame, tta: str, device: str) -> dict[str,
     model = run.model().to(where.device)
     found: dict[str, list[np.ndarray]] = {}
     for batch in tqdm(batches.epoch(0, where.device), total=len(batches), desc=f"features {run.id}", mininterval=2):
-        for name, image in views(batch["image"], tta):
+        for name, image in views_of(batch, tta):
             with where.autocast():
-                output = model(image.contiguous(memory_format=torch.channels_last), batch.get("meta"))
+                output = model(image, batch.get("meta"), features=batch.get("features"))
             if "features" not in output:
                 raise ValueError(f"run {run.id} ({run.config.system}, {run.config.variant}) gives no features")
             values = output["features"].float().cpu().numpy().astype(np.float16)

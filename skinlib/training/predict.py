@@ -43,6 +43,15 @@ def views(image: torch.Tensor, tta: str) -> Iterator[tuple[str, torch.Tensor]]:
         yield name, image.flip(mirrored).rot90(quarters, (2, 3))
 
 
+def views_of(batch: dict, tta: str) -> Iterator[tuple[str, torch.Tensor | None]]:
+    """Yield (name, view) of a batch; of one without images, for networks that read columns alone, (identity, None)."""
+    if "image" not in batch:
+        yield "identity", None
+        return
+    for name, image in views(batch["image"], tta):
+        yield name, image.contiguous(memory_format=torch.channels_last)
+
+
 def undo(maps: torch.Tensor, view: str) -> torch.Tensor:
     """Turn maps (B, C, h, w) of a view, named as `views` names it, back to lie on the image that it is a view of."""
     if view == "identity":
@@ -81,9 +90,7 @@ def outputs(
     bar = tqdm(batches.epoch(0, where.device), total=len(batches), desc=progress, disable=not progress, mininterval=2)
     for batch in bar:
         seen = []
-        for name, image in views(batch["image"], tta) if "image" in batch else [("identity", None)]:
-            if image is not None:
-                image = image.contiguous(memory_format=torch.channels_last)
+        for name, image in views_of(batch, tta):
             with where.autocast():
                 output = model(image, batch.get("meta"), features=batch.get("features"))
             logits = output.get("logits", torch.empty(len(batch["index"]), 0))

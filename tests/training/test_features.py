@@ -113,6 +113,16 @@ def test_a_head_predicts_any_cohort_as_it_did_its_own(head, cohort):
     assert np.allclose(without.loc[mine.index, scores], mine[scores], atol=1e-5)
 
 
+def test_a_head_has_features_too_although_it_reads_no_image(head, cohort):
+    """What its two last branches read, from the features of its members."""
+    fused = features.pooled(head, cohort.iloc[:6])
+    assert fused.shape[:2] == (6, 1) and fused.std(0).max() > 0
+    with torch.inference_mode():
+        batch = next(iter(predict.batches_of(head, cohort.iloc[:6]).epoch(0, torch.device("cpu"))))
+        output = head.model()(None, batch.get("meta"), features=batch["features"])
+    assert np.allclose(fused[:, 0], output["features"].numpy(), atol=1e-2)
+
+
 def test_scaling_is_fitted_on_training_rows_alone(head, cohort, place_of):
     prepared = runs.identify(HEAD, **place_of)
     rows = prepared.split.query("fold == 0 and part == 'train'")["image_id"]
