@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import recompute_attention
 import recompute_joint
 
 from skinlib.evaluation.statistics import verdict
@@ -164,8 +165,16 @@ EXHIBITS = {
         known.kept("ita").merge(known.kept("sources"), on="image_id"), dataset=known.config.dataset
     ),
 }
-PAPERS = {"recall_oriented": EXHIBITS, "joint_reverse_mtl": recompute_joint.EXHIBITS}
-KNOWN = {"recall_oriented": Known, "joint_reverse_mtl": recompute_joint.Known}
+PAPERS = {
+    "recall_oriented": EXHIBITS,
+    "joint_reverse_mtl": recompute_joint.EXHIBITS,
+    "attention_autoencoder": recompute_attention.EXHIBITS,
+}
+KNOWN = {
+    "recall_oriented": Known,
+    "joint_reverse_mtl": recompute_joint.Known,
+    "attention_autoencoder": recompute_attention.Known,
+}
 
 
 def differences(stored: pd.DataFrame, again: pd.DataFrame, *, pixels: str | None = None) -> list[str]:

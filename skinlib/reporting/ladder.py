@@ -50,3 +50,16 @@ def in_words(table: pd.DataFrame) -> list[str]:
         said = [f"{word}: {', '.join(found.index[found == word])}" for word in dict.fromkeys(sorted(found))]
         sentences.append(f"{row}: {'; '.join(said)}")
     return sentences
+
+
+def half_widths(frame: pd.DataFrame, *, suffix: str = CHANGE) -> pd.DataFrame:
+    """Return half the width of the intervals of an exhibit's changes: a smaller effect mostly goes unseen.
+
+    Returns
+    -------
+    DataFrame
+        A row a metric: the smallest, the median and the largest half width, and how many changes have an interval.
+    """
+    found = frame[frame["metric"].str.endswith(suffix)]
+    half = ((found["high"] - found["low"]) / 2).groupby(found["metric"].str.removesuffix(suffix), sort=False)
+    return half.agg(["min", "median", "max", "count"])
