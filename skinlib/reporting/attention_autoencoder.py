@@ -16,7 +16,7 @@ from skinlib.config import RunConfig
 from skinlib.models.attention_autoencoder import LATENT
 from skinlib.models.pyramid import AttentionMap
 from skinlib.reporting.arms import machine
-from skinlib.reporting.attention_autoencoder_arms import MAJORITY, STEPS, codes, matrix
+from skinlib.reporting.attention_autoencoder_arms import MAJORITY, STEPS, codes, matrix, with_seeds
 from skinlib.reporting.estimates import cell, judge, origin
 from skinlib.reporting.multiclass import compare, measure
 from skinlib.reporting.published import published
@@ -114,12 +114,16 @@ def steps(
     n_boot: int = 2000,
     seed: int = 0,
 ) -> list[dict]:
-    """Return the paired differences ``<after> - <before>``, Holm-adjusted over the pairs, for each metric apart."""
+    """Return the paired differences ``<after> - <before>`` on the seeds that both have, Holm-adjusted over the pairs.
+
+    Each metric is a family of its own; a pair of which one is not there is left out.
+    """
     cells = []
     for after, before in pairs:
         if after in tables and before in tables:
-            row = f"{after} - {before}"
-            cells += compare(row, tables[after], tables[before], metrics, n_boot=n_boot, seed=seed)
+            both = {*tables[after]["seed"]} & {*tables[before]["seed"]}
+            a, b = (with_seeds(tables[name], both) for name in (after, before))
+            cells += compare(f"{after} - {before}", a, b, metrics, n_boot=n_boot, seed=seed)
     return judge(cells, suffix=DIFF)
 
 

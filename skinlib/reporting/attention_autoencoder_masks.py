@@ -88,7 +88,7 @@ def _touched(row: str, stages: Stages) -> list[dict]:
     values = {
         "images_helped": np.mean([(each > 0).sum() for each in change]),
         "images_harmed": np.mean([(each < 0).sum() for each in change]),
-        "worst_change": np.mean([each.min() for each in change]),
+        "worst_difference": np.mean([each.min() for each in change]),
         "emptied": (empty["postprocessed"] - empty["raw"]).mean(),
     }
     about = origin(stages["raw"]) | {"note": "mean over seeds"}

@@ -24,6 +24,8 @@ CONCATENATE = "concatenate"
 LEVELS = {"blur": (0.01, 0.03), "noise": (0.05, 0.15), "hair": (10, 30)}
 AREAS = ("small lesions", "middle lesions", "large lesions")
 CONTRASTS = ("low contrast", "middle contrast", "high contrast")
+# The rows of small_and_noisy in the order in which they are read; the stronger level bears its kind's name alone.
+CONDITIONS = (*AREAS, *CONTRASTS, *(row for kind, (mild, _) in LEVELS.items() for row in (f"{kind} {mild:g}", kind)))
 
 
 def as_changes(frame: pd.DataFrame) -> pd.DataFrame:
@@ -198,7 +200,7 @@ def small_and_noisy(
 
 
 def _levels(poorer: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield "blur 0.01", "blur": the strongest level of a kind bears its name alone."""
+    """Yield "blur 0.01", "blur" of one network, with their tables."""
     for kind, rows in poorer.groupby("kind", sort=False):
         for level, mine in rows.groupby("level"):
             yield kind if level == rows["level"].max() else f"{kind} {level:g}", mine.reset_index(drop=True)

@@ -40,7 +40,8 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
     table = changes.assign(metric=changes["metric"].str.removesuffix(CHANGE), verdict=words)
     order = table["metric"].drop_duplicates()
     wide = table.pivot(index="row", columns="metric", values="verdict")
-    return wide.loc[table["row"].drop_duplicates(), order].rename_axis(index=None, columns=None)
+    wide = wide.loc[table["row"].drop_duplicates(), order].rename_axis(index=None, columns=None)
+    return wide.fillna("not compared")  # a metric that another row has
 
 
 def in_words(table: pd.DataFrame) -> list[str]:
