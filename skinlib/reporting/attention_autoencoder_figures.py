@@ -100,7 +100,8 @@ def transfer(frame: pd.DataFrame, variant: str, metric: str = "accuracy", *, tit
     table = cells.join(found.dropna(), how="inner").assign(percent=lambda rows: rows["percent"].astype(float))
     with figures.style():
         figure, (axis,) = figures.new(height=3.2, width=0.75 * WIDTH)
-        for (weights, mine), colour, shift in zip(table.groupby("weights"), COLOURS, (-0.7, 0.7), strict=False):
+        apart = (-0.7, 0.7) if table["weights"].nunique() > 1 else (0,)  # so that intervals do not hide one another
+        for (weights, mine), colour, shift in zip(table.groupby("weights"), COLOURS, apart, strict=False):
             mine = mine.sort_values("percent")
             error = np.abs(mine[["low", "high"]].to_numpy().T - mine["ours"].to_numpy())
             label = "from scratch" if weights == "none" else "ImageNet weights"
@@ -108,7 +109,7 @@ def transfer(frame: pd.DataFrame, variant: str, metric: str = "accuracy", *, tit
         axis.set(xlabel="share of the training images (%)", ylabel=LABELS.get(metric, metric.replace("_", " ")))
         axis.set_xticks(sorted(table["percent"].unique()))
         axis.set_title(title)
-        axis.legend(loc="lower right")
+        figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

@@ -66,7 +66,8 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         axes[0].plot([], [], "o-", color="0.5", label="ours, 95 % interval")
-        axes[0].plot([], [], "D", color=PUBLISHED, markersize=4, label="published")
+        if frame.loc[frame["metric"].isin(metrics), "published"].notna().any():
+            axes[0].plot([], [], "D", color=PUBLISHED, markersize=4, label="published")
         figure.legend(loc="outside lower center", ncols=2)
         figure.suptitle(title, fontsize=10)
     return figure

@@ -17,7 +17,8 @@ from skinlib.reporting import attention_autoencoder_figures as pictures
 from skinlib.reporting import attention_autoencoder_maps as maps
 from skinlib.reporting import attention_autoencoder_masks as outlines
 from skinlib.reporting import attention_autoencoder_side as side
-from skinlib.reporting.ladder import half_widths, verdicts
+from skinlib.reporting import figures_results as results
+from skinlib.reporting.ladder import half_widths, in_words, verdicts
 from skinlib.reporting.published import published
 
 FEW = {"n_boot": 200, "seed": 0}
@@ -334,7 +335,7 @@ def test_less_data_with_and_without_pretrained_weights(runs):
     assert side.transfer_row("proposed", "imagenet", 0.1) == "imagenet, 10 %"
     assert side.transfer({name: one for name, one in runs.items() if "transfer" not in name}).empty
     figure = pictures.transfer(frame, "baseline")
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["ImageNet weights", "from scratch"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ImageNet weights", "from scratch"]
 
 
 def test_small_faint_and_disturbed_by_hand(runs):
@@ -405,3 +406,26 @@ def test_matrices_of_three_variants_leave_the_fourth_place_empty(runs):
     figure = pictures.matrices(tables, list(OF))
     assert [axis.get_title() for axis in figure.axes] == ["baseline", "attention", "proposed", ""]
     assert not figure.axes[3].axison
+
+
+def test_published_steps_are_drawn_and_a_metric_of_another_row_is_not_compared():
+    note = "no evidence (p = 0.5000)"
+    cells = [
+        ("a", "accuracy_change", 0.01, 0.054),
+        ("b", "accuracy_change", 0.02, np.nan),
+        ("b", "dice_change", 0.0, np.nan),
+    ]
+    frame = pd.DataFrame(cells, columns=["row", "metric", "ours", "published"]).assign(low=-0.1, high=0.1, note=note)
+    found = verdicts(frame)
+    assert found.loc["a", "dice"] == "not compared" and in_words(found)[0].endswith("not compared: dice")
+    figure = results.changes(frame, found, ("accuracy", "dice"))
+    assert [0.054] == [x for line in figure.axes[0].lines for x in line.get_xdata() if x == 0.054]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "published"
+
+
+def test_what_post_processing_changed_is_drawn_with_three_outlines():
+    lesion = square()[0]
+    lines = {"truth": lesion, "raw": ~lesion, "post-processed": np.zeros_like(lesion)}
+    figure = pictures.touched([{"image": np.full((8, 8, 3), 90, np.uint8), "title": "t", "lines": lines}])
+    assert len(figure.axes[0].collections) == 2  # the empty one has no line
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(pictures.LINES)
