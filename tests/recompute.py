@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import recompute_across
+import recompute_attention
 import recompute_joint
 
 from skinlib.evaluation.statistics import verdict
@@ -165,9 +166,13 @@ EXHIBITS = {
         known.kept("ita").merge(known.kept("sources"), on="image_id"), dataset=known.config.dataset
     ),
 }
-OWN = {"recall_oriented": EXHIBITS, "joint_reverse_mtl": recompute_joint.EXHIBITS}
+MODULES = {
+    "joint_reverse_mtl": recompute_joint,
+    "attention_autoencoder": recompute_attention,
+}
+OWN = {"recall_oriented": EXHIBITS} | {name: module.EXHIBITS for name, module in MODULES.items()}
 PAPERS = {name: own | recompute_across.exhibits(name) for name, own in OWN.items()}
-KNOWN = {"recall_oriented": Known, "joint_reverse_mtl": recompute_joint.Known}
+KNOWN = {"recall_oriented": Known} | {name: module.Known for name, module in MODULES.items()}
 
 
 def differences(stored: pd.DataFrame, again: pd.DataFrame, *, pixels: str | None = None) -> list[str]:

@@ -6,7 +6,7 @@ A run is one of the store, or evidence in results/reference opened in the same w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -47,6 +47,22 @@ def by_seed(runs: Runs, name: str) -> list[Run]:
 def part(runs: Runs, name: str, which: str, view: str = "identity") -> pd.DataFrame:
     """Return the val or test rows of one network ``<name>/seed<n>``, all seeds; by default of the image as it is."""
     return pd.concat([rows(run, which, view) for run in by_seed(runs, name)], ignore_index=True)
+
+
+def names(runs: Runs) -> list[str]:
+    """Return the names of the plan without their seeds, each once."""
+    return list(dict.fromkeys(key.rpartition("/seed")[0] for key in runs))
+
+
+def seeds_of(runs: Runs, name: str) -> set[int]:
+    """Return the seeds that a name of the plan has."""
+    return {run.config.seed for run in by_seed(runs, name)}
+
+
+def outlines(group: Sequence[Run], which: str = "test", stage: str = "raw") -> pd.DataFrame:
+    """Return the mask scores of one part of several seeds' runs."""
+    tables = [run.segmentation(stage) for run in group]
+    return pd.concat([table[table["part"] == which] for table in tables], ignore_index=True)
 
 
 def machine(run: Run) -> str:

@@ -39,6 +39,8 @@ READABLE = {
     "ece": "ECE",
     "brier": "Brier score",
     "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "macro_recall": "macro recall",
     "dice": "Dice",
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from skinlib.reporting.figures_style import HEAT, WIDTH, new, style
 
@@ -41,6 +42,42 @@ def image_grid(
             axis.imshow(image)
         for axis, text in zip(axes, titles, strict=False):
             axis.set_title(text, fontsize=7)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def outlined_images(
+    pictures: Sequence[Mapping], styles: Mapping[str, Mapping], *, columns: int = 3, title: str = ""
+) -> Figure:
+    """Draw images with several outlines.
+
+    Parameters
+    ----------
+    pictures
+        Each with ``image`` (H, W, 3) uint8, ``title``, and ``lines``: a key of ``styles`` -> (h, w) bool of any size.
+    styles
+        Name of an outline -> how it is drawn: ``colors`` and ``linestyles`` of a contour.
+    """
+    tall = np.shape(pictures[0]["image"])[0] / np.shape(pictures[0]["image"])[1]
+    lines = -(-len(pictures) // columns)
+    with style():
+        figure, axes = new(lines, columns, height=0.7 + lines * (WIDTH / columns * tall + 0.32))
+        for axis in axes:
+            axis.axis("off")
+        for axis, one in zip(axes, pictures, strict=False):
+            height, width = np.shape(one["image"])[:2]
+            axis.imshow(one["image"])
+            for name, mask in one["lines"].items():
+                if 0 < np.mean(mask) < 1:
+                    rows, cols = np.shape(mask)
+                    x = (np.arange(cols) + 0.5) * width / cols - 0.5
+                    y = (np.arange(rows) + 0.5) * height / rows - 0.5
+                    axis.contour(x, y, np.asarray(mask, float), levels=[0.5], linewidths=1.4, **styles[name])
+            axis.set_title(one["title"], fontsize=7)
+        used = [name for name in styles if any(name in one["lines"] for one in pictures)]
+        handles = [Line2D([], [], color=styles[n]["colors"], linestyle=styles[n]["linestyles"]) for n in used]
+        legend = figure.legend(handles, used, loc="outside lower center", ncols=len(used), frameon=True)
+        legend.get_frame().set_facecolor("0.55")  # the truth is drawn white
         figure.suptitle(title, fontsize=10)
     return figure
 

@@ -66,7 +66,8 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         axes[0].plot([], [], "o-", color="0.5", label="ours, 95 % interval")
-        axes[0].plot([], [], "D", color=PUBLISHED, markersize=4, label="published")
+        if frame.loc[frame["metric"].isin(metrics), "published"].notna().any():
+            axes[0].plot([], [], "D", color=PUBLISHED, markersize=4, label="published")
         figure.legend(loc="outside lower center", ncols=2)
         figure.suptitle(title, fontsize=10)
     return figure
@@ -78,9 +79,10 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
     Parameters
     ----------
     frame, verdicts
-        Its table, and `skinlib.reporting.ladder.verdicts` of it.
+        Its table, and `skinlib.reporting.ladder.verdicts` of it. Published differences, where the table has a column
+        of them, are drawn in black.
     """
-    rows = list(verdicts.index)
+    rows, theirs = list(verdicts.index), False
     with figures.style():
         figure, axes = figures.new(1, len(metrics), height=1.2 + 0.34 * len(rows), sharey=True)
         for axis, metric in zip(axes, metrics, strict=True):
@@ -89,12 +91,17 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
                 colour = SIGN.get(verdicts.loc[row, metric], "0.6")
                 axis.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=2)
                 axis.plot(one["ours"], place, "o", color=colour)
+            if "published" in cells and cells["published"].notna().any():
+                axis.plot(cells["published"], np.arange(len(rows)), "D", color=PUBLISHED, markersize=4)
+                theirs = True
             axis.axvline(0, color="0.3", linewidth=1)
             axis.set(xlabel=f"change in {LABELS.get(metric, metric)}")
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         for name, colour in SIGN.items():
             axes[0].plot([], [], "o-", color=colour, label=name)
-        figure.legend(loc="outside lower center", ncols=len(SIGN))
+        if theirs:
+            axes[0].plot([], [], "D", color=PUBLISHED, markersize=4, label="published")
+        figure.legend(loc="outside lower center", ncols=len(SIGN) + theirs)
         figure.suptitle(title, fontsize=10)
     return figure

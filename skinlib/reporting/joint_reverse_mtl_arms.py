@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from skinlib.data.cards import class_names
-from skinlib.reporting.arms import Runs, by_seed, part
+from skinlib.reporting.arms import Runs, by_seed, names, outlines, part, seeds_of
 from skinlib.reporting.estimates import Arm
 from skinlib.training.runs import Run
 from skinlib.training.segment import trained_on_masks
@@ -41,12 +41,6 @@ class Row(NamedTuple):
     runs: tuple[Run, ...] = ()
 
 
-def outlines(group: list[Run], which: str = "test", stage: str = "raw") -> pd.DataFrame:
-    """Return the mask scores of one part of several seeds' runs."""
-    tables = [run.segmentation(stage) for run in group]
-    return pd.concat([table[table["part"] == which] for table in tables], ignore_index=True)
-
-
 def row(runs: Runs, name: str, *, seeds: set[int] | None = None, note: str = "") -> Row:
     """Return ``<name>/seed<n>`` on the test images, all seeds or some.
 
@@ -63,16 +57,6 @@ def row(runs: Runs, name: str, *, seeds: set[int] | None = None, note: str = "")
     diagnosis = None if config.variant == "seg" else Arm(part(chosen, name, "test"), CALLED, note)
     outline = Arm(outlines(group), note=note) if trained_on_masks(config) else None
     return Row(diagnosis, outline, tuple(group))
-
-
-def names(runs: Runs) -> list[str]:
-    """Return the names of the plan without their seeds, each once."""
-    return list(dict.fromkeys(key.rpartition("/seed")[0] for key in runs))
-
-
-def seeds_of(runs: Runs, name: str) -> set[int]:
-    """Return the seeds that a name of the plan has."""
-    return {run.config.seed for run in by_seed(runs, name)}
 
 
 def classifiers(runs: Runs) -> dict[str, str]:

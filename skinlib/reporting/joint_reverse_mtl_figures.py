@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from skinlib.evaluation.segmentation import GOOD_DICE
 from skinlib.reporting import figures
 from skinlib.reporting.estimates import cell
-from skinlib.reporting.figures_style import COLOURS, WIDTH
+from skinlib.reporting.figures_images import outlined_images
+from skinlib.reporting.figures_style import COLOURS
 from skinlib.reporting.joint_reverse_mtl_arms import Row
 
 NAMES = ("benign", "melanoma")
@@ -71,35 +71,8 @@ def cases_table(chosen: pd.DataFrame, ours: Row, unet: Row, cls: Row, *, dataset
 
 
 def outlines(pictures: Sequence[Mapping], *, columns: int = 3, title: str = "") -> Figure:
-    """Draw images with several outlines.
-
-    Parameters
-    ----------
-    pictures
-        Each with ``image`` (H, W, 3) uint8, ``title``, and ``lines``: a key of `LINES` -> (h, w) bool of any size.
-    """
-    tall = np.shape(pictures[0]["image"])[0] / np.shape(pictures[0]["image"])[1]
-    lines = -(-len(pictures) // columns)
-    with figures.style():
-        figure, axes = figures.new(lines, columns, height=0.7 + lines * (WIDTH / columns * tall + 0.32))
-        for axis in axes:
-            axis.axis("off")
-        for axis, one in zip(axes, pictures, strict=False):
-            height, width = np.shape(one["image"])[:2]
-            axis.imshow(one["image"])
-            for name, mask in one["lines"].items():
-                if 0 < np.mean(mask) < 1:
-                    rows, cols = np.shape(mask)
-                    x = (np.arange(cols) + 0.5) * width / cols - 0.5
-                    y = (np.arange(rows) + 0.5) * height / rows - 0.5
-                    axis.contour(x, y, np.asarray(mask, float), levels=[0.5], linewidths=1.4, **LINES[name])
-            axis.set_title(one["title"], fontsize=7)
-        used = [name for name in LINES if any(name in one["lines"] for one in pictures)]
-        handles = [Line2D([], [], color=LINES[n]["colors"], linestyle=LINES[n]["linestyles"]) for n in used]
-        legend = figure.legend(handles, used, loc="outside lower center", ncols=len(used), frameon=True)
-        legend.get_frame().set_facecolor("0.55")  # the truth is drawn white
-        figure.suptitle(title, fontsize=10)
-    return figure
+    """Draw images with several outlines, whose names are keys of `LINES`."""
+    return outlined_images(pictures, LINES, columns=columns, title=title)
 
 
 def boxes(sets: Mapping[str, Mapping[str, pd.DataFrame]], *, title: str = "") -> Figure:

@@ -9,9 +9,9 @@ import pandas as pd
 
 from skinlib.evaluation.metrics import binary
 from skinlib.evaluation.statistics import bootstrap_ci
-from skinlib.reporting.arms import Runs, by_seed
+from skinlib.reporting.arms import Runs, by_seed, names, seeds_of
 from skinlib.reporting.estimates import Arm, cell, measure, origin
-from skinlib.reporting.joint_reverse_mtl_arms import Row, names, row, seeds_of
+from skinlib.reporting.joint_reverse_mtl_arms import Row, row
 from skinlib.reporting.joint_reverse_mtl_models import steps
 
 LEAKAGE = (("tp", "recall", "specificity", "weighted_f1", "roc_auc"), ("dice",))

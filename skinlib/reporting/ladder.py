@@ -40,7 +40,8 @@ def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
     table = changes.assign(metric=changes["metric"].str.removesuffix(CHANGE), verdict=words)
     order = table["metric"].drop_duplicates()
     wide = table.pivot(index="row", columns="metric", values="verdict")
-    return wide.loc[table["row"].drop_duplicates(), order].rename_axis(index=None, columns=None)
+    wide = wide.loc[table["row"].drop_duplicates(), order].rename_axis(index=None, columns=None)
+    return wide.fillna("not compared")  # a metric that another row has
 
 
 def in_words(table: pd.DataFrame) -> list[str]:
@@ -50,3 +51,16 @@ def in_words(table: pd.DataFrame) -> list[str]:
         said = [f"{word}: {', '.join(found.index[found == word])}" for word in dict.fromkeys(sorted(found))]
         sentences.append(f"{row}: {'; '.join(said)}")
     return sentences
+
+
+def half_widths(frame: pd.DataFrame, *, suffix: str = CHANGE) -> pd.DataFrame:
+    """Return half the width of the intervals of an exhibit's changes: a smaller effect mostly goes unseen.
+
+    Returns
+    -------
+    DataFrame
+        A row a metric: the smallest, the median and the largest half width, and how many changes have an interval.
+    """
+    found = frame[frame["metric"].str.endswith(suffix)]
+    half = ((found["high"] - found["low"]) / 2).groupby(found["metric"].str.removesuffix(suffix), sort=False)
+    return half.agg(["min", "median", "max", "count"])
