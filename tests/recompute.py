@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import recompute_ensemble
 import recompute_joint
 
 from skinlib.evaluation.statistics import verdict
@@ -164,8 +165,16 @@ EXHIBITS = {
         known.kept("ita").merge(known.kept("sources"), on="image_id"), dataset=known.config.dataset
     ),
 }
-PAPERS = {"recall_oriented": EXHIBITS, "joint_reverse_mtl": recompute_joint.EXHIBITS}
-KNOWN = {"recall_oriented": Known, "joint_reverse_mtl": recompute_joint.Known}
+PAPERS = {
+    "recall_oriented": EXHIBITS,
+    "joint_reverse_mtl": recompute_joint.EXHIBITS,
+    "joint_ensemble": recompute_ensemble.EXHIBITS,
+}
+KNOWN = {
+    "recall_oriented": Known,
+    "joint_reverse_mtl": recompute_joint.Known,
+    "joint_ensemble": recompute_ensemble.Known,
+}
 
 
 def differences(stored: pd.DataFrame, again: pd.DataFrame, *, pixels: str | None = None) -> list[str]:
