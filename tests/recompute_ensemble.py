@@ -14,6 +14,7 @@ from skinlib.reporting import joint_ensemble_arms as arms
 from skinlib.reporting import joint_ensemble_claims as claims_of
 from skinlib.reporting import joint_ensemble_fusion as fusion_of
 from skinlib.reporting import joint_ensemble_shown as shown
+from skinlib.reporting import joint_ensemble_speed as speed_of
 from skinlib.reporting import reference
 from skinlib.reporting.shap_inputs import shap_table
 
@@ -94,7 +95,7 @@ def per_class(known):
 
 @functools.cache
 def throughput(known):
-    return shown.throughput(known.kept("throughput"), dataset=known.member.dataset)
+    return speed_of.throughput(known.kept("throughput"), dataset=known.member.dataset)
 
 
 def claims(known):

@@ -34,6 +34,7 @@ WHOLE = {
 }
 OF_MELANOMA = {"melanoma_recall": f"recall_of_{MELANOMA}", "melanoma_specificity": f"specificity_of_{MELANOMA}"}
 COMPARED = ("accuracy", "balanced_accuracy", "roc_auc")
+BINARY = "malignant_roc_auc"  # compared too: it exists where a rare class has hardly a lesion
 CLASSWISE = ("recall", "precision", "f1", "specificity", "roc_auc")
 
 
@@ -93,7 +94,7 @@ def measured(name: str, one: Row, *, n_boot: int = 2000, seed: int = 0) -> list[
         fixed = measure(name, at_specificity(one), ("recall", "specificity"), **boot)
         cells += [found | {"metric": f"melanoma_{found['metric']}_fixed"} for found in fixed]
     binary = measure(name, Arm(malignant(test), 0.5, one.note), ("roc_auc",), **boot)
-    return cells + [found | {"metric": f"malignant_{found['metric']}"} for found in binary]
+    return cells + [found | {"metric": BINARY} for found in binary]
 
 
 def of_classes(name: str, test: pd.DataFrame, wanted: Mapping[str, str], *, note: str = "", **boot) -> list[dict]:
@@ -107,6 +108,8 @@ def changes(
 ) -> list[dict]:
     """Return ``<metric>_change`` of each row: the first of a pair minus the second on the same images and draws.
 
+    Beside ``names`` stands the AUC of malignant against benign, probabilities summed.
+
     A row of two classes is compared with the other's diagnoses summed to two. Verdicts are Holm-adjusted over the
     rows, for each metric apart.
     """
@@ -116,7 +119,10 @@ def changes(
         if "p_malignant" in after:
             before = malignant(before)
         found = multiclass.compare(name, after, before, [WHOLE[key] for key in names], n_boot=n_boot, seed=seed)
-        cells += [one | {"metric": key + CHANGE} for one, key in zip(found, names, strict=True)]
+        found += multiclass.compare(
+            name, malignant(after), malignant(before), ["roc_auc_of_malignant"], n_boot=n_boot, seed=seed
+        )
+        cells += [one | {"metric": key + CHANGE} for one, key in zip(found, (*names, BINARY), strict=True)]
     return judge(cells, suffix=CHANGE)
 
 

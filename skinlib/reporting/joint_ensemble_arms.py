@@ -106,11 +106,11 @@ def _repeated(one: Row, other: Row) -> Row:
         return one
     seeds = sorted(other.test["seed"].unique())
     test, val = (pd.concat([table.assign(seed=seed) for seed in seeds]) for table in (one.test, one.val))
-    return one._replace(test=test, val=val)
+    return one._replace(test=test, val=val, shared=False)
 
 
 def _kept(one: Row, draws: set) -> Row:
-    test, val = (table[_draws(table).isin(draws)].reset_index(drop=True) for table in (one.test, one.val))
+    test, val = (table[_draws(table).isin(list(draws))].reset_index(drop=True) for table in (one.test, one.val))
     return one._replace(test=test, val=val)
 
 

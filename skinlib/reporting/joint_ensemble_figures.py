@@ -21,7 +21,7 @@ def matrices(counts: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
         Name -> (K, K) counts, rows the true classes, the same classes in each.
     """
     with style():
-        figure, axes = new(1, len(counts), height=0.9 + WIDTH / max(len(counts), 2) * 0.92, sharey=True)
+        figure, axes = new(1, len(counts), height=1.3 + WIDTH / max(len(counts), 2) * 0.92, sharey=True)
         for axis, (name, frame) in zip(axes, counts.items(), strict=True):
             total = frame.sum(axis=1).to_numpy()
             share = frame.to_numpy() / np.maximum(total, 1e-9)[:, None]
@@ -53,9 +53,10 @@ def member_gallery(cases: Sequence[Mapping], members: Sequence[str], *, title: s
     if not cases:
         raise ValueError("a gallery needs at least one case")
     top = {name: max(float(np.max(case["maps"][name])) for case in cases) or 1.0 for name in members}
-    side = WIDTH / (len(members) + 1.4)
+    side = min(1.4, WIDTH / (len(members) + 1.4))
     with style():
-        figure, axes = new(len(cases), len(members) + 1, height=0.6 + (side + 0.22) * len(cases))
+        size = {"height": 0.7 + (side + 0.25) * len(cases), "width": max(4.2, side * (len(members) + 1.4))}
+        figure, axes = new(len(cases), len(members) + 1, **size)
         grid = np.reshape(axes, (len(cases), len(members) + 1))
         for line, case in zip(grid, cases, strict=True):
             for axis in line:

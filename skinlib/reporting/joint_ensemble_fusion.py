@@ -13,7 +13,7 @@ from skinlib.reporting.estimates import cell, origin
 from skinlib.reporting.joint_ensemble_arms import Row, run_tables
 
 WEIGHTED = "weighted mean"  # the paper's: section IV
-BY_RECALL = "weighted mean, by balanced accuracy"
+BY_RECALL = "weighted mean, BACC"  # weights of the best balanced accuracy
 SAME_VIEWS = "weighted mean, views"  # of as many views as the fused head sees
 
 

@@ -1,18 +1,16 @@
-"""What of the ensemble paper needs pixels or weights: views, branch B, heat maps of each member, and images a second.
+"""What of the ensemble paper needs pixels or weights: the members' views, branch B, and heat maps.
 
 Each function returns a small table that the notebooks keep as evidence; the exhibits are made from it alone.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
 
-from skinlib.data import demographics
 from skinlib.evaluation.fusion import Weights, weighted_mean
 from skinlib.evaluation.resampled import Metric
 from skinlib.evaluation.statistics import bootstrap_ci
@@ -20,17 +18,15 @@ from skinlib.evaluation.tables import clusters
 from skinlib.explain.localisation import BAND, localisation_table
 from skinlib.explain.run_maps import class_maps
 from skinlib.images import abcd
-from skinlib.images.batches import to_model_input
 from skinlib.images.cache import Cache
 from skinlib.models import joint_ensemble as model_of
-from skinlib.provenance import environment, generator
+from skinlib.provenance import generator
 from skinlib.reporting.estimates import cell
 from skinlib.reporting.joint_ensemble_arms import MELANOMA, Row
 from skinlib.training import features
-from skinlib.training.predict import SYMMETRIES, batches_of, views
+from skinlib.training.predict import batches_of
 from skinlib.training.runs import Run
 
-REPEATS = 5  # of a timing; the median counts
 KEYS = ["image_id", "lesion_id", "patient_id"]
 
 
@@ -124,6 +120,8 @@ def map_measures(
     """Measure each member's maps against the masks: a row a member and image, with energy, pointing, iou and band."""
     parts = []
     for k, (name, heat) in enumerate(maps.items()):
+        top = heat.max((1, 2), keepdims=True)  # a map of one position, enlarged, varies in its last digits
+        heat = np.round(np.divide(heat, top, out=np.zeros_like(heat), where=top > 0), 5)
         found = localisation_table(heat, masks, cohort["image_id"], rng=generator(seed, k), band=BAND)
         parts.append(cohort[KEYS].reset_index(drop=True).assign(member=name).join(found.drop(columns="image_id")))
     return pd.concat(parts, ignore_index=True)
@@ -157,72 +155,3 @@ def gradcam(kept: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 2000,
 
 def _mean(name: str, values: np.ndarray) -> Metric:
     return Metric(name, lambda _, counts: counts @ values / counts.sum(axis=1))
-
-
-@torch.inference_mode()
-def timings(
-    head: Run, members: Mapping[str, Run], cohort: pd.DataFrame, *, device: str, batch: int = 32
-) -> pd.DataFrame:
-    """Time the full ensemble on images in memory: all members, the head, with and without views, and each part alone.
-
-    Returns
-    -------
-    DataFrame
-        part (``ensemble``, ``ensemble with TTA``, ``head``, member), device, views, images, repeat, seconds, machine.
-    """
-    config = next(iter(members.values())).config
-    seen = torch.from_numpy(pixels(cohort, next(iter(members.values())))[0][:batch].copy())
-    image = (
-        to_model_input(seen.permute(0, 3, 1, 2).float() / 255, config.normalisation)
-        .contiguous(memory_format=torch.channels_last)
-        .to(device)
-    )
-    meta = torch.from_numpy(demographics.encode(cohort.head(batch))).to(device)
-    nets = {name: run.model().to(device) for name, run in members.items()}
-    fused = head.model().to(device)
-
-    def ensemble(tta: str) -> torch.Tensor:
-        seen = [torch.cat([net(view)["features"] for net in nets.values()], 1) for _, view in views(image, tta)]
-        return fused(meta=meta, features=torch.stack(seen, 1))["logits"]
-
-    pooled = torch.cat([net(image)["features"] for net in nets.values()], 1)
-    parts = {"ensemble": lambda: ensemble("none"), "ensemble with TTA": lambda: ensemble("flips")}
-    parts |= {"head": lambda: fused(meta=meta, features=pooled)} | {
-        n: lambda net=net: net(image) for n, net in nets.items()
-    }
-    rows = []
-    for name, work in parts.items():
-        seen = 1 + len(SYMMETRIES["flips"]) if "TTA" in name else 1
-        rows += [(name, device, seen, len(image), k, seconds) for k, seconds in enumerate(_times(work, device))]
-    table = pd.DataFrame(rows, columns=["part", "device", "views", "images", "repeat", "seconds"])
-    here = environment()
-    machine = here["gpu"] if device.startswith("cuda") else f"{here['processor']}, {torch.get_num_threads()} thread(s)"
-    return table.assign(machine=f"{machine}; {len(nets)} members, {config.image_size[0]} px, fp32")
-
-
-def _times(work, device: str) -> list[float]:
-    """Return the seconds of `REPEATS` calls after one that is not counted."""
-    taken = []
-    for _ in range(REPEATS + 1):
-        begin = time.perf_counter()
-        work()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - begin)
-    return taken[1:]
-
-
-def throughput(kept: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
-    """Return images a second of each part: the median of the repeats, with their range.
-
-    Rows ``ensemble, CPU`` and ``ensemble with TTA, CPU``, or ``..., one GPU``.
-    """
-    cells = []
-    for (part, device), rows in kept.groupby(["part", "device"], sort=False):
-        speed = rows["images"] / rows["seconds"]
-        place = "one GPU" if device.startswith("cuda") else "CPU"
-        words = f"{int(rows['views'].iloc[0])} view(s), {int(rows['images'].iloc[0])} images at once; range of "
-        words += f"{len(rows)} repeats; {rows['machine'].iloc[0]}"
-        about = {"low": speed.min(), "high": speed.max(), "n": rows["images"].iloc[0], "dataset": dataset}
-        cells.append(cell(f"{part}, {place}", "images_per_second", speed.median(), split="test", note=words, **about))
-    return pd.DataFrame(cells)

@@ -79,9 +79,8 @@ def shap_table(kept: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 20
     for name, rows in kept.groupby("input", sort=False):
         rows = rows.reset_index(drop=True)
         sizes = rows[outputs].abs()
-        for metric, values in {"mean_abs": sizes.mean(axis=1)} | {
-            f"mean_abs_{one}": sizes[one] for one in outputs
-        }.items():
+        means = {"mean_abs": sizes.mean(axis=1)} | {f"mean_abs_{one}": sizes[one] for one in outputs}
+        for metric, values in means.items():
             cells.append(_mean(name, metric, values, rows, n=n_boot, seed=seed) | about)
         for level, own in rows.dropna(subset=["level"]).groupby("level"):
             own = own.reset_index(drop=True)
