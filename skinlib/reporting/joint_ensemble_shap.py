@@ -44,7 +44,7 @@ def people(inputs: np.ndarray) -> np.ndarray:
 
 
 def head_function(head: Run, seen: np.ndarray):
-    """Return the head as a function of image (row of ``seen``), age, sex and site: (M, 4) -> class probabilities.
+    """Return the head as a function of image (row of ``seen``), age, sex and site: (M, 4) -> percent of each class.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def head_function(head: Run, seen: np.ndarray):
     def function(inputs: np.ndarray) -> np.ndarray:
         rows = torch.from_numpy(seen[inputs[:, 0].astype(int)]).float()
         meta = torch.from_numpy(people(inputs[:, 1:]))
-        return model(meta=meta, features=rows)["logits"].softmax(1).numpy()
+        return model(meta=meta, features=rows)["logits"].softmax(1).numpy() * 100
 
     return function
 

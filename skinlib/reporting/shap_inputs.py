@@ -126,10 +126,11 @@ def swarm(
                 drawn = {"c": rows["value"], "cmap": "cividis"} if name == shaded else {"color": GREY}
                 made = axis.scatter(x, place + shift, s=3, linewidths=0, rasterized=True, **drawn)
                 dots = made if name == shaded else dots
-            axis.axvline(0, color=COLOURS[5], linewidth=0.8)
+            axis.axvline(0, color=COLOURS[5], linewidth=0.8, zorder=0.5)
             axis.set_title(output)
-        for axis in axes[len(outputs) :]:
-            axis.axis("off")
+        for empty in range(len(outputs), len(axes)):
+            axes[empty].axis("off")
+            axes[empty - columns].tick_params(labelbottom=True)
         axes[0].set_yticks(range(len(inputs)), inputs)
         axes[0].set_ylim(len(inputs) - 0.5, -0.5)
         figure.supxlabel(f"SHAP value ({unit})", fontsize=9)
