@@ -71,7 +71,8 @@ def shap_values(
         evaluations = ROUNDS * 2 * len(inputs.columns) + 1
         explainer = shap.explainers.Permutation(function, masker, seed=seed)
         found = explainer(inputs.to_numpy(float), max_evals=evaluations, silent=True)
-    return Shap(np.asarray(found.values), np.asarray(function(rows)).mean(axis=0))
+    values = np.asarray(found.values).reshape(*inputs.shape, -1)  # of a single output shap drops the axis
+    return Shap(values, np.asarray(function(rows)).mean(axis=0))
 
 
 def long(found: Shap, inputs: pd.DataFrame, ids: Sequence[str], outputs: Sequence[str]) -> pd.DataFrame:

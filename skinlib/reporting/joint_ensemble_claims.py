@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation import tables
-from skinlib.evaluation.resampled import Metric
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.reporting import multiclass
 from skinlib.reporting.estimates import Arm, cell, compare, judge, measure, origin
@@ -119,13 +119,15 @@ def followed(kept: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.Dat
             if column(name) not in kept:
                 continue
             table = kept.dropna(subset=[name, column(name)]).reset_index(drop=True)
-            about = origin(table)
-            value, low, high = bootstrap_ci(
-                _ranks(table[name], table[column(name)]), table, groups=tables.clusters(table), n=n_boot, seed=seed
-            )
+            note = f"rank correlation {words.get(row, 'of the share of the map')} with the measure"
+            ranks = _ranks(table[name], table[column(name)])
+            try:
+                value, low, high = bootstrap_ci(ranks, table, groups=tables.clusters(table), n=n_boot, seed=seed)
+            except UndefinedMetricError as error:
+                cells.append(cell(row, name, np.nan, note=f"{note}: not defined, {error}", **origin(kept)))
+                continue
             said = "follows" if low > 0 else "runs against" if high < 0 else "no evidence that it follows"
-            note = f"rank correlation {words.get(row, 'of the share of the map')} with the measure: {said}"
-            cells.append(cell(row, name, value, low=low, high=high, note=note, **about))
+            cells.append(cell(row, name, value, low=low, high=high, note=f"{note}: {said}", **origin(table)))
     return pd.DataFrame(cells)
 
 
@@ -134,11 +136,10 @@ def _ranks(a: pd.Series, b: pd.Series) -> Metric:
     x, y = (ranks.rank().to_numpy() for ranks in (a, b))
 
     def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
-        n = counts.sum(axis=1)
-        mean_x, mean_y = counts @ x / n, counts @ y / n
-        covariance = counts @ (x * y) / n - mean_x * mean_y
-        spread = (counts @ x**2 / n - mean_x**2) * (counts @ y**2 / n - mean_y**2)
-        return np.divide(covariance, np.sqrt(spread), out=np.full(len(n), np.nan), where=spread > 0)
+        mean = lambda values: ratio(counts @ values, counts.sum(axis=1))
+        mean_x, mean_y = mean(x), mean(y)
+        spread = (mean(x**2) - mean_x**2) * (mean(y**2) - mean_y**2)
+        return ratio(mean(x * y) - mean_x * mean_y, np.sqrt(np.maximum(spread, 0)))
 
     return Metric("rank correlation", weighted)
 

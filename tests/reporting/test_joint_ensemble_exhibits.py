@@ -238,6 +238,9 @@ def test_what_is_followed_is_a_correlation_of_ranks():
     assert value(frame, "attributes", "asymmetry", "note").endswith("runs against")
     assert value(frame, "branch B", "asymmetry", "note").endswith(": follows")
     assert "Grad-CAM++ at the border" not in set(frame["row"])  # no map was made
+    blind = claims_of.followed(kept.assign(band=np.nan), **FEW)
+    assert np.isnan(value(blind, "Grad-CAM++ at the border", "border"))
+    assert "not defined" in value(blind, "Grad-CAM++ at the border", "border", "note")
 
 
 @pytest.mark.parametrize(
