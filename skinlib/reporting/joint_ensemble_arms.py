@@ -66,9 +66,12 @@ def there(runs: Runs, start: str) -> list[str]:
 
 
 def members(runs: Runs, arm: str = "") -> dict[str, Row]:
-    """Return member -> row, of the plan's members or those of a harder test (``leaky``, ``source/<name>``)."""
+    """Return member -> row, by name, of the plan's members or those of a harder test (``leaky``, ``source/<name>``)."""
     start = f"{arm}/member/" if arm else "member/"
-    return {name.removeprefix(start): row(runs, name, shared=True, note=_of(runs, name)) for name in there(runs, start)}
+    return {
+        name.removeprefix(start): row(runs, name, shared=True, note=_of(runs, name))
+        for name in sorted(there(runs, start))
+    }
 
 
 def _of(runs: Runs, name: str) -> str:
