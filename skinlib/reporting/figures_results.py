@@ -82,6 +82,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
         Its table, and `skinlib.reporting.ladder.verdicts` of it.
     """
     rows = list(verdicts.index)
+    gap = "\n" if len(metrics) > 3 else " "  # narrow panels
     with figures.style():
         figure, axes = figures.new(1, len(metrics), height=1.2 + 0.34 * len(rows), sharey=True)
         for axis, metric in zip(axes, metrics, strict=True):
@@ -91,7 +92,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
                 axis.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=2)
                 axis.plot(one["ours"], place, "o", color=colour)
             axis.axvline(0, color="0.3", linewidth=1)
-            axis.set(xlabel=f"change in\n{LABELS.get(metric, metric.replace('_', ' '))}")
+            axis.set(xlabel=f"change in{gap}{LABELS.get(metric, metric.replace('_', ' '))}")
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         for name, colour in SIGN.items():
