@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import recompute_across
 import recompute_attention
+import recompute_ensemble
 import recompute_joint
 
 from skinlib.evaluation.statistics import verdict
@@ -169,6 +170,7 @@ EXHIBITS = {
 MODULES = {
     "joint_reverse_mtl": recompute_joint,
     "attention_autoencoder": recompute_attention,
+    "joint_ensemble": recompute_ensemble,
 }
 OWN = {"recall_oriented": EXHIBITS} | {name: module.EXHIBITS for name, module in MODULES.items()}
 PAPERS = {name: own | recompute_across.exhibits(name) for name, own in OWN.items()}

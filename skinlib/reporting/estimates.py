@@ -16,7 +16,7 @@ from skinlib.evaluation.statistics import bootstrap_ci, holm, paired_bootstrap, 
 OF_MASKS = {metric.name: metric for metric in segmentation.METRICS}
 COUNTS = ("tp", "fn", "tn", "fp")
 FROM_SCORES = ("roc_auc", "average_precision", "ece", "brier")  # the others look at calls
-LESS_IS_BETTER = ("fn", "fp", "fn_rate", "fp_rate", "ece", "brier", "hd95", "hd95_share")
+LESS_IS_BETTER = ("fn", "fp", "fn_rate", "fp_rate", "false_positives", "ece", "brier", "hd95", "hd95_share")
 
 
 class Arm(NamedTuple):

@@ -13,6 +13,7 @@ from skinlib.reporting.figures_style import COLOURS, PUBLISHED
 from skinlib.reporting.ladder import CHANGE
 
 LABELS = figures.READABLE | {"auc_gap": "AUC gap (val - test)", "best_epoch": "best epoch"}
+LABELS |= {"balanced_accuracy": "bal. accuracy", "malignant_roc_auc": "malignant AUC"}
 SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "no evidence": "0.6"}
 
 
@@ -83,6 +84,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
         of them, are drawn in black.
     """
     rows, theirs = list(verdicts.index), False
+    gap = "\n" if len(metrics) > 3 else " "  # narrow panels
     with figures.style():
         figure, axes = figures.new(1, len(metrics), height=1.2 + 0.34 * len(rows), sharey=True)
         for axis, metric in zip(axes, metrics, strict=True):
@@ -95,7 +97,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
                 axis.plot(cells["published"], np.arange(len(rows)), "D", color=PUBLISHED, markersize=4)
                 theirs = True
             axis.axvline(0, color="0.3", linewidth=1)
-            axis.set(xlabel=f"change in {LABELS.get(metric, metric)}")
+            axis.set(xlabel=f"change in{gap}{LABELS.get(metric, metric.replace('_', ' '))}")
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         for name, colour in SIGN.items():

@@ -20,7 +20,7 @@ from skinlib.reporting.tables import COLUMNS
 
 STORED = ["row", "metric", "kind", "value", "low", "high", "n", "dataset", "split", "published", "note"]
 MACHINE = re.compile(r"second|minute|per_s|memory|speed")
-COUNTS = re.compile(r"^(tp|fp|tn|fn|count|best_epoch|epochs)$")
+COUNTS = re.compile(r"^(tp|fp|tn|fn|count|best_epoch|epochs)$|^called ")
 AUC = re.compile(r"auc$")
 GAPS = re.compile(r"gap|diff|delta|gain|change|reduction|cosine")
 SIGNED_ROWS = re.compile(r"gap| - | minus ")
@@ -113,8 +113,9 @@ def _judge(cell: dict[str, str], kind: str) -> tuple[str, str, str]:
 def _range(cell: dict[str, str]) -> tuple[float, float]:
     """Return the range of a trained number; a difference may be negative, a rate and a count may not."""
     value, margin = float(cell["ours"]), MARGIN
-    signed = bool(GAPS.search(cell["metric"]) or SIGNED_ROWS.search(cell["row"]))
     known = (float(cell["low"]), float(cell["high"])) if cell["low"] and cell["high"] else None
+    signed = bool(GAPS.search(cell["metric"]) or SIGNED_ROWS.search(cell["row"]))
+    signed = signed or value < 0 or (known is not None and known[0] < 0)  # a correlation, say
     if COUNTS.search(cell["metric"]):
         margin = max(2.0, MARGIN * float(cell["n"] or 2 * abs(value)))
     elif known and (signed or not AUC.search(cell["metric"])):

@@ -1,0 +1,84 @@
+"""SHAP values of a model over named inputs: what each of them adds to a model's output for one row.
+
+With v(S) the mean output where the inputs S are the row's own and the others those of background rows, input i gets
+
+    phi_i = sum over S without i of |S|! (F - |S| - 1)! / F! * (v(S + i) - v(S)),
+
+so that the values of a row add up to its output minus the mean output over the background (Lundberg and Lee 2017). An
+input may stand for much more than a number (a whole image, as the number of a row of features): the model looks it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+EXACT = 8  # up to so many inputs every coalition is asked; beyond, permutations of them are drawn
+ROUNDS = 10  # permutations beyond, each there and back
+
+
+class Shap(NamedTuple):
+    """SHAP values of N rows.
+
+    Attributes
+    ----------
+    values : (N, F, K)
+        What each input adds to each output, in units of the output.
+    base : (K,)
+        Mean output over the background.
+    """
+
+    values: np.ndarray
+    base: np.ndarray
+
+
+def shap_values(
+    function: Callable[[np.ndarray], np.ndarray], inputs: pd.DataFrame, background: pd.DataFrame, *, seed: int = 0
+) -> Shap:
+    """Explain the rows ``inputs`` of a model, against a background.
+
+    Parameters
+    ----------
+    function
+        (M, F) float -> (M, K); M is about 2^F times the background's rows, or what permutations ask for.
+    inputs
+        (N, F) numbers without gaps: give an unknown value a number of its own.
+    background
+        (B, F), the same columns: rows that stand for "not known". Training rows, for a test row may not be needed to
+        explain another.
+    seed
+        Of the permutations; up to `EXACT` inputs nothing is drawn.
+
+    Raises
+    ------
+    ValueError
+        When the columns differ, a value is missing, or there is no background.
+    """
+    if list(inputs.columns) != list(background.columns):
+        raise ValueError(f"inputs have the columns {list(inputs.columns)}, the background {list(background.columns)}")
+    if background.empty or inputs.isna().any().any() or background.isna().any().any():
+        raise ValueError("SHAP values need a background, and a number in every cell; give unknown values a number")
+    import shap  # takes seconds, and only this function needs it
+
+    rows = background.to_numpy(float)
+    masker = shap.maskers.Independent(rows, max_samples=len(rows))
+    if len(inputs.columns) <= EXACT:
+        found = shap.explainers.Exact(function, masker)(inputs.to_numpy(float), silent=True)
+    else:
+        evaluations = ROUNDS * 2 * len(inputs.columns) + 1
+        explainer = shap.explainers.Permutation(function, masker, seed=seed)
+        found = explainer(inputs.to_numpy(float), max_evals=evaluations, silent=True)
+    values = np.asarray(found.values).reshape(*inputs.shape, -1)  # of a single output shap drops the axis
+    return Shap(values, np.asarray(function(rows)).mean(axis=0))
+
+
+def long(found: Shap, inputs: pd.DataFrame, ids: Sequence[str], outputs: Sequence[str]) -> pd.DataFrame:
+    """Return SHAP values as a table: image_id, input, value (of the input), and a column ``of_<output>`` an output."""
+    tables = []
+    for k, name in enumerate(inputs.columns):
+        columns = {f"of_{output}": found.values[:, k, j] for j, output in enumerate(outputs)}
+        tables.append(pd.DataFrame({"image_id": list(ids), "input": name, "value": inputs[name].to_numpy()} | columns))
+    return pd.concat(tables, ignore_index=True)

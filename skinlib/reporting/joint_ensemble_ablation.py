@@ -1,0 +1,168 @@
+"""The ensemble paper's switches, the price of a further member, and two harder tests: leaked lesions, a new clinic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation import fusion
+from skinlib.reporting.arms import Runs, machine
+from skinlib.reporting.estimates import cell, origin
+from skinlib.reporting.joint_ensemble import COMPARED, OF_MELANOMA, WHOLE, changes, of_classes
+from skinlib.reporting.joint_ensemble_arms import Row, drawn, malignant, members, paired, row, run_tables, there
+from skinlib.training.runs import Run
+
+SHOWN = {name: WHOLE[name] for name in (*COMPARED, "macro_f1")}
+ADDED, REMOVED = "member added", "member removed"
+ARMS = ("leaky", "clean")
+
+
+def switches(runs: Runs) -> dict[str, tuple[Row, Row]]:
+    """Return switch -> (the head with it, the proposed head), both on the draws that the switch has."""
+    proposed = row(runs, "proposed")
+    names = {name: name.removeprefix("switch/") for name in there(runs, "switch/")}
+    names |= dict.fromkeys(there(runs, "joint/"), "joint fine-tuning")
+    return {word: paired(row(runs, name), proposed) for name, word in names.items()}
+
+
+def switch_table(pairs: Mapping[str, tuple[Row, Row]], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compare each switch with the proposed head on the same draws; where a part works, the head without it is worse.
+
+    The binary head stands beside the proposed one's diagnoses summed to two classes: rows ``binary`` and ``proposed,
+    two classes``.
+    """
+    boot = {"n_boot": n_boot, "seed": seed}
+    shown = {}
+    for name, (one, proposed) in pairs.items():
+        shown[name] = one
+        if "p_malignant" in one.test:
+            shown["proposed, two classes"] = proposed._replace(test=malignant(proposed.test))
+        else:
+            shown.setdefault("proposed", proposed)
+    cells = [found for name, one in shown.items() for found in of_classes(name, drawn(one.test), SHOWN, **boot)]
+    return pd.DataFrame(cells + changes(pairs, **boot))
+
+
+def modularity(runs: Runs, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Say what a further member costs and brings: the head with all members against the head without this one.
+
+    Of each member ``train_seconds`` of the head that is trained anew, ``member_seconds`` of its own training (once),
+    ``members_retrained``: how many of the others are another run than before, and the changes in quality.
+    """
+    names = [name.removeprefix("without/") for name in there(runs, "without/")]
+    pairs = {f"{name} added": paired(row(runs, "proposed"), row(runs, f"without/{name}")) for name in names}
+    cells = []
+    for name, pair in zip(names, pairs.values(), strict=True):
+        draws = set(zip(pair[0].test["fold"], pair[0].test["seed"], strict=True))
+        heads = [run for run in pair[0].runs if (run.config.fold, run.config.seed) in draws]
+        less = [run for run in pair[1].runs if (run.config.fold, run.config.seed) in draws]
+        about = origin(pair[0].test) | {"note": machine(heads[0])}
+        cells.append(_seconds(f"{name} added", "train_seconds", heads, about))
+        own = row(runs, f"member/{name}", shared=True).runs
+        cells.append(_seconds(f"{name} added", "member_seconds", own, about))
+        cells.append(_seconds(f"{name} removed", "train_seconds", less, about))
+        cells.append(cell(f"{name} added", "members_retrained", float(_retrained(heads, less)), **about))
+        lone = of_classes(f"{name} alone", drawn(row(runs, f"only/{name}").test), SHOWN, n_boot=n_boot, seed=seed)
+        cells += [one | {"note": "the fused head on this member alone, with metadata"} for one in lone]
+    judged = changes(pairs, n_boot=n_boot, seed=seed)
+    return pd.DataFrame([*_printed(cells, judged), *cells, *judged])
+
+
+def _seconds(name: str, metric: str, runs: list[Run], about: dict) -> dict:
+    each = [run.metrics["train_seconds"] for run in runs]
+    note = f"range over {len(each)} run(s); {about['note']}"
+    return cell(name, metric, float(np.mean(each)), **about | {"low": min(each), "high": max(each), "note": note})
+
+
+def _retrained(heads: list[Run], less: list[Run]) -> int:
+    """Return how many members of the smaller heads are another run than under the same name in the larger ones."""
+    pairs = zip(sorted(heads, key=_draw), sorted(less, key=_draw), strict=True)
+    found = [(with_all.metrics["parents"], without.metrics["parents"]) for with_all, without in pairs]
+    return sum(few[name]["id"] != many[name]["id"] for many, few in found for name in few)
+
+
+def _draw(run: Run) -> tuple[int, int]:
+    return run.config.fold, run.config.seed
+
+
+def _printed(cells: list[dict], judged: list[dict]) -> list[dict]:
+    """Return the cells that the paper's sentence would need: means over the members that were added or removed."""
+    if not cells:
+        return []
+    seconds = [one for one in cells if one["metric"] == "train_seconds"]
+    about = {key: seconds[0][key] for key in ("n", "dataset", "split")}
+    found = []
+    for words, name in ((ADDED, " added"), (REMOVED, " removed")):
+        each = [one["ours"] for one in seconds if one["row"].endswith(name)]
+        note = f"seconds of the head, the only part that is trained anew; mean of {len(each)} member(s)"
+        found.append(cell(words, "train_seconds", float(np.mean(each)), **about, note=note))
+    gains = [one["ours"] for one in judged if one["metric"] == "accuracy_change"]
+    note = f"change in accuracy; mean of {len(gains)} member(s), each with its interval below"
+    return [*found, cell(ADDED, "accuracy", float(np.mean(gains)), **about, note=note)]
+
+
+def leaked(runs: Runs) -> dict[str, dict[str, Row]]:
+    """Return arm (leaky, clean) -> row -> member, mean of members or fused head; {} where the profile trains none."""
+    found = {}
+    for arm in ARMS:
+        if there(runs, f"{arm}/"):
+            parts = members(runs, arm)
+            mean = Row(fusion.mean(run_tables(parts)[1]), next(iter(parts.values())).val, (), True)
+            several = {"mean": mean} if len(parts) > 1 else {}
+            found[arm] = parts | several | {"proposed": row(runs, f"{arm}/proposed")}
+    return found
+
+
+def leakage(found: Mapping[str, Mapping[str, Row]], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compare training with and without other images of the test lesions: equal sizes, the same test images.
+
+    Rows ``<name>, leaky`` and ``<name>, clean``; the changes stand in the leaky one and are what the leak gives.
+    """
+    boot = {"n_boot": n_boot, "seed": seed}
+    shown = SHOWN | OF_MELANOMA
+    cells = [
+        one
+        for name in found["leaky"]
+        for arm in ARMS
+        for one in of_classes(f"{name}, {arm}", drawn(found[arm][name].test), shown, **boot)
+    ]
+    pairs = {f"{name}, leaky": (one, found["clean"][name]) for name, one in found["leaky"].items()}
+    return pd.DataFrame(cells + changes(pairs, **boot))
+
+
+def left_out(runs: Runs, sources: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Test on a source that no part has seen, beside the same source's images of the usual test part.
+
+    The two rows hold other images of one source, so they cannot be paired: compare the intervals.
+
+    Parameters
+    ----------
+    sources
+        image_id, source.
+    """
+    boot, usual = {"n_boot": n_boot, "seed": seed}, row(runs, "proposed")
+    shown = {name: WHOLE[name] for name in ("accuracy", "balanced_accuracy", "roc_auc")} | OF_MELANOMA
+    of_source = sources.set_index("image_id")["source"]
+    cells = []
+    for name in there(runs, "source/"):
+        system = name.split("/", 2)[2].removeprefix("member/")
+        one = row(runs, name)
+        source = name.split("/")[1]
+        words = f"{system}, trained without {source}"
+        cells += of_classes(words, drawn(one.test), shown, **boot)
+        if system == "proposed":
+            inside = usual.test[usual.test["image_id"].map(of_source) == source].reset_index(drop=True)
+            cells += of_classes(f"proposed, {source} among the others", drawn(inside), shown, **boot)
+    return pd.DataFrame(cells)
+
+
+def by_draw(rows: Mapping[str, Row]) -> pd.DataFrame:
+    """Return accuracy, balanced accuracy and AUC of every draw: a row a system, fold and seed."""
+    found = []
+    for name, one in rows.items():
+        for (fold, seed), table in one.test.groupby(["fold", "seed"]):
+            cells = of_classes(name, table.reset_index(drop=True), {key: WHOLE[key] for key in COMPARED}, n_boot=2)
+            found.append({"row": name, "fold": fold, "seed": seed} | {each["metric"]: each["ours"] for each in cells})
+    return pd.DataFrame(found)

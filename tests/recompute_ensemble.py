@@ -1,0 +1,137 @@
+"""How the exhibits of the ensemble paper are computed again from their evidence."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import pandas as pd
+
+from skinlib.plans.joint_ensemble import SWITCHES
+from skinlib.reporting import abcd_checks as checks
+from skinlib.reporting import joint_ensemble as paper
+from skinlib.reporting import joint_ensemble_ablation as ablation
+from skinlib.reporting import joint_ensemble_arms as arms
+from skinlib.reporting import joint_ensemble_claims as claims_of
+from skinlib.reporting import joint_ensemble_fusion as fusion_of
+from skinlib.reporting import joint_ensemble_shown as shown
+from skinlib.reporting import joint_ensemble_speed as speed_of
+from skinlib.reporting import reference
+from skinlib.reporting.shap_inputs import shap_table
+
+BOOT = {"n_boot": 200, "seed": 0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What a published profile knows of the paper without an image."""
+
+    folder: Path
+
+    @functools.cached_property
+    def runs(self):
+        return reference.open_evidence(self.folder, paper.PAPER)
+
+    @functools.cached_property
+    def members(self):
+        return arms.members(self.runs)
+
+    @functools.cached_property
+    def weights(self):
+        return fusion_of.weights(self.members)
+
+    @functools.cached_property
+    def best(self):
+        return fusion_of.best_member(self.members)
+
+    @functools.cached_property
+    def fused(self):
+        found = fusion_of.fused(self.members, self.weights)
+        if self.head.tta != "none":
+            like = found[fusion_of.WEIGHTED]
+            found[fusion_of.SAME_VIEWS] = fusion_of.same_views(self.kept("weighted_views"), like)
+        return found
+
+    @functools.cached_property
+    def proposed(self):
+        return arms.row(self.runs, "proposed", note="the fused head")
+
+    @functools.cached_property
+    def switched(self):
+        names = {name.removeprefix("switch/"): name for name in arms.there(self.runs, "switch/")}
+        return {
+            name: arms.row(self.runs, key)
+            for name, key in names.items()
+            if SWITCHES[name].get("label_space") != "malignancy"
+        }
+
+    @property
+    def head(self):
+        return self.proposed.runs[0].config
+
+    @property
+    def member(self):
+        return next(iter(self.members.values())).runs[0].config
+
+    @property
+    def where(self):
+        return {"dataset": self.member.dataset, "split": self.member.split}
+
+    def kept(self, name):
+        return reference.kept_table(self.folder, paper.PAPER, name)
+
+
+@functools.cache
+def members_vs_fusion(known):
+    rows = known.members | known.fused | {"proposed": known.proposed}
+    if known.switched:
+        rows["attention"] = arms.paired(known.proposed, next(iter(known.switched.values())))[0]
+    return paper.members_vs_fusion(rows | known.switched, known.best, **BOOT)
+
+
+def per_class(known):
+    two = {"proposed": known.proposed, known.best: known.members[known.best]}
+    return pd.concat([paper.per_class(name, one, **BOOT) for name, one in two.items()])
+
+
+@functools.cache
+def throughput(known):
+    return speed_of.throughput(known.kept("throughput"), dataset=known.member.dataset)
+
+
+def claims(known):
+    judge = known.fused["mean"]
+    special = [claims_of.false_positives(known.proposed, known.members[known.best], judge, **BOOT)]
+    if "no_metadata" in known.switched:
+        special.append(claims_of.borderline(known.proposed, known.switched["no_metadata"], judge, **BOOT))
+    special.append(claims_of.followed(known.kept("branch_b"), **BOOT))
+    tables = members_vs_fusion(known), pd.concat(special), throughput(known)
+    return claims_of.claims(*tables, cohort=known.kept("cohort"))
+
+
+def abcd_validation(known):
+    cells = []
+    if (known.folder / paper.PAPER / reference.EVIDENCE / "abcd_truth.csv.gz").is_file():
+        cells.append(checks.truth_table(known.kept("abcd_truth"), dataset=known.member.dataset))
+    cells.append(checks.resolution_table(known.kept("abcd_sizes"), dataset=known.member.dataset))
+    return pd.concat(cells)
+
+
+EXHIBITS = {
+    "settings": lambda known: paper.settings(known.member, known.head),
+    "weights": lambda known: fusion_of.weight_table(known.weights, known.members),
+    "errors": lambda known: fusion_of.errors(known.members),
+    "members_vs_fusion": members_vs_fusion,
+    "per_class": per_class,
+    "confusion": lambda known: paper.confusion({known.best: known.members[known.best], "proposed": known.proposed}),
+    "gradcam": lambda known: shown.gradcam(known.kept("gradcam"), **known.where, **BOOT),
+    "throughput": throughput,
+    "claims": claims,
+    "switches": lambda known: ablation.switch_table(ablation.switches(known.runs), **BOOT),
+    "modularity": lambda known: ablation.modularity(known.runs, **BOOT),
+    "leakage": lambda known: ablation.leakage(ablation.leaked(known.runs), **BOOT),
+    "sources": lambda known: ablation.left_out(known.runs, known.kept("sources"), **BOOT),
+    "shap_metadata": lambda known: shap_table(known.kept("shap"), **known.where, **BOOT),
+    "abcd_measures": lambda known: checks.measures_table(known.kept("abcd"), dataset=known.member.dataset),
+    "abcd_validation": abcd_validation,
+    "abcd_attributes": lambda known: checks.marked_table(known.kept("abcd_marked"), dataset="isic2018_task12", **BOOT),
+}
