@@ -15,15 +15,19 @@ LIGHT = "#D6EAF5"
 A_LINE = 5  # boxes side by side that stay readable at page width
 
 
-def trace(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str] = ()) -> list[dict]:
+def trace(
+    model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str] = (), meta: torch.Tensor | None = None
+) -> list[dict]:
     """Return the steps of one forward pass in evaluation mode, in the order in which they end.
 
     Parameters
     ----------
     model
-        Called as ``model(image)`` with (1, 3, H, W).
+        Called as ``model(image)`` with (1, 3, H, W), or as ``model(image, meta)``.
     expand
         Children shown by their own children instead (``("phi",)`` opens the backbone).
+    meta
+        (1, D), for a network that reads metadata; it stands before the first child that is given it.
 
     Returns
     -------
@@ -42,7 +46,8 @@ def trace(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str
     for name in expand:
         watched |= {f"{name}.{inner}": module for inner, module in children[name].named_children()}
     steps = [{"name": "image", "kind": "input", "shape": (1, 3, *image_size), "parameters": 0}]
-    result = _forward(model, torch.zeros(1, 3, *image_size), watched, steps)
+    given = [torch.zeros(1, 3, *image_size)] + ([] if meta is None else [meta])
+    result = _forward(model, given, watched, steps)
     outputs = result if isinstance(result, dict) else {"output": result}
     for name, value in outputs.items():
         if isinstance(value, torch.Tensor):
@@ -50,9 +55,14 @@ def trace(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str
     return steps
 
 
-def _forward(model: nn.Module, image: torch.Tensor, watched: dict[str, nn.Module], steps: list[dict]):
+def _forward(model: nn.Module, given: list[torch.Tensor], watched: dict[str, nn.Module], steps: list[dict]):
+    device = next(model.parameters()).device
+    image, *meta = (tensor.to(device) for tensor in given)
+
     def watch(name: str, module: nn.Module):
-        def after(_module, _inputs, output):
+        def after(_module, inputs, output):
+            if meta and any(one is meta[0] for one in inputs) and all(step["name"] != "metadata" for step in steps):
+                steps.append({"name": "metadata", "kind": "input", "shape": tuple(meta[0].shape), "parameters": 0})
             count = sum(p.numel() for p in module.parameters())
             steps.append({"name": name, "kind": type(module).__name__, "shape": _shape(output), "parameters": count})
 
@@ -63,7 +73,7 @@ def _forward(model: nn.Module, image: torch.Tensor, watched: dict[str, nn.Module
     model.eval()
     try:
         with torch.no_grad():
-            return model(image.to(next(model.parameters()).device))
+            return model(image, *meta)
     finally:
         model.train(training)
         for hook in hooks:
@@ -76,17 +86,24 @@ def _shape(output) -> tuple[int, ...]:
     return tuple(output.shape)
 
 
-def data_flow(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str] = (), title: str = "") -> Figure:
+def data_flow(
+    model: nn.Module,
+    image_size: tuple[int, int],
+    *,
+    expand: Sequence[str] = (),
+    meta: torch.Tensor | None = None,
+    title: str = "",
+) -> Figure:
     """Draw the data flow of a model as boxes and arrows, read like text, with the real shapes.
 
     Parameters
     ----------
     image_size
         (height, width) of the input.
-    expand
-        Children to open, as in `trace`.
+    expand, meta
+        As in `trace`.
     """
-    steps = trace(model, image_size, expand=expand)
+    steps = trace(model, image_size, expand=expand, meta=meta)
     lines = -(-len(steps) // A_LINE)
     with style():
         figure, (axis,) = new(height=0.4 + 1.05 * lines, width=WIDTH)
@@ -94,7 +111,8 @@ def data_flow(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence
         axis.set(xlim=(-0.5, A_LINE - 0.5), ylim=(-lines + 0.5, 0.5))
         for k, step in enumerate(steps):
             _box(axis, k % A_LINE, -(k // A_LINE), step)
-            if k and steps[k - 1]["kind"] != "output":  # outputs stand side by side, none comes from another
+            # outputs stand side by side, none comes from another; nor does a second input come from anything
+            if k and steps[k - 1]["kind"] != "output" and step["kind"] != "input":
                 _arrow(axis, k)
         axis.set_title(title or type(model).__name__)
     return figure
