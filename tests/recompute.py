@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import recompute_joint
+import recompute_metadata
 
 from skinlib.evaluation.statistics import verdict
 from skinlib.explain.ensemble_maps import at_quartiles
@@ -164,8 +165,9 @@ EXHIBITS = {
         known.kept("ita").merge(known.kept("sources"), on="image_id"), dataset=known.config.dataset
     ),
 }
-PAPERS = {"recall_oriented": EXHIBITS, "joint_reverse_mtl": recompute_joint.EXHIBITS}
-KNOWN = {"recall_oriented": Known, "joint_reverse_mtl": recompute_joint.Known}
+OTHERS = {"joint_reverse_mtl": recompute_joint, "metadata_sr": recompute_metadata}
+PAPERS = {"recall_oriented": EXHIBITS} | {name: module.EXHIBITS for name, module in OTHERS.items()}
+KNOWN = {"recall_oriented": Known} | {name: module.Known for name, module in OTHERS.items()}
 
 
 def differences(stored: pd.DataFrame, again: pd.DataFrame, *, pixels: str | None = None) -> list[str]:

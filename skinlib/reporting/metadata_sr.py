@@ -18,8 +18,7 @@ from skinlib.models.metadata_sr import META
 from skinlib.models.superres import SCALE, WIDTHS
 from skinlib.plans.metadata_sr import DEFAULT, METHODS, OWN_METHODS
 from skinlib.reporting.estimates import cell, origin
-from skinlib.reporting.metadata_sr_arms import ALONE, WORDS, Tables, backbones, changes, measured, named
-from skinlib.reporting.multiclass import measure
+from skinlib.reporting.metadata_sr_arms import ALONE, WORDS, Tables, backbones, changes, measured, named, scored
 
 DESCRIBED = "from the description only: no text of the method could be had"
 OF_A_CLASS = ("recall", "precision", "f1", "specificity")
@@ -108,7 +107,7 @@ def table2(table: pd.DataFrame, **boot) -> pd.DataFrame:
     """Score each class (Table 2); sensitivity and "CA" are the recall, printed three times by the paper."""
     cells = []
     for name in class_names(table["dataset"].iloc[0]):
-        found = measure(name, table, [f"{metric}_of_{name}" for metric in OF_A_CLASS], **boot)
+        found = scored(name, table, [f"{metric}_of_{name}" for metric in OF_A_CLASS], **boot)
         found = [one | {"metric": metric} for one, metric in zip(found, OF_A_CLASS, strict=True)]
         cells += found + [found[0] | {"metric": metric, "note": note} for metric, note in TWICE.items()]
     return pd.DataFrame(cells)
@@ -135,6 +134,6 @@ def fig4(tables: Tables, **boot) -> pd.DataFrame:
     cells = []
     for k, (name, table) in enumerate(tables.items()):
         for code in class_names(table["dataset"].iloc[0]):
-            (found,) = measure(f"{code}, {name}" if k else code, table, [f"roc_auc_of_{code}"], **boot)
+            (found,) = scored(f"{code}, {name}" if k else code, table, [f"roc_auc_of_{code}"], **boot)
             cells.append(found | {"metric": "roc_auc"})
     return pd.DataFrame(cells)

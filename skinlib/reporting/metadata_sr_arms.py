@@ -2,7 +2,8 @@
 
 A split has a test part of its own, so a row of an exhibit is a mean over splits and seeds: each pair of them is a
 *unit*, written into the column ``seed`` of its predictions. Scores of different units are never pooled, and the
-bootstrap draws patients and units together, as it does elsewhere with seeds.
+bootstrap draws patients and units together, as it does elsewhere with seeds. Patients are drawn within their rarest
+class, for a resample that loses all melanomas has no balanced accuracy.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from skinlib.plans.metadata_sr import DEFAULT
 from skinlib.reporting.arms import Runs, rows
 from skinlib.reporting.estimates import judge
 from skinlib.reporting.ladder import CHANGE
-from skinlib.reporting.multiclass import compare, measure
+from skinlib.reporting.multiclass import compare, measure, rarest
 from skinlib.training.runs import Run
 
 PAPER = "metadata_sr"
@@ -119,12 +120,17 @@ def in_common(*tables: pd.DataFrame) -> list[pd.DataFrame]:
     return [of_units(table, common) for table in tables]
 
 
+def scored(row: str, table: pd.DataFrame, names: Sequence[str], **more) -> list[dict]:
+    """Return the cells of `skinlib.reporting.multiclass.measure`, patients drawn within their rarest class."""
+    return measure(row, table, names, strata=rarest(table), **more)
+
+
 def measured(row: str, table: pd.DataFrame, *, note: str = "", **boot) -> list[dict]:
     """Return accuracy, balanced accuracy and macro AUC of one row, named as in Table 1, with their intervals."""
     n = table["seed"].nunique()
     note = "; ".join(filter(None, [note, f"mean of {n} splits and seeds" if n > 1 else ""]))
     back = {ours: theirs for theirs, ours in METRICS.items()}
-    cells = measure(row, table, list(METRICS.values()), note=note, **boot)
+    cells = scored(row, table, list(METRICS.values()), note=note, **boot)
     return [one | {"metric": back[one["metric"]]} for one in cells]
 
 
@@ -137,7 +143,8 @@ def changes(
     """
     back, cells = {f"{ours}_diff": theirs + CHANGE for theirs, ours in METRICS.items()}, []
     for row, pair in pairs.items():
-        found = compare(row, *in_common(*pair), list(METRICS.values()), **boot)
+        after, before = in_common(*pair)
+        found = compare(row, after, before, list(METRICS.values()), strata=rarest(after), **boot)
         cells += [one | {"metric": back[one["metric"]]} for one in found]
     said = notes or {}
     cells = [one | {"note": "; ".join(filter(None, [one["note"], said.get(one["row"], "")]))} for one in cells]

@@ -28,8 +28,9 @@ from skinlib.reporting.metadata_sr_arms import (
     members,
     method,
     named,
+    scored,
 )
-from skinlib.reporting.multiclass import measure
+from skinlib.reporting.multiclass import rarest
 from skinlib.reporting.published import published
 
 ALIKE = ("BCC", "SCC")
@@ -136,12 +137,12 @@ def _extremes(table: pd.DataFrame, **boot) -> list[dict]:
     }
     cells = []
     for row, (metric, codes) in rows.items():
-        each = [measure(row, table, [f"{metric}_of_{code}"], n_boot=2)[0]["ours"] for code in codes]
+        each = [scored(row, table, [f"{metric}_of_{code}"], n_boot=2)[0]["ours"] for code in codes]
         if not np.isfinite(each).any():
             cells.append(cell(row, f"{metric}_above", np.nan, note="no class has a value", **origin(table)))
             continue
         code = codes[int(np.nanargmin(each))]
-        (found,) = measure(row, table, [f"{metric}_of_{code}"], note=f"the least, of {code}", **boot)
+        (found,) = scored(row, table, [f"{metric}_of_{code}"], note=f"the least, of {code}", **boot)
         cells.append(found | {"metric": f"{metric}_above"})
     return cells
 
@@ -162,7 +163,7 @@ def confused(table: pd.DataFrame) -> Metric:
 def _confusion_of(table: pd.DataFrame, *, n_boot: int, seed: int) -> dict:
     metric, note = confused(table), "share of the errors; one of six classes for another makes 15 pairs"
     try:
-        value, low, high = bootstrap_ci(metric, table, groups=groups(table), n=n_boot, seed=seed)
+        value, low, high = bootstrap_ci(metric, table, groups=groups(table), n=n_boot, seed=seed, strata=rarest(table))
     except UndefinedMetricError as error:
         value, low, high, note = metric(table), np.nan, np.nan, f"no interval: {error}"
     return cell("BCC and SCC", "confusion", value, low=low, high=high, note=note, **origin(table))
