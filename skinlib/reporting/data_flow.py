@@ -32,7 +32,8 @@ def trace(
     Returns
     -------
     list of dict
-        name, kind (class), shape (of the output), parameters; first the input, last what the model returns.
+        name, kind (class), shape (of the output), parameters; first the input, last what the model returns. ``source``
+        is the earlier step that it reads, where that is not the one before and the tensor is handed on untouched.
 
     Raises
     ------
@@ -47,15 +48,30 @@ def trace(
         watched |= {f"{name}.{inner}": module for inner, module in children[name].named_children()}
     steps = [{"name": "image", "kind": "input", "shape": (1, 3, *image_size), "parameters": 0}]
     given = [torch.zeros(1, 3, *image_size)] + ([] if meta is None else [meta])
-    result = _forward(model, given, watched, steps)
+    made: list[tuple[str, torch.Tensor]] = []  # holds on to the tensors, for an address may be given twice
+    result = _forward(model, given, watched, steps, made=made)
     outputs = result if isinstance(result, dict) else {"output": result}
     for name, value in outputs.items():
         if isinstance(value, torch.Tensor):
-            steps.append({"name": name, "kind": "output", "shape": tuple(value.shape), "parameters": 0})
+            step = {"name": name, "kind": "output", "shape": tuple(value.shape), "parameters": 0}
+            steps.append(step | _source([value], made, steps))
     return steps
 
 
-def _forward(model: nn.Module, given: list[torch.Tensor], watched: dict[str, nn.Module], steps: list[dict]):
+def _source(read: Sequence, made: list[tuple[str, torch.Tensor]], steps: list[dict]) -> dict[str, str]:
+    """Return ``source``, the step whose output is among the tensors read; {} where it is unknown or the step before."""
+    names = [name for name, tensor in made if any(one is tensor for one in read)]
+    return {} if not names or steps[-1]["name"] in names else {"source": names[-1]}
+
+
+def _forward(
+    model: nn.Module,
+    given: list[torch.Tensor],
+    watched: dict[str, nn.Module],
+    steps: list[dict],
+    *,
+    made: list[tuple[str, torch.Tensor]],
+):
     device = next(model.parameters()).device
     image, *meta = (tensor.to(device) for tensor in given)
 
@@ -64,7 +80,10 @@ def _forward(model: nn.Module, given: list[torch.Tensor], watched: dict[str, nn.
             if meta and any(one is meta[0] for one in inputs) and all(step["name"] != "metadata" for step in steps):
                 steps.append({"name": "metadata", "kind": "input", "shape": tuple(meta[0].shape), "parameters": 0})
             count = sum(p.numel() for p in module.parameters())
-            steps.append({"name": name, "kind": type(module).__name__, "shape": _shape(output), "parameters": count})
+            step = {"name": name, "kind": type(module).__name__, "shape": _shape(output), "parameters": count}
+            steps.append(step | _source(inputs, made, steps))
+            if isinstance(output, torch.Tensor):
+                made.append((name, output))
 
         return module.register_forward_hook(after)
 
@@ -112,7 +131,7 @@ def data_flow(
         for k, step in enumerate(steps):
             _box(axis, k % A_LINE, -(k // A_LINE), step)
             # outputs stand side by side, none comes from another; nor does a second input come from anything
-            if k and steps[k - 1]["kind"] != "output" and step["kind"] != "input":
+            if k and steps[k - 1]["kind"] != "output" and step["kind"] != "input" and "source" not in step:
                 _arrow(axis, k)
         axis.set_title(title or type(model).__name__)
     return figure
@@ -124,10 +143,10 @@ def _box(axis, x: float, y: float, step: dict) -> None:
     style_ = "round,pad=0,rounding_size=0.06"
     axis.add_patch(FancyBboxPatch(shape, 0.86, 0.64, boxstyle=style_, facecolor=colour, edgecolor="0.3"))
     size = " × ".join(str(side) for side in step["shape"][1:])
-    parameters = f"{step['parameters']:,} par." if step["parameters"] else ""
-    axis.text(
-        x, y, f"{step['name']}\n{step['kind']}\n{size}\n{parameters}".strip(), ha="center", va="center", fontsize=6.5
-    )
+    lines = [step["name"], step["kind"], size]
+    lines += [f"{step['parameters']:,} par."] if step["parameters"] else []
+    lines += [f"reads {step['source']}"] if "source" in step else []
+    axis.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=6.5)
 
 
 def _arrow(axis, k: int) -> None:

@@ -90,7 +90,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
                 axis.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=2)
                 axis.plot(one["ours"], place, "o", color=colour)
             axis.axvline(0, color="0.3", linewidth=1)
-            axis.set(xlabel=f"change in {LABELS.get(metric, metric)}")
+            axis.set(xlabel=f"change in\n{LABELS.get(metric, metric.replace('_', ' '))}")
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         for name, colour in SIGN.items():

@@ -96,7 +96,7 @@ def table1(tables: Tables, probes: Tables | None = None, **boot) -> pd.DataFrame
             if (key := f"own/{name}/{phi}/{DEFAULT}") in tables:
                 row = f"{WORDS[name]} by its own recipe"
                 rows[named(row, phi)] = (tables[key], "Pacheco & Krohling 2021: SGD 0.001, plateau, early stop")
-                pairs[f"{named(row, phi)} - by the paper's"] = (tables[key], mine[name])
+                pairs[named(f"{WORDS[name]}, own recipe - the paper's", phi)] = (tables[key], mine[name])
     rows |= {row: (tables[name], "") for name, row in ALONE.items() if name in tables}
     rows |= {name: (table, "random forest, no network") for name, table in (probes or {}).items()}
     cells = [one for row, (table, note) in rows.items() for one in measured(row, table, note=note, **boot)]

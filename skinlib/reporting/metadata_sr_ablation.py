@@ -6,7 +6,7 @@ import pandas as pd
 
 from skinlib.plans.metadata_sr import DEFAULT, PROTOCOLS, TABLE3
 from skinlib.reporting.estimates import cell
-from skinlib.reporting.metadata_sr_arms import WORDS, Tables, backbones, changes, in_common, measured
+from skinlib.reporting.metadata_sr_arms import SPLIT, WORDS, Tables, backbones, changes, in_common, measured, units
 
 # Row as in data/published -> control of the plan.
 CONTROLS = {
@@ -52,11 +52,18 @@ def ablation(tables: Tables, **boot) -> pd.DataFrame:
     mine = arms(tables)
     rows = {"proposed": "proposed", "without the task": "without"} | CONTROLS
     rows = {row: mine[name] for row, name in rows.items() if name in mine}
-    cells = [one for row, table in rows.items() for one in measured(row, table, **boot)]
+    whole = units(mine["proposed"])
+    few = {row: f"{_said(units(table))} of {_said(whole)}" for row, table in rows.items() if units(table) < whole}
+    cells = [one for row, table in rows.items() for one in measured(row, table, note=few.get(row, ""), **boot)]
     pairs = {row: (table, mine["proposed"]) for row, table in rows.items() if row != "proposed"}
     cells += changes(pairs, notes=dict.fromkeys(pairs, "less the proposed run"), **boot)
     asked = {row: (mine[a], mine[b]) for row, (a, b) in QUESTIONS.items() if a in mine and b in mine}
     return pd.DataFrame(cells + changes(asked, **boot))
+
+
+def _said(numbers: set[int]) -> str:
+    """Return the splits of some units in words."""
+    return "split " + ", ".join(map(str, sorted({number // SPLIT for number in numbers})))
 
 
 def answer(verdicts: pd.DataFrame, metric: str = "balanced_accuracy") -> str:

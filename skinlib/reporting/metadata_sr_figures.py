@@ -59,7 +59,8 @@ def rocs(tables: Mapping[str, pd.DataFrame], areas: pd.DataFrame, *, title: str 
                 )
             axis.plot([0, 1], [0, 1], ":", color="grey", linewidth=1)
             axis.set_title(code)
-            axis.legend(loc="lower right", title="AUC", fontsize=6.5, title_fontsize=6.5)
+            box = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # curves of a weak class run behind it
+            axis.legend(loc="lower right", title="AUC", fontsize=6.5, title_fontsize=6.5, **box)
         for axis in axes[3:]:
             axis.set_xlabel("false positive rate")
         for axis in axes[::3]:
@@ -128,6 +129,7 @@ def drawings(pictures: Sequence[Mapping], *, title: str = "") -> Figure:
                 axis.set_xticks([])
                 axis.set_yticks([])
                 axis.grid(False)
+                axis.spines[:].set_visible(False)
             row[0].set_ylabel(one["title"], fontsize=7)
         bar = figure.colorbar(heat, ax=axes, location="bottom", shrink=0.5, aspect=40)
         bar.set_label("absolute error, mean of the channels (one scale for all)")

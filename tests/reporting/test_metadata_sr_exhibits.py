@@ -124,7 +124,7 @@ def test_table1_by_hand(tested):
     change = "balanced_accuracy_change"
     assert value(table, "Proposed - No metadata, MobileNet-V2", change) == pytest.approx(2 / 6)
     assert "helps" in value(table, "Proposed - No metadata, MobileNet-V2", change, "note")
-    assert value(table, "MetaBlock by its own recipe, MobileNet-V2 - by the paper's", change) == 0
+    assert value(table, "MetaBlock, own recipe - the paper's, MobileNet-V2", change) == 0
     assert value(table, "Metadata alone, the images' rows", "accuracy") == pytest.approx(4 / 6)
     assert value(table, "Probe: symptoms alone", "accuracy", "note").startswith("random forest")
 
@@ -236,7 +236,7 @@ def test_ablation_by_hand_and_its_two_kinds_of_verdict(tested):
     assert value(frame, parts_of.TASK, change) == pytest.approx(6 / 48)
     assert found.loc[parts_of.TASK, "balanced_accuracy"] == "helps"
     assert value(frame, parts_of.BEYOND, change) == 0
-    assert value(frame, "a decoder that redraws the input", "balanced_accuracy", "note") == ""  # one split only
+    assert value(frame, "a decoder that redraws the input", "balanced_accuracy", "note") == "split 0 of split 0, 1"
     assert "the task beside concatenation" not in set(frame["row"])
     assert parts_of.answer(found) == "an auxiliary decoder helps, its target is open (balanced_accuracy)"
 
@@ -422,3 +422,8 @@ def test_the_data_flow_shows_where_metadata_come_in(small):
     names = [step["name"] for step in trace(run.model(), (32, 32), meta=meta)]
     assert names[0] == "image" and names.index("metadata") == names.index("imputer") - 1
     assert names.count("metadata") == 1 and names[-1] == "superres"
+    sources = {step["name"]: step.get("source") for step in trace(run.model(), (32, 32), meta=meta)}
+    assert {name: sources[name] for name in ("adapt", "meta", "decoder", "logits", "superres")} == {
+        "adapt": "backbone", "meta": "imputer", "decoder": "backbone", "logits": "head", "superres": "decoder"
+    }  # fmt: skip
+    assert sources["head"] is None and sources["backbone"] is None  # a product is no box's output
