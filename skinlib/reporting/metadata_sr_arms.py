@@ -135,16 +135,20 @@ def measured(row: str, table: pd.DataFrame, *, note: str = "", **boot) -> list[d
 
 
 def changes(
-    pairs: Mapping[str, Sequence[pd.DataFrame]], *, notes: Mapping[str, str] | None = None, **boot
+    pairs: Mapping[str, Sequence[pd.DataFrame]],
+    *,
+    names: Sequence[str] = tuple(METRICS),
+    notes: Mapping[str, str] | None = None,
+    **boot,
 ) -> list[dict]:
     """Return the cells ``<metric>_change`` of (after, before), paired on common units, each with a verdict.
 
     Verdicts are Holm-adjusted over the rows given, for each metric apart.
     """
-    back, cells = {f"{ours}_diff": theirs + CHANGE for theirs, ours in METRICS.items()}, []
+    back, cells = {f"{METRICS[name]}_diff": name + CHANGE for name in names}, []
     for row, pair in pairs.items():
         after, before = in_common(*pair)
-        found = compare(row, after, before, list(METRICS.values()), strata=rarest(after), **boot)
+        found = compare(row, after, before, [METRICS[name] for name in names], strata=rarest(after), **boot)
         cells += [one | {"metric": back[one["metric"]]} for one in found]
     said = notes or {}
     cells = [one | {"note": "; ".join(filter(None, [one["note"], said.get(one["row"], "")]))} for one in cells]

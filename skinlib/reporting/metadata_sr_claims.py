@@ -15,7 +15,6 @@ from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.plans.metadata_sr import DEFAULT, PROPOSED
 from skinlib.reporting.arms import Runs, machine
 from skinlib.reporting.estimates import cell, groups, origin
-from skinlib.reporting.ladder import CHANGE
 from skinlib.reporting.metadata_sr_arms import (
     METRICS,
     PAPER,
@@ -58,7 +57,7 @@ def claims(tables: Tables, latency: pd.DataFrame, **boot) -> pd.DataFrame:
         cells += _balanced("proposed, ResNet-50", tables[fifty], "", **boot)
     pairs = {"proposed - Visual [14]": "pundhir", "super-resolution": "without"}
     pairs = {row: (proposed, mine[name]) for row, name in pairs.items() if name in mine}
-    found = [one for one in changes(pairs, **boot) if one["metric"] == f"balanced_accuracy{CHANGE}"]
+    found = changes(pairs, names=["balanced_accuracy"], **boot)
     cells += [one | {"metric": "effect" if one["row"] == "super-resolution" else "balanced_accuracy"} for one in found]
     gain = next((one["ours"] for one in found if one["row"] == "proposed - Visual [14]"), np.nan)
     cells += [*melanomas(proposed, gain), _outperforms(tables)]
@@ -67,7 +66,7 @@ def claims(tables: Tables, latency: pd.DataFrame, **boot) -> pd.DataFrame:
 
 
 def _balanced(row: str, table: pd.DataFrame, note: str, **boot) -> list[dict]:
-    return [one for one in measured(row, table, note=note, **boot) if one["metric"] == "balanced_accuracy"]
+    return scored(row, table, ["balanced_accuracy"], note=note, **boot)
 
 
 def melanomas(table: pd.DataFrame, gain: float) -> list[dict]:
