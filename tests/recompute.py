@@ -15,6 +15,7 @@ import recompute_across
 import recompute_attention
 import recompute_ensemble
 import recompute_joint
+import recompute_metadata
 
 from skinlib.evaluation.statistics import verdict
 from skinlib.explain.ensemble_maps import at_quartiles
@@ -171,6 +172,7 @@ MODULES = {
     "joint_reverse_mtl": recompute_joint,
     "attention_autoencoder": recompute_attention,
     "joint_ensemble": recompute_ensemble,
+    "metadata_sr": recompute_metadata,
 }
 OWN = {"recall_oriented": EXHIBITS} | {name: module.EXHIBITS for name, module in MODULES.items()}
 PAPERS = {name: own | recompute_across.exhibits(name) for name, own in OWN.items()}

@@ -16,7 +16,9 @@ def exhibits(paper):
 
     found = {"embeddings": of(embedded)}
     if paper in across.OTHERS:
-        found |= {"localisation": of(located), "gradcam": of(listed), "tone": of(toned)}
+        found["tone"] = of(toned)
+    if paper in across.OTHERS and paper != "joint_ensemble":  # whose head reads no image
+        found |= {"localisation": of(located), "gradcam": of(listed)}
     if paper == "metadata_sr":
         found |= {"fig5": of(fig5), "fitzpatrick": of(agreed), "fitzpatrick_groups": of(by_type)}
     return found

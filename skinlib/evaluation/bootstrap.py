@@ -30,7 +30,7 @@ class Interval(_Triple):
     undefined: int = 0
 
 
-def resamples(groups, rows, n, seed):
+def resamples(groups, rows, n, seed, strata=None):
     """Bootstrap resamples as counts: yields float arrays (b, rows), n rows in all, the same for the same seed.
 
     Parameters
@@ -39,6 +39,8 @@ def resamples(groups, rows, n, seed):
         seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007). A row whose cluster is missing stands
         alone.
     rows, n, seed : int
+    strata : (rows,) or None; clusters (of several crossed ones the first) are drawn within their stratum, that of their
+        first row: a resample then has as many clusters of each stratum as the table, and loses none altogether.
     """
     crossed = groups if isinstance(groups, tuple) else (groups,)
     codes = [cluster_codes(group, rows) for group in crossed]
@@ -47,11 +49,21 @@ def resamples(groups, rows, n, seed):
     for start in range(0, n, size):
         b = min(size, n - start)
         counts = np.ones((b, rows))
-        for generator, code in zip(generators, codes, strict=True):
+        for index, (generator, code) in enumerate(zip(generators, codes, strict=True)):
             clusters = int(code.max()) + 1
-            drawn = generator.integers(0, clusters, (b, clusters)) + clusters * np.arange(b)[:, None]
+            drawn = _draw(generator, b, code, strata if index == 0 else None) + clusters * np.arange(b)[:, None]
             counts *= np.bincount(drawn.ravel(), minlength=b * clusters).reshape(b, clusters)[:, code]
         yield counts
+
+
+def _draw(generator, b, code, strata):
+    """b times as many clusters as there are, with replacement: (b, clusters) numbers of clusters."""
+    clusters, first = np.unique(code, return_index=True)
+    if strata is None:
+        return generator.integers(0, len(clusters), (b, len(clusters)))
+    of_cluster = pd.factorize(np.asarray(strata, dtype=object)[first])[0]
+    each = [np.flatnonzero(of_cluster == stratum) for stratum in range(of_cluster.max() + 1)]
+    return np.concatenate([own[generator.integers(0, len(own), (b, len(own)))] for own in each], axis=1)
 
 
 def _named(groups, table):
@@ -74,10 +86,11 @@ def _values(metric, table, counts):
     return np.array([metric(take(np.repeat(rows, drawn.astype(int)))) for drawn in counts], float)
 
 
-def bootstrap_distribution(metric, table, *, groups=None, n=2000, seed=0):
+def bootstrap_distribution(metric, table, *, groups=None, n=2000, seed=0, strata=None):
     """The metric on n resamples (n,), NaN where it does not exist. Arguments as in `bootstrap_ci`."""
     groups = _named(groups, table)
-    return np.concatenate([_values(metric, table, counts) for counts in resamples(groups, len(table), n, seed)])
+    drawn = resamples(groups, len(table), n, seed, strata)
+    return np.concatenate([_values(metric, table, counts) for counts in drawn])
 
 
 def percentile_interval(replicates, level=0.95):
@@ -104,7 +117,7 @@ def two_sided_p(replicates):
     return float(min(1.0, 2 * (tail + 1) / (len(known) + 1)))
 
 
-def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0):
+def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, strata=None):
     """Value of a metric with its percentile bootstrap interval.
 
     Parameters
@@ -115,6 +128,7 @@ def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0):
     table : DataFrame, or an array whose first axis is the rows
     groups : column name or array (N,): whole clusters are drawn; a tuple of those: crossed clusters; None: single rows
     n : replicates;  level : in (0, 1);  seed : int
+    strata : (N,) or None, as in `resamples`
 
     Returns
     -------
@@ -129,21 +143,21 @@ def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0):
     if math.isnan(value):
         raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for this table")
     low, high, undefined = percentile_interval(
-        bootstrap_distribution(metric, table, groups=groups, n=n, seed=seed), level
+        bootstrap_distribution(metric, table, groups=groups, n=n, seed=seed, strata=strata), level
     )
     interval = Interval(value, low, high)
     interval.undefined = undefined
     return interval
 
 
-def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0):
+def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, strata=None):
     """Difference metric(a) - metric(b) of two tables of the same images, both resampled alike.
 
     Parameters
     ----------
     metric, n, level, seed : as in `bootstrap_ci`
     a, b : tables of the same rows in any order (matched by image_id, then seed and fold), or arrays in the same order
-    groups : as in `bootstrap_ci`; columns are those of `a`
+    groups, strata : as in `bootstrap_ci`; columns and rows are those of `a`
 
     Returns
     -------
@@ -161,7 +175,8 @@ def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0):
     if math.isnan(difference):
         raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for one of these tables")
     groups = _named(groups, a)
-    chunks = [_values(metric, a, drawn) - _values(metric, b, drawn) for drawn in resamples(groups, len(a), n, seed)]
+    resampled = resamples(groups, len(a), n, seed, strata)
+    chunks = [_values(metric, a, drawn) - _values(metric, b, drawn) for drawn in resampled]
     replicates = np.concatenate(chunks)
     low, high, _ = percentile_interval(replicates, level)
     return difference, low, high, two_sided_p(replicates)

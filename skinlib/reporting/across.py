@@ -24,10 +24,16 @@ NETWORKS = {
     "recall_oriented": {"final system, one fold": "proposed/"},
     "joint_reverse_mtl": {"classifier alone": "cls/", "multi-task": "mtl3/"},
     "attention_autoencoder": {"baseline": "baseline/", "proposed": "proposed/"},
+    "joint_ensemble": {"first member": "member/", "fused": "proposed/"},
     "metadata_sr": {"Visual [14]": "pundhir/", "proposed": "proposed/"},
 }
 # Paper -> how the name of its proposed network begins, of the systems whose own notebooks do not ask the same.
-OTHERS = {"joint_reverse_mtl": "mtl3/", "attention_autoencoder": "proposed/", "metadata_sr": "proposed/"}
+OTHERS = {
+    "joint_reverse_mtl": "mtl3/",
+    "attention_autoencoder": "proposed/",
+    "joint_ensemble": "proposed/",
+    "metadata_sr": "proposed/",
+}
 MELANOMA = "mel"
 
 

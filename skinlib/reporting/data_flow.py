@@ -15,20 +15,25 @@ LIGHT = "#D6EAF5"
 A_LINE = 5  # boxes side by side that stay readable at page width
 
 
-def trace(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str] = ()) -> list[dict]:
+def trace(
+    model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str] = (), meta: torch.Tensor | None = None
+) -> list[dict]:
     """Return the steps of one forward pass in evaluation mode, in the order in which they end.
 
     Parameters
     ----------
     model
-        Called as ``model(image)`` with (1, 3, H, W).
+        Called as ``model(image)`` with (1, 3, H, W), or as ``model(image, meta)``.
     expand
         Children shown by their own children instead (``("phi",)`` opens the backbone).
+    meta
+        (1, D), for a network that reads metadata; it stands before the first child that is given it.
 
     Returns
     -------
     list of dict
-        name, kind (class), shape (of the output), parameters; first the input, last what the model returns.
+        name, kind (class), shape (of the output), parameters; first the input, last what the model returns. ``source``
+        is the earlier step that it reads, where that is not the one before and the tensor is handed on untouched.
 
     Raises
     ------
@@ -42,19 +47,43 @@ def trace(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str
     for name in expand:
         watched |= {f"{name}.{inner}": module for inner, module in children[name].named_children()}
     steps = [{"name": "image", "kind": "input", "shape": (1, 3, *image_size), "parameters": 0}]
-    result = _forward(model, torch.zeros(1, 3, *image_size), watched, steps)
+    given = [torch.zeros(1, 3, *image_size)] + ([] if meta is None else [meta])
+    made: list[tuple[str, torch.Tensor]] = []  # holds on to the tensors, for an address may be given twice
+    result = _forward(model, given, watched, steps, made=made)
     outputs = result if isinstance(result, dict) else {"output": result}
     for name, value in outputs.items():
         if isinstance(value, torch.Tensor):
-            steps.append({"name": name, "kind": "output", "shape": tuple(value.shape), "parameters": 0})
+            step = {"name": name, "kind": "output", "shape": tuple(value.shape), "parameters": 0}
+            steps.append(step | _source([value], made, steps))
     return steps
 
 
-def _forward(model: nn.Module, image: torch.Tensor, watched: dict[str, nn.Module], steps: list[dict]):
+def _source(read: Sequence, made: list[tuple[str, torch.Tensor]], steps: list[dict]) -> dict[str, str]:
+    """Return ``source``, the step whose output is among the tensors read; {} where it is unknown or the step before."""
+    names = [name for name, tensor in made if any(one is tensor for one in read)]
+    return {} if not names or steps[-1]["name"] in names else {"source": names[-1]}
+
+
+def _forward(
+    model: nn.Module,
+    given: list[torch.Tensor],
+    watched: dict[str, nn.Module],
+    steps: list[dict],
+    *,
+    made: list[tuple[str, torch.Tensor]],
+):
+    device = next(model.parameters()).device
+    image, *meta = (tensor.to(device) for tensor in given)
+
     def watch(name: str, module: nn.Module):
-        def after(_module, _inputs, output):
+        def after(_module, inputs, output):
+            if meta and any(one is meta[0] for one in inputs) and all(step["name"] != "metadata" for step in steps):
+                steps.append({"name": "metadata", "kind": "input", "shape": tuple(meta[0].shape), "parameters": 0})
             count = sum(p.numel() for p in module.parameters())
-            steps.append({"name": name, "kind": type(module).__name__, "shape": _shape(output), "parameters": count})
+            step = {"name": name, "kind": type(module).__name__, "shape": _shape(output), "parameters": count}
+            steps.append(step | _source(inputs, made, steps))
+            if isinstance(output, torch.Tensor):
+                made.append((name, output))
 
         return module.register_forward_hook(after)
 
@@ -63,7 +92,7 @@ def _forward(model: nn.Module, image: torch.Tensor, watched: dict[str, nn.Module
     model.eval()
     try:
         with torch.no_grad():
-            return model(image.to(next(model.parameters()).device))
+            return model(image, *meta)
     finally:
         model.train(training)
         for hook in hooks:
@@ -76,17 +105,24 @@ def _shape(output) -> tuple[int, ...]:
     return tuple(output.shape)
 
 
-def data_flow(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str] = (), title: str = "") -> Figure:
+def data_flow(
+    model: nn.Module,
+    image_size: tuple[int, int],
+    *,
+    expand: Sequence[str] = (),
+    meta: torch.Tensor | None = None,
+    title: str = "",
+) -> Figure:
     """Draw the data flow of a model as boxes and arrows, read like text, with the real shapes.
 
     Parameters
     ----------
     image_size
         (height, width) of the input.
-    expand
-        Children to open, as in `trace`.
+    expand, meta
+        As in `trace`.
     """
-    steps = trace(model, image_size, expand=expand)
+    steps = trace(model, image_size, expand=expand, meta=meta)
     lines = -(-len(steps) // A_LINE)
     with style():
         figure, (axis,) = new(height=0.4 + 1.05 * lines, width=WIDTH)
@@ -94,7 +130,8 @@ def data_flow(model: nn.Module, image_size: tuple[int, int], *, expand: Sequence
         axis.set(xlim=(-0.5, A_LINE - 0.5), ylim=(-lines + 0.5, 0.5))
         for k, step in enumerate(steps):
             _box(axis, k % A_LINE, -(k // A_LINE), step)
-            if k and steps[k - 1]["kind"] != "output":  # outputs stand side by side, none comes from another
+            # outputs stand side by side, none comes from another; nor does a second input come from anything
+            if k and steps[k - 1]["kind"] != "output" and step["kind"] != "input" and "source" not in step:
                 _arrow(axis, k)
         axis.set_title(title or type(model).__name__)
     return figure
@@ -106,10 +143,10 @@ def _box(axis, x: float, y: float, step: dict) -> None:
     style_ = "round,pad=0,rounding_size=0.06"
     axis.add_patch(FancyBboxPatch(shape, 0.86, 0.64, boxstyle=style_, facecolor=colour, edgecolor="0.3"))
     size = " × ".join(str(side) for side in step["shape"][1:])
-    parameters = f"{step['parameters']:,} par." if step["parameters"] else ""
-    axis.text(
-        x, y, f"{step['name']}\n{step['kind']}\n{size}\n{parameters}".strip(), ha="center", va="center", fontsize=6.5
-    )
+    lines = [step["name"], step["kind"], size]
+    lines += [f"{step['parameters']:,} par."] if step["parameters"] else []
+    lines += [f"reads {step['source']}"] if "source" in step else []
+    axis.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=6.5)
 
 
 def _arrow(axis, k: int) -> None:

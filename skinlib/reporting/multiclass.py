@@ -44,20 +44,38 @@ def _single(name: str, classes: Sequence[str]) -> Metric:
     return Metric(name, lambda rows, counts: formula(rows, counts)[:, k])
 
 
+def rarest(table: pd.DataFrame) -> np.ndarray:
+    """Return for each row the rarest label of its patient or lesion (N,): strata in which no class can get lost.
+
+    A resample of a small test part easily misses the few patients of a rare class, and then has no balanced accuracy.
+    """
+    rank = table["label"].map(table["label"].value_counts().rank(method="first"))
+    first = table.assign(rank=rank, cluster=tables.clusters(table)).sort_values("rank", kind="stable")
+    label = first.drop_duplicates("cluster").set_index("cluster")["label"]
+    return label.loc[tables.clusters(table)].to_numpy()
+
+
 def measure(
-    row: str, table: pd.DataFrame, names: Sequence[str], *, note: str = "", n_boot: int = 2000, seed: int = 0
+    row: str,
+    table: pd.DataFrame,
+    names: Sequence[str],
+    *,
+    note: str = "",
+    strata: np.ndarray | None = None,
+    n_boot: int = 2000,
+    seed: int = 0,
 ) -> list[dict]:
     """Return the cells of one row: each metric with its 95 % cluster bootstrap interval over seeds and lesions.
 
     A metric that does not exist for these rows (a class that is never called has no precision) is an empty cell whose
-    note says so.
+    note says so. ``strata``, such as `rarest`, are those of the bootstrap.
     """
     cells = []
     for name in names:
         one, low, high, words = metric(name, table), np.nan, np.nan, note
         value = one(table)
         try:
-            value, low, high = bootstrap_ci(one, table, groups=groups(table), n=n_boot, seed=seed)
+            value, low, high = bootstrap_ci(one, table, groups=groups(table), n=n_boot, seed=seed, strata=strata)
         except UndefinedMetricError as error:
             words = "; ".join(filter(None, [note, f"no interval: {error}"]))
         cells.append(cell(row, name, value, low=low, high=high, note=words, **origin(table)))
@@ -65,11 +83,19 @@ def measure(
 
 
 def compare(
-    row: str, after: pd.DataFrame, before: pd.DataFrame, names: Sequence[str], *, n_boot: int = 2000, seed: int = 0
+    row: str,
+    after: pd.DataFrame,
+    before: pd.DataFrame,
+    names: Sequence[str],
+    *,
+    strata: np.ndarray | None = None,
+    n_boot: int = 2000,
+    seed: int = 0,
 ) -> list[dict]:
     """Return the cells of a paired difference, after minus before, on the same images and seeds.
 
-    The metric is called ``<name>_diff``; the p value is in ``p``, for `skinlib.reporting.estimates.judge`.
+    ``strata`` are those of the bootstrap, a row of ``after`` each. The metric is called ``<name>_diff``; the p value is
+    in ``p``, for `skinlib.reporting.estimates.judge`.
 
     Raises
     ------
@@ -80,7 +106,9 @@ def compare(
     for name in names:
         one = metric(name, after)
         try:
-            value, low, high, p = paired_bootstrap(one, after, before, groups=groups(after), n=n_boot, seed=seed)
+            value, low, high, p = paired_bootstrap(
+                one, after, before, groups=groups(after), n=n_boot, seed=seed, strata=strata
+            )
         except UndefinedMetricError as error:
             value, low, high, p = (np.nan,) * 4
             more = {"note": f"not defined: {error}"}

@@ -241,3 +241,12 @@ def test_wilson_without_trials():
 )
 def test_verdict(low, high, p, expected):
     assert statistics.verdict(low, high, p) == expected
+
+
+def test_strata_keep_their_number_of_clusters():
+    groups, strata = np.array(list("aabbcdde")), np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    plain, kept = (next(statistics.resamples(groups, 8, 50, 0, given)) for given in (None, strata))
+    first = [0, 2, 4, 5, 7]  # a row of each cluster
+    assert (kept[:, first[:2]].sum(1) == 2).all() and (kept[:, first[2:]].sum(1) == 3).all()
+    assert (plain[:, first].sum(1) == 5).all() and (plain[:, first[:2]].sum(1) != 2).any()
+    assert (kept[:, 0] == kept[:, 1]).all()  # a cluster stays whole

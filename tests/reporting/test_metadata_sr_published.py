@@ -22,7 +22,7 @@ def cells(exhibit):
 
 def test_every_exhibit_of_the_paper_is_there_and_parses():
     wanted = {"table1", "table2", "table3", "fig1", "fig3", "fig4", "fig5", "ablation", "claims", "settings"}
-    wanted |= {"imputation", "leakage", "probes"}
+    wanted |= {"imputation", "leakage", "probes", "cost", "protocols", "superresolution"}
     assert set(exhibits(PAPER)) == wanted
     for name in wanted:
         frame = published(PAPER, name)

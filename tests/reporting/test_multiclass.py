@@ -5,7 +5,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 from skinlib.evaluation.tables import PredictionTableError
 from skinlib.reporting.estimates import judge
-from skinlib.reporting.multiclass import by_stratum, compare, measure, metric
+from skinlib.reporting.multiclass import by_stratum, compare, measure, metric, rarest
 
 CLASSES = ("bcc", "akiec", "mel")
 NAMES = ("accuracy", "macro_f1", "macro_precision", "macro_recall", "f1_of_mel", "recall_of_akiec")
@@ -91,3 +91,17 @@ def test_unknown_metrics_are_refused():
     for name in ("dice", "f1_of_scc", "harm_of_mel"):
         with pytest.raises(ValueError, match=f"no metric '{name}'; there are accuracy.* one of bcc, akiec, mel"):
             metric(name, table_of(1.0, n=12))
+
+
+def test_strata_are_the_rarest_label_of_each_lesion_and_keep_every_class():
+    table = table_of(1.0, n=60).iloc[[*range(0, 60, 3), 2, 8]].reset_index(drop=True)
+    table["label"], table["lesion_id"] = [0] * 14 + [1] * 6 + [2, 2], [f"l{k}" for k in range(20)] + ["l0", "l21"]
+    found = rarest(table)
+    assert found[0] == 2 and found[1] == 0 and found[14] == 1  # lesion l0 has an image of the rarest class
+    assert list(found[-2:]) == [2, 2]
+    (plain,) = measure("x", table, ["macro_recall"], n_boot=200)
+    (kept,) = measure("x", table, ["macro_recall"], n_boot=200, strata=found)
+    assert "does not exist" in plain["note"] and np.isnan(plain["low"])
+    assert kept["low"] <= kept["ours"] <= kept["high"] and kept["note"] == ""
+    (same,) = compare("x", table, table, ["macro_recall"], n_boot=50, strata=found)
+    assert same["ours"] == 0 and same["p"] == 1

@@ -1,0 +1,139 @@
+"""Exhibits of the metadata paper (Khurshid, Vatsa & Singh 2024), as functions of stored tables: no image, no model.
+
+Each returns a long frame (row, metric, ours, low, high, n, dataset, split, note) for `tables.exhibit` of this room.
+Rows and metrics are named as in data/published/metadata_sr, so that the join finds them.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from skinlib.config import RunConfig
+from skinlib.data import clinical
+from skinlib.data.cards import class_names
+from skinlib.evaluation.metrics import confusion
+from skinlib.images.colour import shades_of_gray
+from skinlib.models.imputation import HIDDEN
+from skinlib.models.metadata_sr import META
+from skinlib.models.superres import SCALE, WIDTHS
+from skinlib.plans.metadata_sr import DEFAULT, METHODS, OWN_METHODS
+from skinlib.reporting.estimates import cell, origin
+from skinlib.reporting.metadata_sr_arms import ALONE, WORDS, Tables, backbones, changes, measured, named, scored
+
+DESCRIBED = "from the description only: no text of the method could be had"
+OF_A_CLASS = ("recall", "precision", "f1", "specificity")
+TWICE = {"sensitivity": "the recall once more", "accuracy": "printed as CA; the recall once more"}
+
+
+def settings(cohort: pd.DataFrame, config: RunConfig) -> pd.DataFrame:
+    """Our settings beside the printed ones.
+
+    Parameters
+    ----------
+    cohort
+        A row an image of the whole table: ``diagnosis``, and ``at_hand``, 1 where its image is on disk.
+    """
+    here, (height, width) = cohort[cohort["at_hand"] == 1], config.image_size
+    said = f"{len(here):,} images at hand of {len(cohort):,} rows of the table"
+    values = {("data", "images"): (len(here), said), ("data", "clinical_features"): (len(clinical.questions()), "")}
+    for name in class_names(config.dataset):
+        values[f"data, {name}", "images"] = (int((here["diagnosis"] == name).sum()), "")
+    rest = 1 - config.test_share
+    values["data", "test_share"] = (config.test_share, f"by {config.split}")
+    values["data", "validation_share"] = (rest / config.folds, f"one of {config.folds} folds of the rest")
+    values["data", "train_share"] = (rest * (1 - 1 / config.folds), "")
+    for name in ("image", "super-resolution"):
+        times = SCALE if name != "image" else 1
+        values |= {(name, "height"): (times * height, ""), (name, "width"): (times * width, "")}
+    values["super-resolution", "convolutions"] = (len(WIDTHS), f"to {', '.join(map(str, WIDTHS))} channels: ours")
+    values |= {("metadata", f"width_layer_{k}"): (size, "") for k, size in enumerate(META, start=1)}
+    for name in clinical.ENCODINGS:
+        values["metadata", f"columns_{name}"] = (len(clinical.columns(name)), "")
+    values["classifier", "layers"] = (2, "")
+    values["colour", "minkowski_p"] = (shades_of_gray.__defaults__[0], "")
+    values["imputation", "network"] = (HIDDEN, "hidden units of a masked autoencoder: ours")
+    weighed = "1: N / (K n_c)" if config.class_weights else "0: none"
+    values["loss", "class_weights"] = (float(config.class_weights), weighed)
+    values |= {
+        ("loss", "alpha"): (config.losses["cross_entropy"], ""),
+        ("loss", "beta"): (config.losses["superres"], ""),
+    }
+    fields = {"learning_rate": "lr"} | {
+        name: name for name in ("momentum", "epochs", "batch_size", "schedule_step", "schedule_gamma")
+    }
+    values |= {("training", name): (getattr(config, field), "") for name, field in fields.items()}
+    values["training", "selection"] = (1, "the epoch of least validation loss is tested")
+    where = {"dataset": config.dataset, "split": config.split}
+    return pd.DataFrame([cell(*key, float(value), note=note, **where) for key, (value, note) in values.items()])
+
+
+def table1(tables: Tables, probes: Tables | None = None, **boot) -> pd.DataFrame:
+    """Compare all methods on all backbones (Table 1), with what metadata alone reach, and paired differences.
+
+    Parameters
+    ----------
+    tables
+        As `metadata_sr_arms.tested` returns them.
+    probes
+        Row -> predictions of classifiers without a network.
+
+    Returns
+    -------
+    DataFrame
+        Rows as printed; ``<row> - <row>`` are paired differences of the proposed method and each other on one backbone,
+        or of a baseline's own recipe and the paper's.
+    """
+    rows, pairs = {}, {}
+    for phi in backbones(tables):
+        mine = {name: tables[key] for name in METHODS if (key := f"{name}/{phi}/{DEFAULT}") in tables}
+        rows |= {named(WORDS[name], phi): (table, DESCRIBED * (name == "pundhir")) for name, table in mine.items()}
+        pairs |= {
+            f"Proposed - {named(WORDS[name], phi)}": (mine["proposed"], table)
+            for name, table in mine.items()
+            if name != "proposed" and "proposed" in mine
+        }
+        for name in OWN_METHODS:
+            if (key := f"own/{name}/{phi}/{DEFAULT}") in tables:
+                row = f"{WORDS[name]} by its own recipe"
+                rows[named(row, phi)] = (tables[key], "Pacheco & Krohling 2021: SGD 0.001, plateau, early stop")
+                pairs[named(f"{WORDS[name]}, own recipe - the paper's", phi)] = (tables[key], mine[name])
+    rows |= {row: (tables[name], "") for name, row in ALONE.items() if name in tables}
+    rows |= {name: (table, "random forest, no network") for name, table in (probes or {}).items()}
+    cells = [one for row, (table, note) in rows.items() for one in measured(row, table, note=note, **boot)]
+    return pd.DataFrame(cells + changes(pairs, **boot))
+
+
+def table2(table: pd.DataFrame, **boot) -> pd.DataFrame:
+    """Score each class (Table 2); sensitivity and "CA" are the recall, printed three times by the paper."""
+    cells = []
+    for name in class_names(table["dataset"].iloc[0]):
+        found = scored(name, table, [f"{metric}_of_{name}" for metric in OF_A_CLASS], **boot)
+        found = [one | {"metric": metric} for one, metric in zip(found, OF_A_CLASS, strict=True)]
+        cells += found + [found[0] | {"metric": metric, "note": note} for metric, note in TWICE.items()]
+    return pd.DataFrame(cells)
+
+
+def fig3(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the calls of each class (Fig. 3), as means over the splits."""
+    times, counts = table["seed"].nunique(), confusion(table)
+    about, cells = origin(table), []
+    for name, row in counts.iterrows():
+        cells.append(cell(name, "n", row.sum() / times, note="test images; mean over splits", **about))
+        cells += [cell(name, f"called_{called}", n / times, **about) for called, n in row.items()]
+    return pd.DataFrame(cells)
+
+
+def fig4(tables: Tables, **boot) -> pd.DataFrame:
+    """Return the AUC of each class against the rest (Fig. 4); rows of other methods are ``<class>, <name>``.
+
+    Parameters
+    ----------
+    tables
+        Name -> predictions; the first is the proposed method.
+    """
+    cells = []
+    for k, (name, table) in enumerate(tables.items()):
+        for code in class_names(table["dataset"].iloc[0]):
+            (found,) = scored(f"{code}, {name}" if k else code, table, [f"roc_auc_of_{code}"], **boot)
+            cells.append(found | {"metric": "roc_auc"})
+    return pd.DataFrame(cells)
