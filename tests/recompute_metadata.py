@@ -73,7 +73,7 @@ def fig4(known):
 def cost(known):
     rows = {"without the task": "without", "proposed": "proposed", "no metadata": "image"}
     rows = {row: f"{name}/{known.phi}/{DEFAULT}" for row, name in rows.items()}
-    return sentences.cost(known.runs, {row: name for row, name in rows.items() if name in known.tested})
+    return paper.cost(known.runs, {row: name for row, name in rows.items() if name in known.tested})
 
 
 EXHIBITS = {

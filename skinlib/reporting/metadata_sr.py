@@ -6,6 +6,9 @@ Rows and metrics are named as in data/published/metadata_sr, so that the join fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 
 from skinlib.config import RunConfig
@@ -17,8 +20,19 @@ from skinlib.models.imputation import HIDDEN
 from skinlib.models.metadata_sr import META
 from skinlib.models.superres import SCALE, WIDTHS
 from skinlib.plans.metadata_sr import DEFAULT, METHODS, OWN_METHODS
+from skinlib.reporting.arms import Runs, machine
 from skinlib.reporting.estimates import cell, origin
-from skinlib.reporting.metadata_sr_arms import ALONE, WORDS, Tables, backbones, changes, measured, named, scored
+from skinlib.reporting.metadata_sr_arms import (
+    ALONE,
+    WORDS,
+    Tables,
+    backbones,
+    changes,
+    measured,
+    members,
+    named,
+    scored,
+)
 
 DESCRIBED = "from the description only: no text of the method could be had"
 OF_A_CLASS = ("recall", "precision", "f1", "specificity")
@@ -136,4 +150,33 @@ def fig4(tables: Tables, **boot) -> pd.DataFrame:
         for code in class_names(table["dataset"].iloc[0]):
             (found,) = scored(f"{code}, {name}" if k else code, table, [f"roc_auc_of_{code}"], **boot)
             cells.append(found | {"metric": "roc_auc"})
+    return pd.DataFrame(cells)
+
+
+def cost(runs: Runs, names: Mapping[str, str]) -> pd.DataFrame:
+    """Say what the auxiliary task costs: parameters, seconds an epoch and for the test part, and their ratios.
+
+    Parameters
+    ----------
+    names
+        Row -> name in the plan without split and seed; the first is what the others are divided by.
+    """
+    cells, first = [], None
+    for row, name in names.items():
+        found = members(runs, name)
+        metrics = [run.metrics for run in found]
+        values = {
+            "parameters": np.array([one["parameters"] for one in metrics], float),
+            "train_seconds": np.array([one["train_seconds"] / one["epochs"] for one in metrics], float),
+            "predict_seconds": np.array([one["predict_test_seconds"] for one in metrics], float),
+        }
+        about = {"dataset": found[0].config.dataset, "split": found[0].config.split, "note": machine(found[0])}
+        for key, each in values.items():
+            ends = {} if key == "parameters" else {"low": each.min(), "high": each.max()}
+            cells.append(cell(row, key, each.mean(), n=len(each), **about, **ends))
+        first = values if first is None else first
+        if first is not values:
+            said = about | {"note": f"over {next(iter(names))}; means over runs"}
+            ratios = {f"{key}_ratio": each.mean() / first[key].mean() for key, each in values.items()}
+            cells += [cell(row, key, value, **said) for key, value in ratios.items()]
     return pd.DataFrame(cells)

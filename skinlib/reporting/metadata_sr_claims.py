@@ -13,7 +13,6 @@ from skinlib.evaluation.metrics import predicted
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over, ratio
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.plans.metadata_sr import DEFAULT, PROPOSED
-from skinlib.reporting.arms import Runs, machine
 from skinlib.reporting.estimates import cell, groups, origin
 from skinlib.reporting.metadata_sr_arms import (
     METRICS,
@@ -24,7 +23,6 @@ from skinlib.reporting.metadata_sr_arms import (
     backbones,
     changes,
     measured,
-    members,
     method,
     named,
     scored,
@@ -179,35 +177,6 @@ def _latency(latency: pd.DataFrame, about: Mapping) -> list[dict]:
         low, high = each.quantile(0.25), each.quantile(0.75)
         cells.append(cell(row, "seconds", each.median(), low=low, high=high, note=note, **about | {"n": len(each)}))
     return cells
-
-
-def cost(runs: Runs, names: Mapping[str, str]) -> pd.DataFrame:
-    """Say what the auxiliary task costs: parameters, seconds an epoch and for the test part, and their ratios.
-
-    Parameters
-    ----------
-    names
-        Row -> name in the plan without split and seed; the first is what the others are divided by.
-    """
-    cells, first = [], None
-    for row, name in names.items():
-        found = members(runs, name)
-        metrics = [run.metrics for run in found]
-        values = {
-            "parameters": np.array([one["parameters"] for one in metrics], float),
-            "train_seconds": np.array([one["train_seconds"] / one["epochs"] for one in metrics], float),
-            "predict_seconds": np.array([one["predict_test_seconds"] for one in metrics], float),
-        }
-        about = {"dataset": found[0].config.dataset, "split": found[0].config.split, "note": machine(found[0])}
-        for key, each in values.items():
-            ends = {} if key == "parameters" else {"low": each.min(), "high": each.max()}
-            cells.append(cell(row, key, each.mean(), n=len(each), **about, **ends))
-        first = values if first is None else first
-        if first is not values:
-            said = about | {"note": f"over {next(iter(names))}; means over runs"}
-            ratios = {f"{key}_ratio": each.mean() / first[key].mean() for key, each in values.items()}
-            cells += [cell(row, key, value, **said) for key, value in ratios.items()]
-    return pd.DataFrame(cells)
 
 
 def contradictions() -> pd.DataFrame:

@@ -218,10 +218,10 @@ def test_the_papers_contradictions_follow_from_its_numbers():
 
 
 def test_cost_by_hand(runs, monkeypatch):
-    monkeypatch.setattr(sentences, "machine", lambda run: "one")
+    monkeypatch.setattr(paper, "machine", lambda run: "one")
     runs[f"proposed/{PHI}/{DEFAULT}/split0/seed0"].metrics |= {"train_seconds": 24.0}
     rows = {"without the task": f"without/{PHI}/{DEFAULT}", "proposed": f"proposed/{PHI}/{DEFAULT}"}
-    frame = sentences.cost(runs, rows)
+    frame = paper.cost(runs, rows)
     assert value(frame, "proposed", "train_seconds") == pytest.approx((6 + 2) / 2)
     assert value(frame, "proposed", "train_seconds_ratio") == pytest.approx(2)
     assert "without the task" not in set(frame.loc[frame["metric"].str.endswith("_ratio"), "row"])
