@@ -11,7 +11,7 @@ from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
 from skinlib.evaluation.segmentation import image_mean
 from skinlib.evaluation.statistics import bootstrap_ci, paired_bootstrap
 from skinlib.reporting.attention_autoencoder_arms import for_each_seed
-from skinlib.reporting.attention_autoencoder_maps import ATTENTION, CAM, KEY, MEASURED
+from skinlib.reporting.attention_autoencoder_maps import ATTENTION, CAM, KEY, SHOWN
 from skinlib.reporting.estimates import cell, groups, judge, origin
 
 COMPARED = ("energy", "pointing", "band")
@@ -33,7 +33,7 @@ def attention_maps(maps: pd.DataFrame, blind: pd.DataFrame, *, n_boot: int = 200
     Parameters
     ----------
     maps
-        A row an image, network, seed and kind: image_id, row, kind, seed, and the columns of `measured`.
+        A row an image, network, seed and kind: image_id, row, kind, seed, and the columns of `measured_runs`.
     blind
         As `blind_maps` returns it.
     """
@@ -44,11 +44,11 @@ def attention_maps(maps: pd.DataFrame, blind: pd.DataFrame, *, n_boot: int = 200
         constant = float(table["constant"].astype(bool).groupby(table["seed"]).sum().mean())
         cells.append(cell(named(row, kind), "constant", constant, note="images; mean over seeds", **origin(table)))
         tables[named(row, kind)] = table
-        cells += _means(named(row, kind), table, (*MEASURED, *(["range"] if kind == ATTENTION else [])), boot)
+        cells += _means(named(row, kind), table, (*SHOWN, *(["range"] if kind == ATTENTION else [])), boot)
     for word, ending in BLIND.items():
-        one = blind.rename(columns={f"{name}{ending}": name for name in MEASURED if f"{name}{ending}" in blind})
-        tables[word] = for_each_seed(one[[*KEY, *(name for name in MEASURED if name in one)]], seeds)
-        cells += _means(word, tables[word], [name for name in MEASURED if name in one], boot)
+        one = blind.rename(columns={f"{name}{ending}": name for name in SHOWN if f"{name}{ending}" in blind})
+        tables[word] = for_each_seed(one[[*KEY, *(name for name in SHOWN if name in one)]], seeds)
+        cells += _means(word, tables[word], [name for name in SHOWN if name in one], boot)
     attending = maps.loc[maps["kind"] == ATTENTION, "row"].unique()
     return pd.DataFrame(cells + judge(_differences(tables, attending, boot), suffix="_diff"))
 

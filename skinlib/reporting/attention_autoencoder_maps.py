@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from skinlib.training.runs import Run
 
 MEASURED = (*MEASURES, "band")  # energy, pointing, iou in the mask; energy in the band at its border
+SHOWN = (*MEASURED, "common")
 ATTENTION, CAM = "attention", "Grad-CAM++"
 KEY = ["image_id", "lesion_id", "patient_id", "dataset", "split"]
 
@@ -74,6 +75,18 @@ def measured(maps: Iterable[np.ndarray], masks: np.ndarray, bands: np.ndarray) -
     return pd.DataFrame(rows, columns=["constant", "range", *MEASURED])
 
 
+def common(maps: np.ndarray) -> np.ndarray:
+    """Return how alike each map (N, H, W) is to the mean of the others: their correlation over pixels.
+
+    1 where all images get the same map, whatever is in them; missing of a constant map, and of a single one. Ours.
+    """
+    flat = np.asarray(maps, float).reshape(len(maps), -1)
+    rest = (flat.sum(0) - flat) / max(len(flat) - 1, 1)
+    own, rest = (each - each.mean(1, keepdims=True) for each in (flat, rest))
+    size = np.sqrt((own**2).sum(1) * (rest**2).sum(1))
+    return np.divide((own * rest).sum(1), size, out=np.full(len(flat), np.nan), where=size > 1e-12)
+
+
 def measured_runs(
     networks: Mapping[str, Sequence[Run]], test: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[tuple[str, str], np.ndarray]]:
@@ -87,8 +100,8 @@ def measured_runs(
     Returns
     -------
     tuple
-        row, kind, seed, image_id and the columns of `measured`; and (row, kind) -> (N, H, W), the maps of each
-        network's first run.
+        row, kind, seed, image_id, the columns of `measured` and ``common``; and (row, kind) -> (N, H, W), the maps of
+        each network's first run.
     """
     tables, kept = [], {}
     for row, runs in networks.items():
@@ -98,7 +111,7 @@ def measured_runs(
             bands = bands_of(masks)
             for kind, maps in maps_of(run, batches):
                 key = {"row": row, "kind": kind, "seed": run.config.seed, "image_id": test["image_id"].to_numpy()}
-                tables.append(pd.DataFrame(key).join(measured(maps, masks, bands)))
+                tables.append(pd.DataFrame(key).join(measured(maps, masks, bands)).assign(common=common(maps)))
                 kept.setdefault((row, kind), maps)
     return pd.concat(tables, ignore_index=True), kept
 
@@ -134,7 +147,8 @@ def blind_maps(run: Run, test: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 def blind_table(key: pd.DataFrame, masks: np.ndarray, grid: tuple[int, int], *, seed: int = 0) -> pd.DataFrame:
     """Return the table of `blind_maps` for masks (N, H, W) bool, whose images ``key`` names."""
     ids, rng = list(key["image_id"]), generator(seed, 23)
-    table = localisation_table(on_grid(masks, grid), masks, ids, rng=rng, band=BAND)
+    coarse = on_grid(masks, grid)
+    table = localisation_table(coarse, masks, ids, rng=rng, band=BAND).assign(common_grid=common(coarse))
     bands = bands_of(masks)
     table["band"] = [energy_inside(heat, band) for heat, band in zip(on_grid(bands, grid), bands, strict=True)]
     table = table.rename(columns={name: f"{name}_grid" for name in MEASURED})

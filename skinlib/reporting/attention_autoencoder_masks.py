@@ -10,7 +10,7 @@ import pandas as pd
 
 from skinlib.evaluation.segmentation import changed, per_image
 from skinlib.reporting.attention_autoencoder import DIFF, PAPER, QUOTED
-from skinlib.reporting.attention_autoencoder_arms import Stages, first_seed, for_each_seed
+from skinlib.reporting.attention_autoencoder_arms import Stages, first_seed, for_each_seed, with_seeds
 from skinlib.reporting.estimates import Arm, cell, compare, judge, measure, origin
 from skinlib.reporting.published import published
 from skinlib.training.predict import batches_of, keys
@@ -70,7 +70,9 @@ def segmentation(
         cells += _touched(AFTER.format(name), stages)
         pairs.append((AFTER.format(name), post, raw))
     if {"autoencoder", "proposed"} <= set(outlined):
-        pairs.append(("proposed - autoencoder", *(Arm(outlined[n]["raw"]) for n in ("proposed", "autoencoder"))))
+        both = [outlined[name]["raw"] for name in ("proposed", "autoencoder")]
+        seeds = {*both[0]["seed"]} & {*both[1]["seed"]}
+        pairs.append(("proposed - autoencoder", *(Arm(with_seeds(table, seeds)) for table in both)))
     if average is not None and outlined:
         cells += measure(AVERAGE, Arm(average), SCORES, **boot)
         last = list(outlined)[-1]

@@ -246,6 +246,14 @@ def test_maps_are_measured_by_hand():
     assert np.isnan(found["energy"][1])
 
 
+def test_a_map_that_every_image_gets_is_common():
+    rng = np.random.default_rng(0)
+    same = np.tile(rng.random((8, 8)), (5, 1, 1))
+    assert maps.common(same) == pytest.approx(np.ones(5))
+    assert maps.common(square()) == pytest.approx([-1 / 3] * 2)  # quarters that do not meet
+    assert np.isnan(maps.common(np.ones((3, 4, 4)))).all() and np.isnan(maps.common(same[:1])).all()
+
+
 def test_a_coarse_map_of_the_mask_is_a_ceiling_and_a_flat_map_has_the_area():
     masks = square()
     assert np.ptp(maps.on_grid(masks, (1, 1))) == 0
@@ -268,7 +276,7 @@ def seen_maps(n=30):
         for kind, energy in (("attention", 0.6), ("Grad-CAM++", 0.5)):
             for k in range(n):
                 flat = kind == "attention" and k == n - 1
-                each = dict.fromkeys(maps.MEASURED, np.nan if flat else energy)
+                each = dict.fromkeys(maps.SHOWN, np.nan if flat else energy)
                 key = {"row": "proposed", "kind": kind, "seed": seed, "image_id": f"i{k}"}
                 rows.append(key | each | {"constant": flat, "range": 0.0 if flat else 0.3})
     blind = pd.DataFrame({"image_id": [f"i{k}" for k in range(n)], "lesion_id": np.nan, "patient_id": np.nan})
@@ -284,6 +292,7 @@ def test_attention_is_compared_with_every_other_map():
     assert value(frame, "Grad-CAM++ of proposed", "band") == pytest.approx(0.5)
     assert value(frame, "proposed - Grad-CAM++ of proposed", "energy_diff") == pytest.approx(0.1)
     assert value(frame, "proposed - Grad-CAM++ of proposed", "energy_diff", "n") == 29
+    assert value(frame, "proposed", "common") == pytest.approx(0.6)
     judged = verdicts(side.as_changes(frame))
     assert judged.loc["proposed - centred blob", "energy"] == "harms"
     assert judged.loc["proposed - random blob", "energy"] == "helps"
