@@ -35,7 +35,7 @@ WHOLE = {
 OF_MELANOMA = {"melanoma_recall": f"recall_of_{MELANOMA}", "melanoma_specificity": f"specificity_of_{MELANOMA}"}
 COMPARED = ("accuracy", "balanced_accuracy", "roc_auc")
 BINARY = "malignant_roc_auc"  # compared too: it exists where a rare class has hardly a lesion
-CLASSWISE = ("recall", "precision", "f1", "specificity", "roc_auc")
+CLASSWISE = ("recall", "precision", "f1", "specificity")
 
 
 def settings(member: RunConfig, head: RunConfig) -> pd.DataFrame:
@@ -156,7 +156,9 @@ def per_class(name: str, one: Row, *, n_boot: int = 2000, seed: int = 0) -> pd.D
         found = multiclass.measure(f"{name}: {code}", test, wanted, n_boot=n_boot, seed=seed)
         images = float(test.loc[test["label"] == label, "image_id"].nunique())
         cells.append(cell(f"{name}: {code}", "images", images, **origin(test)))
-        cells += [cell_ | {"metric": metric} for cell_, metric in zip(found, CLASSWISE, strict=True)]
+        cells += [one_ | {"metric": metric} for one_, metric in zip(found, CLASSWISE, strict=True)]
+        alone = Arm(tables.to_binary(test, [code]), 0.5)  # one AUC; the multi-class metric would compute all for each
+        cells += measure(f"{name}: {code}", alone, ("roc_auc",), n_boot=n_boot, seed=seed)
     return pd.DataFrame(cells)
 
 

@@ -190,6 +190,8 @@ def test_per_class_names_the_class(runs):
     frame = paper.per_class("a", arms.members(runs)["a"], **FEW)
     assert value(frame, "a: mel", "recall") == 0 and value(frame, "a: mel", "images") == 12
     assert np.isnan(value(frame, "a: mel", "precision"))  # it is never called
+    # a gives every image the same score of melanoma, so each pair is a tie; bcc stands above all others
+    assert value(frame, "a: mel", "roc_auc") == 0.5 and value(frame, "a: bcc", "roc_auc") == 1
 
 
 def test_the_ambiguous_are_those_of_least_margin_and_of_no_system_compared(runs):
