@@ -38,6 +38,7 @@ def mask_file(row) -> str | None:
         "isic2017": f"isic2017/ISIC-2017_{_word_2017(row.part)}_Part1_GroundTruth/{row.image_id}_segmentation.png",
         "isic2018_task12": f"isic2018/ISIC2018_Task1_{word}_GroundTruth/{row.image_id}_segmentation.png",
         "ph2": f"ph2/PH2 Dataset images/{row.image_id}/{row.image_id}_lesion/{row.image_id}_lesion.bmp",
+        "pad_ufes_20": f"pad_ufes_20/masks_weak/{row.image_id}_mask.png",  # of others than the set's authors
     }.get(row.dataset)
 
 

@@ -14,6 +14,7 @@ from skinlib.images import abcd
 from skinlib.images.batches import Batches
 
 META_WIDTH = 32  # of the metadata branch's two layers; ours
+FAR = 10.0  # deviations: a feature that hardly fires in training must not decide alone where it does; ours
 
 
 class Attention(nn.Module):
@@ -81,7 +82,7 @@ class Fused(nn.Module):
                         f"PCA to {self.reduced} components needs as many features and training views, got "
                         f"{tuple(features.shape)}; lower components"
                     )
-                found = PCA(self.reduced, random_state=self.seed).fit(((features - self.centre) / self.scale).numpy())
+                found = PCA(self.reduced, random_state=self.seed).fit(self._standardised(features).numpy())
                 self.components.copy_(torch.from_numpy(found.components_))
         if self.attributes is not None:
             measured = np.asarray(batches.columns["attributes"])
@@ -107,10 +108,14 @@ class Fused(nn.Module):
         probabilities = torch.stack([view["logits"].float().log_softmax(1) for view in views])
         return output | {"logits": probabilities.logsumexp(0) - np.log(len(views))}  # of the mean probability
 
+    def _standardised(self, features: torch.Tensor) -> torch.Tensor:
+        """Return features with mean 0 and deviation 1 of the training views, cut at `FAR` deviations."""
+        return ((features.float() - self.centre) / self.scale).clamp(-FAR, FAR)
+
     def _one(self, features: torch.Tensor | None, meta: torch.Tensor | None) -> dict:
         parts, output = [], {}
         if len(self.centre):
-            x = (features.float() - self.centre) / self.scale
+            x = self._standardised(features)
             if self.attention is not None:
                 x, output["attention"] = self.attention(x)  # (B, d), (B, M)
             elif hasattr(self, "components"):

@@ -35,17 +35,9 @@ class Seen(NamedTuple):
 
 
 def outlined(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return the images of a cohort that have an outline; weak ones (``weak_mask_path``) serve where no others are.
-
-    Raises
-    ------
-    ValueError
-        When no image has one.
-    """
+    """Return the images of a cohort that have an outline; weak ones (``weak_mask_path``) serve where no others are."""
     if cohort["mask_path"].isna().all() and "weak_mask_path" in cohort:
         cohort = cohort.assign(mask_path=cohort["weak_mask_path"])
-    if cohort["mask_path"].isna().all():
-        raise ValueError(f"no image of {cohort['dataset'].iloc[0]} has an outline: its heat maps cannot be measured")
     return cohort[cohort["mask_path"].notna()].reset_index(drop=True)
 
 
@@ -55,13 +47,19 @@ def look(run: Run, cohort: pd.DataFrame, *, rng: np.random.Generator) -> Seen:
     Parameters
     ----------
     cohort
-        Test images of the run, with the columns that it reads; those without an outline are left out.
+        Test images of the run, with the columns that it reads and an outline each (`outlined`).
     rng
         Of the random blobs.
+
+    Raises
+    ------
+    ValueError
+        When an image has no outline.
     """
-    shown = outlined(cohort)
-    table = rows(run, "test", "identity").set_index("image_id").loc[shown["image_id"]].reset_index()
-    batches = batches_of(run, shown, masks=True)
+    if cohort["mask_path"].isna().any() or cohort.empty:
+        raise ValueError("heat maps are measured against outlines; hand over the images that have one (`outlined`)")
+    table = rows(run, "test", "identity").set_index("image_id").loc[cohort["image_id"]].reset_index()
+    batches = batches_of(run, cohort, masks=True)
     maps = np.stack(list(class_maps(run.model(), batches)))
     masks = np.array(batches.cache.masks, bool)
     p = table[[name for name in table if name.startswith("p_")]].to_numpy()

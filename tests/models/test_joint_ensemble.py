@@ -186,6 +186,19 @@ def test_prepare_fits_on_the_rows_it_is_given(reduction):
         assert kept.sum() == pytest.approx(wanted.explained_variance_.sum(), rel=0.02)
 
 
+def test_a_feature_that_never_fired_in_training_does_not_decide_alone():
+    """Of deviation 0 in training: a little later would be a million deviations, and ten is all that counts."""
+    model, batches = models.build(fused()), columns_of()
+    batches.columns["features"][..., 0] = 0
+    model.prepare(batches, torch.device("cpu"))
+    batch = batch_of(6, views=1)
+    batch["features"][..., 0] = 0.5
+    some = run(model.eval(), batch)["logits"]
+    batch["features"][..., 0] = 50.0
+    assert torch.equal(run(model, batch)["logits"], some)
+    assert model._standardised(batch["features"][:, 0])[:, 0].tolist() == [10.0] * 6
+
+
 def test_prepare_says_what_cannot_be_fitted():
     model, batches = models.build(fused(reduction="pca", components=200)), columns_of()
     with pytest.raises(ValueError, match="PCA to 200 components"):

@@ -51,8 +51,9 @@ def test_weak_outlines_serve_where_there_are_no_others():
     cohort = pd.DataFrame({"image_id": ["a", "b"], "dataset": "pad_ufes_20", "mask_path": [np.nan, np.nan]})
     weak = system_maps.outlined(cohort.assign(weak_mask_path=["m.png", np.nan]))
     assert weak["mask_path"].tolist() == ["m.png"]
-    with pytest.raises(ValueError, match="no image of pad_ufes_20 has an outline"):
-        system_maps.outlined(cohort)
+    assert system_maps.outlined(cohort).empty
+    with pytest.raises(ValueError, match="hand over the images that have one"):
+        system_maps.look(None, cohort, rng=np.random.default_rng(0))
     own = system_maps.outlined(cohort.assign(mask_path=["own.png", np.nan], weak_mask_path="m.png"))
     assert own["mask_path"].tolist() == ["own.png"]
 
