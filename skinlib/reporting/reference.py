@@ -1,8 +1,9 @@
-"""Reference results: the exhibits of a whole run of a profile, kept in git with the evidence behind them.
+"""Reference results: the exhibits of a whole run of a profile, kept in git, on real data with the evidence behind them.
 
 ``results/reference/<profile>/<paper>/`` holds exhibits as `skinlib.reporting.tables` writes them, and in ``evidence/``
 of it the tables of one row an image that notebooks kept. ``results/reference/<profile>/evidence/<run id>/`` holds what
-is small of each run, and ``runs.json`` beside them says what the plan calls each run. Tests recompute the tables.
+is small of each run, and ``runs.json`` beside them says what the plan calls each run. Tests recompute the tables. Drawn
+data need no evidence: whoever doubts such a table makes it again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ class NotPublishable(ValueError):
     """Results that may not become a reference: made by older code, incomplete, or too large."""
 
 
-def publish(found: Path, reference: Path, *, plans: Mapping[str, Mapping[str, RunConfig]], stored: Path) -> Path:
+def publish(
+    found: Path,
+    reference: Path,
+    *,
+    plans: Mapping[str, Mapping[str, RunConfig]],
+    stored: Path,
+    evidence: bool = True,
+) -> Path:
     """Replace a profile's reference by the exhibits and evidence of its results.
 
     Parameters
@@ -42,6 +50,8 @@ def publish(found: Path, reference: Path, *, plans: Mapping[str, Mapping[str, Ru
         Paper -> name -> configuration, as the profile plans them.
     stored
         The run store, ``results/runs``.
+    evidence
+        False: exhibits alone.
 
     Returns
     -------
@@ -64,11 +74,12 @@ def publish(found: Path, reference: Path, *, plans: Mapping[str, Mapping[str, Ru
         for record in records:
             files = [record.with_name(record.name.removesuffix(".json") + ending) for ending in ENDINGS]
             _copy([file for file in files if file.is_file()], new / record.parent.name)
-        for paper in plans:
-            _copy(sorted((found / paper / EVIDENCE).glob("*.csv.gz")), new / paper / EVIDENCE)
-        for run in behind.values():
-            runs.write_evidence(run, new / EVIDENCE)
-        write_json(new / EVIDENCE / NAMES, names)
+        if evidence:
+            for paper in plans:
+                _copy(sorted((found / paper / EVIDENCE).glob("*.csv.gz")), new / paper / EVIDENCE)
+            for run in behind.values():
+                runs.write_evidence(run, new / EVIDENCE)
+            write_json(new / EVIDENCE / NAMES, names)
         others = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
             raise NotPublishable(
