@@ -32,7 +32,7 @@ from skinlib.reporting.tone import formulas, gaps_within
 
 BOOT = {"n_boot": 200, "seed": 0}  # the values must agree to the last printed digit, the intervals nearly
 # exhibit -> pattern of "row / metric" of the cells that need pixels
-FROM_PIXELS = {"localisation": r"/ overlap$"}
+FROM_PIXELS = {"localisation": r"/ overlap$", "shap_image": r"/ (energy|mask_fraction|p_true)$"}
 VERDICT = re.compile(r"\b(helps|harms|no evidence) \(p = ([\d.]+)")
 
 

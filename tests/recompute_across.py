@@ -2,8 +2,11 @@
 
 import functools
 
+import pandas as pd
+
 from skinlib.reporting import across, embeddings, fitzpatrick, recall_oriented, reference
 from skinlib.reporting.localisation import by_energy, gallery_table, localisation
+from skinlib.reporting.shap_inputs import shap_table
 
 BOOT = {"n_boot": 200, "seed": 0}
 
@@ -21,6 +24,7 @@ def exhibits(paper):
         found |= {"localisation": of(located), "gradcam": of(listed)}
     if paper == "metadata_sr":
         found |= {"fig5": of(fig5), "fitzpatrick": of(agreed), "fitzpatrick_groups": of(by_type)}
+        found |= {"shap_metadata": of(moved), "shap_image": lambda _: pd.DataFrame(columns=["row", "metric", "ours"])}
     return found
 
 
@@ -71,6 +75,11 @@ def by_type(paper, folder):
     kept = reference.kept_table(folder, paper, "fitzpatrick")
     types = dict(zip(kept["image_id"], kept["skin_type"], strict=True))
     return fitzpatrick.performance(across.binary(first(paper, folder, [across.OTHERS[paper]])), types, **BOOT)
+
+
+def moved(paper, folder):
+    run = first(paper, folder, [across.OTHERS[paper]])
+    return shap_table(reference.kept_table(folder, paper, "shap"), **where(run), **BOOT)
 
 
 def toned(paper, folder):

@@ -44,14 +44,17 @@ def attention_maps(model: nn.Module, batches: Batches) -> Iterator[np.ndarray]:
 
 
 class OfImage(nn.Module):
-    """A network of images and clinical columns as a function of the images; the columns (B, M) are held."""
+    """A network of images and clinical columns as a function of the images.
+
+    The columns are held: (B, M), a row an image, or (1, M), one row for all.
+    """
 
     def __init__(self, network: nn.Module, meta: torch.Tensor | None):
         super().__init__()
         self.network, self.meta = network, meta
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        return self.network(image, self.meta)
+        return self.network(image, None if self.meta is None else self.meta.expand(len(image), -1))
 
 
 def class_maps(model: nn.Module, batches: Batches, targets: np.ndarray | None = None) -> Iterator[np.ndarray]:

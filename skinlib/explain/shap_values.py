@@ -6,6 +6,7 @@ With v(S) the mean output where the inputs S are the row's own and the others th
 
 so that the values of a row add up to its output minus the mean output over the background (Lundberg and Lee 2017). An
 input may stand for much more than a number (a whole image, as the number of a row of features): the model looks it up.
+The pixels of an image are asked differently, by gradients.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
 EXACT = 8  # up to so many inputs every coalition is asked; beyond, permutations of them are drawn
 ROUNDS = 10  # permutations beyond, each there and back
@@ -73,6 +76,47 @@ def shap_values(
         found = explainer(inputs.to_numpy(float), max_evals=evaluations, silent=True)
     values = np.asarray(found.values).reshape(*inputs.shape, -1)  # of a single output shap drops the axis
     return Shap(values, np.asarray(function(rows)).mean(axis=0))
+
+
+def image_shap(
+    model: nn.Module, image: torch.Tensor, background: torch.Tensor, target: int, *, samples: int = 50, seed: int = 0
+) -> np.ndarray:
+    """Explain one class's logit of one image by expected gradients ("gradient SHAP").
+
+    The value of a pixel and channel is the mean over background images b and shares a of
+    (image - b) * d logit / d input at b + a (image - b): Shapley values of a model that were linear in between.
+
+    Parameters
+    ----------
+    model
+        A function of images (B, 3, H, W), such as `skinlib.explain.run_maps.OfImage`; in evaluation mode.
+    image, background
+        (3, H, W) and (B, 3, H, W), as the model reads them.
+    samples
+        Drawn pairs of background and share.
+
+    Returns
+    -------
+    (3, H, W) float, in units of the logit; their sum comes near its difference to the background's mean.
+
+    Source: Erion et al. 2021, "Improving performance of deep learning models with axiomatic attribution priors".
+    """
+    import shap
+
+    explainer = shap.GradientExplainer(_Target(model, target), background)
+    values = explainer.shap_values(image[None], nsamples=samples, rseed=seed)
+    return np.asarray(values).reshape(image.shape)
+
+
+class _Target(nn.Module):
+    """One class's logit, (B, 1)."""
+
+    def __init__(self, model: nn.Module, target: int):
+        super().__init__()
+        self.model, self.target = model, target
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.model(image)["logits"][:, [self.target]]
 
 
 def long(found: Shap, inputs: pd.DataFrame, ids: Sequence[str], outputs: Sequence[str]) -> pd.DataFrame:

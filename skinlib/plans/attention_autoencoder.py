@@ -128,7 +128,7 @@ def _choices(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
 def _transfer(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
     """Yield variants trained on shares of the data, from each kind of weights.
 
-    Every arm visits as many images an epoch as the whole data would be visited: less data, not less training.
+    A share is visited ``visits`` times an epoch, as often as the whole data: less data, not less training.
     """
     for name in sizes["variants"]:
         for weights in sizes["weights"]:
@@ -136,5 +136,6 @@ def _transfer(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
                 if share == 1 and weights == base.weights:
                     continue
                 one = _variant(base, name).replace(weights=weights)
-                less = {} if share == 1 else {"share": share}
-                yield f"transfer/{name}/{weights}/{100 * share:g}", one.replace(options=one.options | less)
+                if share < 1:
+                    one = one.replace(visits=sizes["visits"], options=one.options | {"share": share})
+                yield f"transfer/{name}/{weights}/{100 * share:g}", one

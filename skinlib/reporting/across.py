@@ -78,3 +78,9 @@ def binary(run: Run) -> Arm:
     """Return one network's answers on its test images, of the image as it is: yes from a probability of one half on."""
     table = rows(run, "test", "identity")
     return Arm(to_binary(table, asked(run.config)))
+
+
+def sample_of(cohort: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Return every k-th row by image id, at most ``most``."""
+    rows = cohort.sort_values("image_id")
+    return rows.iloc[:: -(-len(rows) // most)].reset_index(drop=True)

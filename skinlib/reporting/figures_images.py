@@ -82,7 +82,9 @@ def outlined_images(
     return figure
 
 
-def cam_gallery(cases: Sequence[Mapping], *, title: str = "") -> Figure:
+def cam_gallery(
+    cases: Sequence[Mapping], *, title: str = "", name: str = "Grad-CAM++", kept: str = "sharpened"
+) -> Figure:
     """Draw heat maps: original with the outline of the mask, raw map, sharpened overlay, side by side for each case.
 
     More than four cases stand in two blocks, the first half on the left. The raw maps share one colour scale with a
@@ -93,6 +95,8 @@ def cam_gallery(cases: Sequence[Mapping], *, title: str = "") -> Figure:
     cases
         Each with title (str), image (H, W, 3) uint8 or float in [0, 1], cam (H, W) >= 0, not normalised, sharpened
         (H, W) the kept part of it, 0 elsewhere, and where there is one, mask (H, W) of 0 and 1.
+    name, kept
+        What the maps are called, and their kept part.
 
     Raises
     ------
@@ -118,10 +122,10 @@ def cam_gallery(cases: Sequence[Mapping], *, title: str = "") -> Figure:
             original, raw, overlay = grid[line, 3 * block : 3 * block + 3]
             heat = _case(original, raw, overlay, case, top)
             original.set_ylabel(case["title"], fontsize=7)
-        for axis, name in zip(grid[0], ("original, outline", "Grad-CAM++", "sharpened") * blocks, strict=True):
-            axis.set_title(name, fontsize=8)
+        for axis, heading in zip(grid[0], ("original, outline", name, kept) * blocks, strict=True):
+            axis.set_title(heading, fontsize=8)
         bar = figure.colorbar(heat, ax=axes, location="bottom", shrink=0.6, aspect=40)
-        bar.set_label("Grad-CAM++ (one scale for all)")
+        bar.set_label(f"{name} (one scale for all)")
         figure.suptitle(title, fontsize=10)
     return figure
 

@@ -11,8 +11,8 @@ import torch
 from skinlib.config import RunConfig
 from skinlib.data import demographics, splits
 from skinlib.data.cards import class_names
+from skinlib.reporting.across import sample_of
 from skinlib.reporting.joint_ensemble import PAPER
-from skinlib.reporting.joint_ensemble_shown import sample_of
 from skinlib.reporting.shap_inputs import Subject
 from skinlib.training import features, runs
 from skinlib.training.runs import Run

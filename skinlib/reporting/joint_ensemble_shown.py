@@ -90,12 +90,6 @@ def branch_b(runs: tuple[Run, ...], cohort: pd.DataFrame, scores: pd.DataFrame) 
     return table[table["p_melanoma"].notna()].reset_index(drop=True)
 
 
-def sample_of(cohort: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Return every k-th row by image id, at most ``most``."""
-    rows = cohort.sort_values("image_id")
-    return rows.iloc[:: -(-len(rows) // most)].reset_index(drop=True)
-
-
 def member_maps(runs: Mapping[str, Run], cohort: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield member, its Grad-CAM++ maps (N, H, W) of the class that it calls, and that class (N,)."""
     for name, run in runs.items():

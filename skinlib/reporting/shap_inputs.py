@@ -140,6 +140,52 @@ def swarm(
     return figure
 
 
+def largest(kept: pd.DataFrame, most: int = 10) -> pd.DataFrame:
+    """Return the rows of the inputs that move the outputs most, the largest first; ``kept`` as in `shap_table`."""
+    outputs = [name for name in kept if name.startswith("of_")]
+    size = kept[outputs].abs().mean(axis=1).groupby(kept["input"], sort=False).mean()
+    order = list(size.sort_values(ascending=False, kind="stable").index[:most])
+    return pd.concat([kept[kept["input"] == name] for name in order], ignore_index=True)
+
+
+def single(
+    kept: pd.DataFrame, patients: Mapping[str, tuple[str, str]], *, unit: str, title: str = "", most: int = 7
+) -> Figure:
+    """Draw what moved one output for single patients: a panel each, the largest values as bars, the largest on top.
+
+    Parameters
+    ----------
+    kept
+        As in `shap_table`.
+    patients
+        Title of a panel -> (image_id, output).
+    """
+    with style():
+        columns = min(3, len(patients))
+        lines = -(-len(patients) // columns)
+        figure, axes = new(lines, columns, height=0.7 + (0.8 + 0.17 * most) * lines)
+        for axis in axes[len(patients) :]:
+            axis.axis("off")
+        for axis, (name, (image_id, output)) in zip(axes, patients.items(), strict=False):
+            rows = kept[kept["image_id"] == image_id].assign(size=lambda t, o=output: t[f"of_{o}"])
+            rows = rows.sort_values("size", key=np.abs, ascending=False, kind="stable").head(most)
+            colours = [COLOURS[0] if value > 0 else COLOURS[5] for value in rows["size"]]
+            axis.barh(np.arange(len(rows)), rows["size"], color=colours)
+            axis.set_yticks(np.arange(len(rows)), [_words(row) for row in rows.itertuples()], fontsize=6)
+            axis.set_ylim(len(rows) - 0.5, -0.5)
+            axis.axvline(0, color="0.3", linewidth=0.8)
+            axis.set_title(name, fontsize=8)
+        figure.supxlabel(f"SHAP value ({unit})", fontsize=9)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _words(row) -> str:
+    if row.input == "image":
+        return "image"
+    return f"{row.input}: {row.level if pd.notna(row.level) else f'{row.value:g}'}"
+
+
 def _spread(x: np.ndarray, bins: int = 40, most: float = 0.38) -> np.ndarray:
     """Return how far each dot is moved off its line: dots of one bin stand side by side, the fullest bin fills it."""
     span = np.ptp(x)

@@ -17,6 +17,7 @@ from skinlib.reporting import joint_ensemble_claims as claims_of
 from skinlib.reporting import joint_ensemble_fusion as fusion_of
 from skinlib.reporting import joint_ensemble_shown as shown
 from skinlib.reporting import joint_ensemble_speed as speed_of
+from skinlib.reporting.across import sample_of
 from skinlib.reporting.joint_ensemble_figures import first_of_each, matrices, member_gallery
 from skinlib.reporting.ladder import verdicts
 from skinlib.reporting.published import published
@@ -382,4 +383,4 @@ def test_a_gallery_needs_a_case():
 
 def test_samples_are_even_steps_of_the_ids():
     cohort = pd.DataFrame({"image_id": [f"i{k:02d}" for k in range(25)][::-1]})
-    assert list(shown.sample_of(cohort, 10)["image_id"]) == [f"i{k:02d}" for k in range(0, 25, 3)]
+    assert list(sample_of(cohort, 10)["image_id"]) == [f"i{k:02d}" for k in range(0, 25, 3)]
