@@ -90,10 +90,10 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         ("proposed", "choice/imagenet_pixels", {"normalisation"}),
         ("proposed", "choice/unweighted", {"class_weights"}),
         ("proposed", "weights/1-1", {"losses"}),
-        ("proposed", "transfer/proposed/none/25", {"options"}),
+        ("proposed", "transfer/proposed/none/25", {"options", "visits"}),
         ("proposed", "transfer/proposed/imagenet/100", {"weights"}),
         ("transfer/proposed/none/10", "transfer/proposed/imagenet/10", {"weights"}),
-        ("baseline", "transfer/baseline/none/10", {"options"}),
+        ("baseline", "transfer/baseline/none/10", {"options", "visits"}),
     ],
 )
 def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
