@@ -202,8 +202,8 @@ def publish_results(arguments: argparse.Namespace) -> int:
         print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)
         return 1
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
-    real = work.profile["data"]["kind"] == "real"
-    where = {"plans": plans, "stored": work.results / "runs", "evidence": real}
+    drawn = work.profile["data"]["kind"] == "synthetic"
+    where = {"plans": plans, "stored": work.results / "runs", "evidence": not drawn}
     path = publish(work.folder, work.results / "reference", **where)
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
     return 0
