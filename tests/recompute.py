@@ -4,10 +4,8 @@ An exhibit is a function of `Known`, of the recall-oriented paper here, of the o
 notebooks compute from pixels and do not keep is named in `FROM_PIXELS`.
 """
 
-import dataclasses
 import functools
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,12 +14,12 @@ import recompute_attention
 import recompute_ensemble
 import recompute_joint
 import recompute_metadata
+from known import BOOT, Published
 
 from skinlib.evaluation.statistics import verdict
 from skinlib.explain.ensemble_maps import at_quartiles
 from skinlib.reporting import recall_oriented as paper
 from skinlib.reporting import recall_oriented_arms as arms
-from skinlib.reporting import reference
 from skinlib.reporting.arms import machine, rows
 from skinlib.reporting.estimates import LESS_IS_BETTER, Arm, origin
 from skinlib.reporting.localisation import gallery_table, localisation
@@ -30,21 +28,15 @@ from skinlib.reporting.recall_oriented_official import OFFICIAL, official_counts
 from skinlib.reporting.tables import select
 from skinlib.reporting.tone import formulas, gaps_within
 
-BOOT = {"n_boot": 200, "seed": 0}  # the values must agree to the last printed digit, the intervals nearly
 # exhibit -> pattern of "row / metric" of the cells that need pixels
 FROM_PIXELS = {"localisation": r"/ overlap$", "shap_image": r"/ (energy|mask_fraction|p_true)$"}
 VERDICT = re.compile(r"\b(helps|harms|no evidence) \(p = ([\d.]+)")
 
 
-@dataclasses.dataclass(frozen=True)
-class Known:
+class Known(Published):
     """What a published profile knows of a paper without an image."""
 
-    folder: Path
-
-    @functools.cached_property
-    def runs(self):
-        return reference.open_evidence(self.folder, "recall_oriented")
+    paper = "recall_oriented"
 
     @functools.cached_property
     def one_seed(self):
@@ -58,13 +50,6 @@ class Known:
     @functools.cached_property
     def config(self):
         return self.runs["proposed/fold0/seed0"].config
-
-    @property
-    def where(self):
-        return {"dataset": self.config.dataset, "split": self.config.split}
-
-    def kept(self, name):
-        return reference.kept_table(self.folder, "recall_oriented", name)
 
     def toned(self, table, column="group"):
         tone = self.kept("ita")[["image_id", column]].rename(columns={column: "group"})

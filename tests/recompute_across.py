@@ -3,12 +3,11 @@
 import functools
 
 import pandas as pd
+from known import BOOT
 
 from skinlib.reporting import across, embeddings, fitzpatrick, recall_oriented, reference
 from skinlib.reporting.localisation import by_energy, gallery_table, localisation
 from skinlib.reporting.shap_inputs import shap_table
-
-BOOT = {"n_boot": 200, "seed": 0}
 
 
 def exhibits(paper):

@@ -1,10 +1,9 @@
 """How the exhibits of the attention autoencoder's paper are computed again from their evidence."""
 
-import dataclasses
 import functools
-from pathlib import Path
 
 import pandas as pd
+from known import BOOT, Published
 
 from skinlib.reporting import attention_autoencoder as paper
 from skinlib.reporting import attention_autoencoder_arms as arms
@@ -12,21 +11,13 @@ from skinlib.reporting import attention_autoencoder_attention as looks
 from skinlib.reporting import attention_autoencoder_external as external
 from skinlib.reporting import attention_autoencoder_masks as outlines
 from skinlib.reporting import attention_autoencoder_side as side
-from skinlib.reporting import reference
 from skinlib.reporting.arms import by_seed
 
-BOOT = {"n_boot": 200, "seed": 0}
 
-
-@dataclasses.dataclass(frozen=True)
-class Known:
+class Known(Published):
     """What a published profile knows of the paper without an image."""
 
-    folder: Path
-
-    @functools.cached_property
-    def runs(self):
-        return reference.open_evidence(self.folder, paper.PAPER)
+    paper = paper.PAPER
 
     @functools.cached_property
     def tables(self):
@@ -41,17 +32,13 @@ class Known:
         return self.runs["proposed/seed0"].config
 
     @property
-    def where(self):
-        return {"dataset": self.config.dataset, "split": self.config.split}
-
-    @property
     def groups(self):
         return {name: by_seed(self.runs, name) for name in self.tables}
 
     def kept(self, name, otherwise=None):
         """A table of one row an image; ``otherwise`` where the notebook had nothing to keep."""
         try:
-            return reference.kept_table(self.folder, paper.PAPER, name)
+            return super().kept(name)
         except FileNotFoundError:
             if otherwise is None:
                 raise

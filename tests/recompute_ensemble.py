@@ -1,10 +1,9 @@
 """How the exhibits of the ensemble paper are computed again from their evidence."""
 
-import dataclasses
 import functools
-from pathlib import Path
 
 import pandas as pd
+from known import BOOT, Published
 
 from skinlib.plans.joint_ensemble import SWITCHES
 from skinlib.reporting import abcd_checks as checks
@@ -18,18 +17,11 @@ from skinlib.reporting import joint_ensemble_speed as speed_of
 from skinlib.reporting import reference
 from skinlib.reporting.shap_inputs import shap_table
 
-BOOT = {"n_boot": 200, "seed": 0}
 
-
-@dataclasses.dataclass(frozen=True)
-class Known:
+class Known(Published):
     """What a published profile knows of the paper without an image."""
 
-    folder: Path
-
-    @functools.cached_property
-    def runs(self):
-        return reference.open_evidence(self.folder, paper.PAPER)
+    paper = paper.PAPER
 
     @functools.cached_property
     def members(self):
@@ -75,9 +67,6 @@ class Known:
     @property
     def where(self):
         return {"dataset": self.member.dataset, "split": self.member.split}
-
-    def kept(self, name):
-        return reference.kept_table(self.folder, paper.PAPER, name)
 
 
 @functools.cache

@@ -1,10 +1,9 @@
 """How the exhibits of the multi-task paper are computed again from their evidence."""
 
-import dataclasses
 import functools
-from pathlib import Path
 
 import pandas as pd
+from known import BOOT, Published
 
 from skinlib.plans.joint_reverse_mtl import VIEWS
 from skinlib.reporting import joint_reverse_mtl as paper
@@ -13,22 +12,15 @@ from skinlib.reporting import joint_reverse_mtl_external as external
 from skinlib.reporting import joint_reverse_mtl_figures as pictures
 from skinlib.reporting import joint_reverse_mtl_models as models_of
 from skinlib.reporting import joint_reverse_mtl_shown as shown
-from skinlib.reporting import reference
 from skinlib.reporting.joint_reverse_mtl_gates import gates
 
-BOOT = {"n_boot": 200, "seed": 0}
 EMPTY = pd.DataFrame(columns=["row", "metric", "ours"])
 
 
-@dataclasses.dataclass(frozen=True)
-class Known:
+class Known(Published):
     """What a published profile knows of the paper without an image."""
 
-    folder: Path
-
-    @functools.cached_property
-    def runs(self):
-        return reference.open_evidence(self.folder, paper.PAPER)
+    paper = paper.PAPER
 
     @functools.cached_property
     def rows(self):
@@ -50,9 +42,6 @@ class Known:
         except FileNotFoundError:
             return {}
         return external.external_rows(*tables, self.config)
-
-    def kept(self, name):
-        return reference.kept_table(self.folder, paper.PAPER, name)
 
 
 @functools.cache

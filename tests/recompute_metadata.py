@@ -1,8 +1,8 @@
 """How the exhibits of the metadata paper are computed again from their evidence."""
 
-import dataclasses
 import functools
-from pathlib import Path
+
+from known import BOOT, Published
 
 from skinlib.catalogue import plan_of
 from skinlib.config import load_profile
@@ -15,19 +15,16 @@ from skinlib.reporting import metadata_sr_data as data
 from skinlib.reporting import metadata_sr_shown as shown
 from skinlib.reporting import reference
 
-BOOT = {"n_boot": 200, "seed": 0}
 
-
-@dataclasses.dataclass(frozen=True)
-class Known:
+class Known(Published):
     """What a published profile knows of the paper without an image."""
 
-    folder: Path
+    paper = arms.PAPER
 
     @functools.cached_property
     def runs(self):
         """The runs in the order of the plan: the first backbone is the one that all beside Table 1 stands on."""
-        found = reference.open_evidence(self.folder, arms.PAPER)
+        found = reference.open_evidence(self.folder, self.paper)
         return {name: found[name] for name in plan_of(arms.PAPER, load_profile(self.folder.name)) if name in found}
 
     @functools.cached_property
@@ -53,9 +50,6 @@ class Known:
     @property
     def best(self):
         return self.tested[f"proposed/{self.phi}/{DEFAULT}"]
-
-    def kept(self, name):
-        return reference.kept_table(self.folder, arms.PAPER, name)
 
 
 def table1(known):

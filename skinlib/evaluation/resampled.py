@@ -28,6 +28,12 @@ class Metric:
         return float(self.weighted(table, np.ones((1, len(table))))[0])
 
 
+def mean_of(name, values):
+    """The mean over the rows of a table of values (N,) that stand beside them, as a Metric."""
+    values = np.asarray(values, float)
+    return Metric(name, lambda _, counts: ratio(counts @ values, counts.sum(axis=1)))
+
+
 def ratio(above, below):
     """Quotient of two arrays that broadcast, NaN where the denominator is not positive."""
     above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from skinlib.evaluation import tables
-from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_of, ratio
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.explain.embeddings import SPACES, each_image
 from skinlib.reporting import figures
@@ -85,7 +85,7 @@ def published_silhouettes(
         options = {"groups": tables.clusters(rows), "n": n_boot, "seed": seed}
         where = {"n": len(rows), "dataset": dataset, "split": split}
         for name, space in (("silhouette", "tsne"), ("silhouette_features", "features")):
-            cells.append(_estimated(network, _mean(name, rows[f"silhouette_{space}"]), rows, options, where))
+            cells.append(_estimated(network, mean_of(name, rows[f"silhouette_{space}"]), rows, options, where))
     return pd.DataFrame(cells)
 
 
@@ -100,17 +100,12 @@ def _estimated(network: str, metric: Metric, rows: pd.DataFrame, options: Mappin
 def _metrics(rows: pd.DataFrame) -> list[Metric]:
     found = []
     for space in SPACES:
-        found.append(_mean(f"silhouette_{space}", rows[f"silhouette_{space}"]))
-        found.append(_mean(f"knn_accuracy_{space}", rows[f"knn_{space}"]))
+        found.append(mean_of(f"silhouette_{space}", rows[f"silhouette_{space}"]))
+        found.append(mean_of(f"knn_accuracy_{space}", rows[f"knn_{space}"]))
         found.append(_over_classes(f"knn_balanced_accuracy_{space}", rows[f"knn_{space}"], rows["label"]))
         if f"trust_{space}" in rows:
-            found.append(_mean(f"trustworthiness_{space}", rows[f"trust_{space}"]))
+            found.append(mean_of(f"trustworthiness_{space}", rows[f"trust_{space}"]))
     return found
-
-
-def _mean(name: str, values: pd.Series) -> Metric:
-    values = values.to_numpy(float)
-    return Metric(name, lambda _, counts: counts @ values / counts.sum(1))
 
 
 def _over_classes(name: str, values: pd.Series, labels: pd.Series) -> Metric:

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from skinlib.evaluation import tables
 from skinlib.evaluation.fairness import by_group
-from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_of, ratio
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.images.skin_tone import CATEGORIES, SCHEMES, category, ita_table
 from skinlib.reporting.estimates import Arm, cell, origin
@@ -86,23 +86,19 @@ def agreement(angles: pd.DataFrame, *, dataset: str, n_boot: int = 2000, seed: i
 
 def _estimates(row: str, rows: pd.DataFrame, given: np.ndarray, *, about: Mapping, n: int, seed: int):
     label = rows["skin_type"].to_numpy() - 1
-    metrics = {"weighted_kappa": _kappa(given, label)}
-    metrics |= {"exact": _share(given == label), "off_by_one": _share(np.abs(given - label) <= 1)}
-    for name, weighted in metrics.items():
+    metrics = {"weighted_kappa": Metric("weighted_kappa", _kappa(given, label))}
+    metrics |= {"exact": mean_of("exact", given == label)}
+    metrics |= {"off_by_one": mean_of("off_by_one", np.abs(given - label) <= 1)}
+    for name, metric in metrics.items():
         if len(rows) < LEAST:
             yield cell(row, name, np.nan, **about, note=f"fewer than {LEAST} images")
             continue
-        metric, note = Metric(name, weighted), ""
-        value, low, high = metric(rows), np.nan, np.nan
+        value, low, high, note = metric(rows), np.nan, np.nan, ""
         try:
             value, low, high = bootstrap_ci(metric, rows, groups=tables.clusters(rows), n=n, seed=seed)
         except UndefinedMetricError as error:
             note = f"no interval: {error}"
         yield cell(row, name, value, low=low, high=high, **about, note=note)
-
-
-def _share(hit: np.ndarray):
-    return lambda _, counts: ratio(counts @ hit.astype(float), counts.sum(1))
 
 
 def _kappa(given: np.ndarray, label: np.ndarray):

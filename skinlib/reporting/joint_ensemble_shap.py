@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 import torch
 
-from skinlib.config import RunConfig
 from skinlib.data import demographics, splits
 from skinlib.data.cards import class_names
-from skinlib.reporting.across import sample_of
+from skinlib.reporting.across import OTHERS, first_of, sample_of
 from skinlib.reporting.joint_ensemble import PAPER
 from skinlib.reporting.shap_inputs import Subject
 from skinlib.training import features, runs
@@ -62,14 +59,9 @@ def head_function(head: Run, seen: np.ndarray):
     return function
 
 
-def head_of(plan: Mapping[str, RunConfig]) -> RunConfig:
-    """Return the proposed head of the first fold and seed."""
-    return next(config for name, config in plan.items() if name.startswith("proposed/"))
-
-
 def subject(study) -> Subject:
     """Return what is explained: test rows at even steps of their ids, against training rows, of the first head."""
-    head = study.run(head_of(study.plan(PAPER)))
+    head = study.run(first_of(study.plan(PAPER), OTHERS[PAPER], study.seed))
     config = head.config
     cohort = runs.cohort_of(config, study.data_root)
     split = runs.split_of(config, study.data_root, study.results_root)

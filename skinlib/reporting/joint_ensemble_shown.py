@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from skinlib.evaluation.fusion import Weights, weighted_mean
-from skinlib.evaluation.resampled import Metric
+from skinlib.evaluation.resampled import mean_of
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.evaluation.tables import clusters
 from skinlib.explain.localisation import BAND, localisation_table
@@ -142,10 +142,6 @@ def gradcam(kept: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 2000,
                     )
                     continue
                 boot = {"groups": clusters(rows), "n": n_boot, "seed": seed}
-                value, low, high = bootstrap_ci(_mean(metric, values.to_numpy(float)), rows, **boot)
+                value, low, high = bootstrap_ci(mean_of(metric, values), rows, **boot)
                 cells.append(cell(name, metric + ending, value, low=low, high=high, n=len(rows), **where))
     return pd.DataFrame(cells)
-
-
-def _mean(name: str, values: np.ndarray) -> Metric:
-    return Metric(name, lambda _, counts: counts @ values / counts.sum(axis=1))

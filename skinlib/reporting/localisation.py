@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation import tables
-from skinlib.evaluation.resampled import Metric
+from skinlib.evaluation.resampled import mean_of
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.explain.ensemble_maps import OUTCOMES
 from skinlib.explain.localisation import MEASURES
@@ -73,8 +73,7 @@ def _mean(row: str, metric: str, values: np.ndarray, rows: pd.DataFrame, where: 
     if n < LEAST:
         note = f"fewer than {LEAST} images: no interval" if n else "no such image"
         return cell(row, metric, float(np.mean(values)) if n else np.nan, n=n, note=note, **where)
-    mean = Metric(metric, lambda _, counts: counts @ values / counts.sum(axis=1))
-    value, low, high = bootstrap_ci(mean, rows, groups=tables.clusters(rows), **boot)
+    value, low, high = bootstrap_ci(mean_of(metric, values), rows, groups=tables.clusters(rows), **boot)
     return cell(row, metric, value, low=low, high=high, n=n, **where)
 
 

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skinlib.config import RunConfig
 from skinlib.data import clinical, splits
 from skinlib.data.cards import class_names
 from skinlib.explain.localisation import energy_inside
 from skinlib.explain.run_maps import OfImage
 from skinlib.explain.shap_values import image_shap
 from skinlib.images.batches import Batches
-from skinlib.reporting.across import first_of, sample_of
+from skinlib.reporting.across import OTHERS, first_of, sample_of
 from skinlib.reporting.arms import rows
 from skinlib.reporting.estimates import cell
 from skinlib.reporting.shap_inputs import Subject
@@ -65,11 +64,7 @@ def encoded(codes: np.ndarray) -> np.ndarray:
 
 def proposed(study) -> Run:
     """Return the proposed network on the first backbone and split."""
-    return study.run(_first(study))
-
-
-def _first(study) -> RunConfig:
-    return first_of(study.plan(PAPER), "proposed/", study.seed)
+    return study.run(first_of(study.plan(PAPER), OTHERS[PAPER], study.seed))
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from skinlib.evaluation.resampled import Metric
+from skinlib.evaluation.resampled import mean_of
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.evaluation.tables import clusters
 from skinlib.reporting.estimates import cell
@@ -93,9 +93,7 @@ def shap_table(kept: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 20
 
 
 def _mean(row: str, metric: str, values: pd.Series, rows: pd.DataFrame, **boot) -> dict:
-    v = values.to_numpy(float)
-    mean = Metric(metric, lambda _, counts: counts @ v / counts.sum(axis=1))
-    value, low, high = bootstrap_ci(mean, rows, groups=clusters(rows), **boot)
+    value, low, high = bootstrap_ci(mean_of(metric, values), rows, groups=clusters(rows), **boot)
     return cell(row, metric, value, low=low, high=high, n=len(rows))
 
 

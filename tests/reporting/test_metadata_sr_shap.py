@@ -111,12 +111,12 @@ def test_the_function_is_the_network_on_its_own_rows(cohort, monkeypatch):
     """The image's vector taken aside, the answers decoded: the same probabilities as of the whole network."""
     from skinlib import models
 
-    config = dataclasses.replace(PROPOSED, backbone="test_resnet", weights="none", image_size=(32, 32), options={})
+    config = dataclasses.replace(PROPOSED, backbone="test_resnet", weights="none", image_size=(64, 64), options={})
     config = config.replace(losses={"cross_entropy": 0.5})
     torch.manual_seed(0)
     model = models.build(config).eval()
     model.imputer.fit(torch.from_numpy(clinical.encode(cohort)))
-    image = torch.rand(len(cohort), 3, 32, 32)
+    image = torch.rand(len(cohort), 3, 64, 64)  # maps of several positions
 
     class Drawn:
         def model(self):

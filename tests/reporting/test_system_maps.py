@@ -27,6 +27,12 @@ def test_cases_are_the_ends_and_the_middle_of_the_energy():
     assert chosen["wrong", "highest"] == "i6" and chosen["wrong", "lowest"] == "i5"
 
 
+def test_the_ends_are_the_very_ends_of_many():
+    many = pd.DataFrame({"image_id": [f"i{k:02d}" for k in range(41)], "outcome": "right", "score": 0.5})
+    chosen = by_energy(many.assign(energy=np.arange(41) / 41)).head(3)
+    assert chosen["image_id"].tolist() == ["i40", "i20", "i00"]
+
+
 def test_an_outcome_of_two_images_has_no_cases_and_the_table_says_so():
     cases = by_energy(measures(wrong=2))
     assert cases.loc[cases["outcome"] == "wrong", "image_id"].isna().all()
