@@ -202,6 +202,21 @@ def test_exhibits_can_be_kept_without_evidence(results):
     assert not (folder / reference.EVIDENCE).exists() and not (folder / PAPER / reference.EVIDENCE).exists()
 
 
+def test_a_picture_of_drawn_images_is_kept_where_none_of_real_ones_is(results):
+    for name in ("fig7", "table3"):
+        (results / "smoke" / PAPER / f"{name}.png").write_bytes(b"drawn")
+    other = results / "reference" / "real" / PAPER
+    other.mkdir(parents=True)
+    (other / "fig7.png").write_bytes(b"real")
+
+    def pictures(**options):
+        return {path.stem for path in publish(results, **options).rglob("*.png")}
+
+    assert pictures(evidence=False) == {"fig7", "table3"}  # the other profile has no evidence either
+    (other.parent / reference.EVIDENCE).mkdir()
+    assert pictures(evidence=False) == {"table3"} and pictures() == {"fig7", "table3"}
+
+
 def test_evidence_keeps_four_decimals_and_no_weights(results):
     folder = publish(results)
     run = Known(folder).runs["proposed/fold0/seed0"]

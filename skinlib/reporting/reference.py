@@ -3,7 +3,7 @@
 ``results/reference/<profile>/<paper>/`` holds exhibits as `skinlib.reporting.tables` writes them, and in ``evidence/``
 of it the tables of one row an image that notebooks kept. ``results/reference/<profile>/evidence/<run id>/`` holds what
 is small of each run, and ``runs.json`` beside them says what the plan calls each run. Tests recompute the tables. Drawn
-data need no evidence: whoever doubts such a table makes it again.
+data need no evidence: whoever doubts such a table makes it again; nor pictures, where one of real images is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from skinlib.training.runs import Run
 EVIDENCE = "evidence"
 NAMES = "runs.json"
 MOST_BYTES = 8_000_000  # of results/reference as a whole
-ENDINGS = (".csv", ".png", ".json")
+PICTURE = ".png"
+ENDINGS = (".csv", PICTURE, ".json")
 
 
 class NotPublishable(ValueError):
@@ -51,7 +52,7 @@ def publish(
     stored
         The run store, ``results/runs``.
     evidence
-        False: exhibits alone.
+        False: exhibits alone, and of these no picture that another profile keeps with evidence.
 
     Returns
     -------
@@ -72,8 +73,10 @@ def publish(
     with tempfile.TemporaryDirectory(dir=reference, prefix=f".{found.name}.") as name:
         new = Path(name) / found.name
         for record in records:
-            files = [record.with_name(record.name.removesuffix(".json") + ending) for ending in ENDINGS]
-            _copy([file for file in files if file.is_file()], new / record.parent.name)
+            paper, exhibit = record.parent.name, record.name.removesuffix(".json")
+            pictured = not evidence and _pictured(reference, paper, exhibit)
+            files = [record.with_name(exhibit + ending) for ending in ENDINGS if not (pictured and ending == PICTURE)]
+            _copy([file for file in files if file.is_file()], new / paper)
         if evidence:
             for paper in plans:
                 _copy(sorted((found / paper / EVIDENCE).glob("*.csv.gz")), new / paper / EVIDENCE)
@@ -123,6 +126,12 @@ def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig
         for paper, name in fitting:
             found[paper][name] = key
     return found
+
+
+def _pictured(reference: Path, paper: str, exhibit: str) -> bool:
+    """Tell whether a profile with evidence keeps a picture of an exhibit."""
+    kept = reference.glob(f"*/{paper}/{exhibit}{PICTURE}")
+    return any((picture.parents[1] / EVIDENCE).is_dir() for picture in kept)
 
 
 def _copy(files: list[Path], folder: Path) -> None:
