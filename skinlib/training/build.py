@@ -25,7 +25,7 @@ from skinlib.data import cards, splits
 from skinlib.images.batches import GEOMETRY, Batches
 from skinlib.images.cache import Cache
 from skinlib.paths import read_json, write_atomic, write_json
-from skinlib.training import checkpoint, features, gradients, losses, segment
+from skinlib.training import checkpoint, features, gradients, losses, segment, stored
 from skinlib.training.fit import Place, fit
 from skinlib.training.identify import Prepared, changed_code
 from skinlib.training.predict import keys, outputs, table
@@ -189,8 +189,8 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, 
         found.predictions.to_csv(temporary / "predictions.csv.gz", index=False, float_format="%.6f")
         if found.segmentation is not None:
             metrics |= segment.means(found.segmentation)
-            # Four decimals: evidence is a copy, so that tables made from either agree to the digit.
-            found.segmentation.to_csv(temporary / segment.SCORES, index=False, float_format="%.4f")
+            digits = f"%.{stored.SCORE_DIGITS}f"
+            found.segmentation.to_csv(temporary / segment.SCORES, index=False, float_format=digits)
             segment.save_masks(found.masks, temporary / segment.MASKS)
         write_json(temporary / DONE, metrics)
         for file in sorted(temporary.iterdir(), key=lambda file: file.name == DONE):

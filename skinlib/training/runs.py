@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gzip
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.paths import Lock, read_json, write_atomic
 from skinlib.provenance import file_digest
-from skinlib.training import build, gradients, segment
+from skinlib.training import build, gradients, segment, stored
 from skinlib.training.build import DONE
 from skinlib.training.fit import Place, place
 from skinlib.training.identify import Prepared, changed_code, cohort_of, identify, read_config, run_id, split_of
@@ -39,8 +38,6 @@ __all__ = [
     "split_of",
     "write_evidence",
 ]
-
-IDS = {"image_id": str, "lesion_id": str, "patient_id": str}  # columns read as text
 
 
 class RunMissing(RuntimeError):
@@ -71,16 +68,16 @@ class Run:
 
         Without test-time augmentation the two are one.
         """
-        rows = pd.read_csv(self.path / "predictions.csv.gz", dtype=IDS)
-        stored = "mean" if self.config.tta == "none" else view
-        return rows[rows["view"] == stored].assign(view=view).reset_index(drop=True)
+        rows = stored.read(self.path / "predictions.csv.gz")
+        there = "mean" if self.config.tta == "none" else view
+        return rows[rows["view"] == there].assign(view=view).reset_index(drop=True)
 
     def segmentation(self, stage: str = "raw") -> pd.DataFrame:
         """Return the mask scores of validation and test images, of one stage (``raw`` or ``postprocessed``).
 
         The columns are those of `skinlib.training.segment.scores`. Only a run trained on masks has them.
         """
-        rows = pd.read_csv(self.path / segment.SCORES, dtype=IDS)
+        rows = stored.read(self.path / segment.SCORES)
         return rows[rows["stage"] == stage].reset_index(drop=True)
 
     @property
@@ -205,18 +202,22 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
 
 
 def write_evidence(run: Run, folder: str | Path) -> Path:
-    """Copy a run's small files to ``folder/<id>``, probabilities to 4 decimals: what its tables are recomputed from.
+    """Write what is small of a run to ``folder/<id>``, probabilities to 4 decimals: its tables are recomputed from it.
 
-    Scores of masks and compared gradients are among them where the run has any; the masks are not.
+    Scores of masks and compared gradients are among it where the run has any; the masks are not. The names of the
+    images stand in ``folder`` (`skinlib.training.stored`).
     """
     target = Path(folder) / run.id
-    for name in ("config.json", "environment.json", "history.csv", DONE):
+    for name in ("config.json", "environment.json", DONE):
         write_atomic(target / name, (run.path / name).read_bytes())
     views = ("mean",) if run.config.tta == "none" else ("mean", "identity")
     tables = pd.concat([run.predictions(view) for view in views], ignore_index=True)
-    text = tables.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-    write_atomic(target / "predictions.csv.gz", gzip.compress(text.encode(), mtime=0))
-    for name in (segment.SCORES, gradients.FILE):
+    stored.write_short(tables, target / "predictions.csv.gz")
+    if (run.path / segment.SCORES).is_file():
+        stages = [run.segmentation(stage) for stage in ("raw", "postprocessed")]
+        stored.write_short(pd.concat(stages, ignore_index=True), target / segment.SCORES)
+    for name in ("history.csv", gradients.FILE):
         if (run.path / name).is_file():
-            write_atomic(target / name, (run.path / name).read_bytes())
+            text = pd.read_csv(run.path / name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            write_atomic(target / name, text)
     return target

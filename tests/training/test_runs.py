@@ -186,8 +186,8 @@ def test_several_classes_have_a_macro_auc_and_a_lone_class_none():
 def test_the_model_is_the_best_epochs_and_ready(finished_run):
     model = finished_run.model()
     assert not model.training
-    stored = load_file(finished_run.path / "model.safetensors")
-    assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
+    loaded = load_file(finished_run.path / "model.safetensors")
+    assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
 
 
 def test_a_finished_run_is_found_not_trained(finished_run, data_root, results_root, monkeypatch):
@@ -300,9 +300,22 @@ def test_evidence_is_the_small_files_with_four_decimals_byte_for_byte(finished_r
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
     table = pd.read_csv(first / "predictions.csv.gz")
     assert set(table["view"]) == {"mean", "identity"}
-    kept, stored = table.loc[table["view"] == "mean", "p_malignant"], finished_run.predictions()["p_malignant"]
-    assert (kept - stored).abs().max() <= 0.5e-4 + 1e-9
+    kept, made = table.loc[table["view"] == "mean", "p_malignant"], finished_run.predictions()["p_malignant"]
+    assert (kept - made).abs().max() <= 0.5e-4 + 1e-9
     assert ((kept * 1e4) - (kept * 1e4).round()).abs().max() < 1e-6
+    pd.testing.assert_frame_equal(runs.load(first).history, finished_run.history, rtol=1e-5)
+
+
+def test_runs_of_the_same_images_share_their_names_in_the_evidence(finished_run, tmp_path):
+    kept = [runs.write_evidence(dataclasses.replace(finished_run, id=name), tmp_path) for name in ("one", "two")]
+    (names,) = tmp_path.glob("images-*.csv.gz")
+    assert pd.read_csv(names)["image_id"].is_unique
+    for folder in kept:
+        assert "image_id" not in pd.read_csv(folder / "predictions.csv.gz")
+        for view in ("mean", "identity"):
+            pd.testing.assert_frame_equal(
+                runs.load(folder).predictions(view), finished_run.predictions(view), atol=0.5e-4, rtol=0
+            )
 
 
 def test_without_views_evidence_keeps_the_one_that_there_is_and_gives_it_under_both_names(finished_run, tmp_path):

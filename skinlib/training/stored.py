@@ -1,0 +1,70 @@
+"""Tables of a run on disk: whole in the run store; in the evidence that git keeps, without what stands elsewhere.
+
+There the names of the images stand in a file beside the run folders, one for all runs of the same images, and scores
+that follow from counts of pixels are left out. Who reads sees no difference.
+"""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation import segmentation
+from skinlib.paths import write_atomic
+from skinlib.provenance import digest
+
+NAMES = ("image_id", "lesion_id", "patient_id")
+AS_TEXT = dict.fromkeys(NAMES, str)
+SCORE_DIGITS = 4  # of scores of masks, in a run and in its evidence: tables made from either agree to the digit
+SHARED = "images"  # the column that says which file has the names
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table of a run folder, names and scores included."""
+    rows = pd.read_csv(path, dtype=AS_TEXT)
+    if SHARED not in rows:
+        return rows
+    names = pd.read_csv(_names_file(path, rows[SHARED].iloc[0]), dtype=AS_TEXT)
+    rows = _repeated(names, len(rows)).join(rows.drop(columns=SHARED))
+    if not set(segmentation.CELLS) <= set(rows):
+        return rows
+    scores = segmentation.from_cells(*(rows[name] for name in segmentation.CELLS))
+    written = {name: _as_written(each) for name, each in scores.items()}
+    about = [name for name in rows if name not in segmentation.COLUMNS]
+    return rows.assign(**written)[[*about, *segmentation.COLUMNS]]
+
+
+def write_short(rows: pd.DataFrame, path: Path, *, digits: int = SCORE_DIGITS) -> None:
+    """Write a table of a run's evidence to ``<evidence>/<run id>/<name>.csv.gz``, its names beside the run's folder."""
+    names = rows[list(NAMES)].reset_index(drop=True)
+    once = names.drop_duplicates(ignore_index=True)  # the views, or stages, of the same images follow each other
+    if not _repeated(once, len(names)).equals(names):
+        once = names
+    text = once.to_csv(index=False, lineterminator="\n")
+    key = digest(text)[:12]
+    _pack(text, _names_file(path, key))
+    derived = segmentation.FROM_CELLS if set(segmentation.CELLS) <= set(rows) else ()
+    left = rows.drop(columns=[*NAMES, *derived]).assign(**{SHARED: key})
+    _pack(left.to_csv(index=False, float_format=f"%.{digits}f", lineterminator="\n"), path)
+
+
+def _as_written(scores: np.ndarray) -> np.ndarray:
+    """Return scores as a file gives them back: rounding halves as text does, not as numpy does."""
+    if scores.dtype == bool:
+        return scores
+    return np.array([float(f"{score:.{SCORE_DIGITS}f}") for score in scores])
+
+
+def _names_file(path: Path, key: str) -> Path:
+    return path.parents[1] / f"{SHARED}-{key}.csv.gz"
+
+
+def _repeated(names: pd.DataFrame, length: int) -> pd.DataFrame:
+    return pd.concat([names] * (length // len(names)), ignore_index=True)
+
+
+def _pack(text: str, path: Path) -> None:
+    write_atomic(path, gzip.compress(text.encode(), mtime=0))

@@ -1,0 +1,30 @@
+import io
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation.segmentation import per_image
+from skinlib.training import stored
+
+
+def test_names_that_do_not_repeat_are_kept_as_they_stand(tmp_path):
+    rows = pd.DataFrame({"image_id": ["a", "b", "b"], "lesion_id": ["x", None, None], "patient_id": None, "p": 0.25})
+    stored.write_short(rows, tmp_path / "run" / "table.csv.gz")
+    found = stored.read(tmp_path / "run" / "table.csv.gz")
+    assert found["image_id"].tolist() == ["a", "b", "b"] and found["lesion_id"].isna().tolist() == [False, True, True]
+    assert found["p"].tolist() == [0.25] * 3 and list(found) == list(rows)
+
+
+def test_scores_from_counts_are_read_as_the_store_writes_them(tmp_path):
+    """147 of 160 is 0.91875: as text 0.9187, rounded by numpy 0.9188."""
+    truth = np.zeros((2, 16, 16), bool)
+    truth[:, :6] = True  # 96 of 256 pixels
+    predicted = truth.copy()
+    predicted[0, 6, :13] = True
+    rows = per_image(predicted, truth, ["a", "b"]).assign(lesion_id=None, patient_id=None)
+    whole = io.StringIO(rows.to_csv(index=False, float_format=f"%.{stored.SCORE_DIGITS}f"))
+    stored.write_short(rows, tmp_path / "run" / "masks.csv.gz")
+    found = stored.read(tmp_path / "run" / "masks.csv.gz")
+    assert found["specificity"].tolist() == [0.9187, 1] and found["empty_prediction"].dtype == bool
+    wanted = pd.read_csv(whole, dtype=stored.AS_TEXT)
+    pd.testing.assert_frame_equal(found, wanted[list(found)], check_exact=True)
