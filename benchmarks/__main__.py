@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import outlining, training, using
+from benchmarks import outlining, redrawing, training, using
 from benchmarks.timing import QUICK, Settings
 from skinlib.data import cards, readers, synthetic
 from skinlib.paths import project_root, write_atomic
@@ -37,6 +37,8 @@ def measured(cohort: pd.DataFrame, root: Path, settings: Settings) -> Iterator[l
             yield outlining.throughput(cohort, root, outline, settings, field)
         yield using.prediction(cohort, root, first, settings, field)
     yield training.memory(cohort, root, first, settings)
+    for case in settings.redrawn:
+        yield redrawing.auxiliary(case, settings)
     for case in settings.cams:
         yield using.heat_maps(case, settings)
 

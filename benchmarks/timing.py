@@ -28,6 +28,7 @@ class Settings:
         ("seg", (192, 256), (32, 64, 128, 256, 320, 320)),
         ("mtl3", (192, 256), (32, 64, 128, 256, 320, 320)),
     )
+    redrawn: tuple[tuple[str, int, int], ...] = (("resnet50", 224, 16),)
     cams: tuple[tuple[str, int, int], ...] = (("mobilenetv2_100", 128, 32), ("resnet50", 224, 8))
     predicted: tuple[int, int] = (96, 24)  # images of ours and of the plain loop, in a repeat
     repeats: int = 5
@@ -43,6 +44,7 @@ QUICK = Settings(
     pixels=32,
     cases=(("resnet10t", 32, 8),),
     outlines=(("seg", (16, 32), (4, 4, 4)), ("mtl3", (16, 32), (4, 4, 4))),
+    redrawn=(("resnet10t", 32, 8),),
     cams=(("resnet10t", 32, 4),),
     predicted=(8, 2),
     repeats=1,
