@@ -77,6 +77,14 @@ def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
     return importlib.import_module(f"skinlib.plans.{paper}").plan(profile)
 
 
+def validated(paper: str) -> tuple[str, ...]:
+    """Return how the names of those runs begin whose validation predictions exhibits read; without a word, of all.
+
+    A plan says so in ``VALIDATED``. The evidence of the others keeps test images alone.
+    """
+    return getattr(importlib.import_module(f"skinlib.plans.{paper}"), "VALIDATED", ("",))
+
+
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     """Return the notebooks of a profile: those of its papers and those of no paper; ``only`` names numbers ("24 43").
 

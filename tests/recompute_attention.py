@@ -76,7 +76,8 @@ def attention_maps(known):
 def small_and_noisy(known):
     pair = {name: known.tables[name] for name in ("baseline", "proposed") if name in known.tables}
     raw = {name: stages["raw"] for name, stages in arms.outlining(known.runs, pair).items()}
-    return side.small_and_noisy(pair, side.strata(known.kept("difficulty")), known.kept("corrupted"), raw, **BOOT)
+    hard, poorer = side.strata(known.kept("difficulty")), known.kept("corrupted")
+    return side.small_and_noisy(pair, hard, poorer, raw, known.kept("corrupted_outlines"), **BOOT)
 
 
 EXHIBITS = {

@@ -217,6 +217,19 @@ def test_a_picture_of_drawn_images_is_kept_where_none_of_real_ones_is(results):
     assert pictures(evidence=False) == {"table3"} and pictures() == {"fig7", "table3"}
 
 
+def test_validation_rows_are_kept_of_the_runs_whose_exhibits_read_them(results):
+    def kept(**options):
+        folder = publish(results, **options) / reference.EVIDENCE
+        runs = reference.open_evidence(folder.parent, PAPER)
+        return {name for name, run in runs.items() if "val" in set(run.predictions()["part"])}
+
+    everyone = kept()
+    proposed = {name for name in everyone if name.startswith("proposed/")}
+    assert proposed < everyone == kept(validated={"other": ()})
+    assert kept(validated={PAPER: ("proposed/",)}) == proposed
+    assert kept(validated={PAPER: ()}) == set()
+
+
 def test_evidence_keeps_four_decimals_and_no_weights(results):
     folder = publish(results)
     run = Known(folder).runs["proposed/fold0/seed0"]

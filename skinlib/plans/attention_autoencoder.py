@@ -17,6 +17,7 @@ ON_MASKS = ("dice", "mask_cross_entropy")
 WITHOUT_MASKS = ("isic2019",)  # sets without lesion masks: the losses on them are left out
 CLASSIFIES = {"cross_entropy": 1.0}
 DECODES = ("autoencoder", "proposed")
+VALIDATED = ("baseline/",)  # the most frequent class is that of its validation rows
 
 
 def weighted(mask: float, reconstruction: float) -> dict[str, float]:
@@ -70,8 +71,9 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     -------
     dict
         ``baseline``, ``attention``, ``autoencoder`` and ``proposed`` over ``seeds``; beside them over ``side_seeds``
-        ``choice/<name>``, ``weights/<mask>-<reconstruction>`` and ``transfer/<variant>/<weights>/<percent>``; each with
-        ``/seed<s>``. The whole data with the profile's own weights is no arm of ``transfer``: it is the variant's run.
+        ``choice/<name>`` and ``weights/<mask>-<reconstruction>``, and over the seeds of ``transfer``
+        ``transfer/<variant>/<weights>/<percent>``; each with ``/seed<s>``. The whole data with the profile's
+        own weights is no arm of ``transfer``: it is the variant's run.
     """
     sizes = profile["attention_autoencoder"]
     base = PROPOSED.replace(
@@ -95,9 +97,10 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     for seed in sizes["seeds"]:
         for name, config in ladder.items():
             runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
-    for seed in sizes["side_seeds"]:
-        for name, config in (*_choices(base, sizes), *_transfer(base, sizes["transfer"])):
-            runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
+    beside = [(one, sizes["side_seeds"]) for one in _choices(base, sizes)]
+    beside += [(one, sizes["transfer"]["seeds"]) for one in _transfer(base, sizes["transfer"])]
+    for (name, config), seeds in beside:
+        runs |= {f"{name}/seed{seed}": config.replace(seed=seed) for seed in seeds}
     return runs
 
 

@@ -67,6 +67,7 @@ SWITCHES: dict[str, dict] = {
 # No validation part: what leaks into training would leak into it too. So nothing is selected, in either arm.
 ARM = {"fold": None, "schedule": "cosine", "patience": None}
 ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
+VALIDATED = ("member/", "proposed/")  # weights of the fusion, thresholds
 
 
 def plan(profile: dict) -> dict[str, RunConfig]:

@@ -50,6 +50,7 @@ CONTROLS: dict[str, dict] = {
     "first_pass": {"losses": PROPOSED.losses | {"first_dice": 0.5}},  # the first map is supervised too
     "unstretched": {"normalisation": "none"},  # 3.2 read as division by 255
 }
+VALIDATED = ()  # nothing is chosen but epochs
 
 
 def plan(profile: dict) -> dict[str, RunConfig]:

@@ -24,6 +24,8 @@ CONCATENATE = "concatenate"
 LEVELS = {"blur": (0.01, 0.03), "noise": (0.05, 0.15), "hair": (10, 30)}
 AREAS = ("small lesions", "middle lesions", "large lesions")
 CONTRASTS = ("low contrast", "middle contrast", "high contrast")
+# Kept of the scores of a corrupted outline.
+OUTLINED = ("image_id", "lesion_id", "patient_id", "dataset", "split", "seed", "stage", "dice")
 # The rows of small_and_noisy in the order in which they are read; the stronger level bears its kind's name alone.
 CONDITIONS = (*AREAS, *CONTRASTS, *(row for kind, (mild, _) in LEVELS.items() for row in (f"{kind} {mild:g}", kind)))
 
@@ -146,15 +148,27 @@ def strata(difficulty: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 def corrupted(
     runs: Runs, test: pd.DataFrame, wanted: Sequence[str], levels: Mapping[str, Sequence[float]] = LEVELS
-) -> pd.DataFrame:
-    """Apply networks to corrupted test images, every seed: prediction tables with columns network, kind and level."""
-    found = []
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Apply networks to corrupted test images, every seed.
+
+    Returns
+    -------
+    tuple
+        Prediction tables and the scores of raw outlines (no row of a network that draws none), both with columns
+        network, kind and level.
+    """
+    called, drawn = [], []
     for kind, each in levels.items():
         for level in each:
             for run in runs_of(runs, wanted):
-                table, _ = predict_corrupted(run, test, kind, level)
-                found.append(rounded(table).assign(network=run.config.variant, kind=kind, level=level))
-    return pd.concat(found, ignore_index=True).drop(columns=["view", "part", "fold", "system"])
+                about = {"network": run.config.variant, "kind": kind, "level": level}
+                table, scores = predict_corrupted(run, test, kind, level)
+                called.append(rounded(table).assign(**about))
+                if scores is not None:
+                    drawn.append(scores.loc[scores["stage"] == "raw", list(OUTLINED)].assign(**about))
+    none = pd.DataFrame(columns=[*OUTLINED, "network", "kind", "level"])
+    outlines = pd.concat(drawn, ignore_index=True) if drawn else none
+    return pd.concat(called, ignore_index=True).drop(columns=["view", "part", "fold", "system"]), outlines
 
 
 def small_and_noisy(
@@ -162,6 +176,7 @@ def small_and_noisy(
     thirds_of: Mapping[str, Mapping[str, str]],
     poorer: pd.DataFrame,
     outlined: Mapping[str, pd.DataFrame],
+    poorer_outlined: pd.DataFrame,
     *,
     n_boot: int = 2000,
     seed: int = 0,
@@ -177,10 +192,10 @@ def small_and_noisy(
         Network -> its test table; ``proposed`` among them.
     thirds_of
         As `strata` returns it.
-    poorer
-        As `corrupted` returns it.
+    poorer, poorer_outlined
+        As `corrupted` returns them.
     outlined
-        Network -> its raw mask scores, of those that outline; scored by stratum.
+        Network -> its raw mask scores on untouched images, of those that outline.
     """
     boot = {"n_boot": n_boot, "seed": seed}
     cells, against = [], []
@@ -195,6 +210,11 @@ def small_and_noisy(
         for words, mine in _levels(poorer[poorer["network"] == network]):
             cells += measure(start + words, mine, WHOLE[:2], **boot)
             against += compare(f"{network}: {words} - untouched", mine, table, WHOLE[:2], **boot)
+        for words, mine in _levels(poorer_outlined[poorer_outlined["network"] == network]):
+            both = (Arm(mine), Arm(outlined[network]))
+            cells += measure_outlines(start + words, both[0], ("dice",), **boot)
+            row = f"{network}: {words} - untouched"
+            against += compare_outlines(row, *both, ("dice",), suffix=DIFF, **boot)
     gains = [one for word, pair in _pairs(tables, thirds_of, poorer) for one in compare(word, *pair, WHOLE[:2], **boot)]
     return pd.DataFrame(cells + judge(against, suffix=DIFF) + judge(gains, suffix=DIFF))
 

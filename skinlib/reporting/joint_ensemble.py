@@ -98,8 +98,12 @@ def measured(name: str, one: Row, *, n_boot: int = 2000, seed: int = 0) -> list[
 
 
 def of_classes(name: str, test: pd.DataFrame, wanted: Mapping[str, str], *, note: str = "", **boot) -> list[dict]:
-    """Return cells of metrics of all classes: name of ours -> name in `skinlib.reporting.multiclass`."""
-    cells = multiclass.measure(name, test, list(wanted.values()), note=note, **boot)
+    """Return cells of metrics of all classes: name of ours -> name in `skinlib.reporting.multiclass`.
+
+    Lesions are drawn within their rarest class: what hangs on a class of a few lesions has an interval too.
+    """
+    strata = multiclass.rarest(test)
+    cells = multiclass.measure(name, test, list(wanted.values()), note=note, strata=strata, **boot)
     return [found | {"metric": ours} for found, ours in zip(cells, wanted, strict=True)]
 
 
@@ -118,10 +122,9 @@ def changes(
         after, before = (drawn(one.test) for one in paired(*pair))
         if "p_malignant" in after:
             before = malignant(before)
-        found = multiclass.compare(name, after, before, [WHOLE[key] for key in names], n_boot=n_boot, seed=seed)
-        found += multiclass.compare(
-            name, malignant(after), malignant(before), ["roc_auc_of_malignant"], n_boot=n_boot, seed=seed
-        )
+        boot = {"strata": multiclass.rarest(after), "n_boot": n_boot, "seed": seed}
+        found = multiclass.compare(name, after, before, [WHOLE[key] for key in names], **boot)
+        found += multiclass.compare(name, malignant(after), malignant(before), ["roc_auc_of_malignant"], **boot)
         cells += [one | {"metric": key + CHANGE} for one, key in zip(found, (*names, BINARY), strict=True)]
     return judge(cells, suffix=CHANGE)
 
@@ -150,10 +153,10 @@ def _joined(one: Row) -> bool:
 def per_class(name: str, one: Row, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Return recall, precision, F1, specificity and AUC of each class against the rest, a row a class."""
     test = drawn(one.test)
-    cells = []
+    strata, cells = multiclass.rarest(test), []
     for label, code in enumerate(tables.classes(test)):
         wanted = [f"{metric}_of_{code}" for metric in CLASSWISE]
-        found = multiclass.measure(f"{name}: {code}", test, wanted, n_boot=n_boot, seed=seed)
+        found = multiclass.measure(f"{name}: {code}", test, wanted, strata=strata, n_boot=n_boot, seed=seed)
         images = float(test.loc[test["label"] == label, "image_id"].nunique())
         cells.append(cell(f"{name}: {code}", "images", images, **origin(test)))
         cells += [one_ | {"metric": metric} for one_, metric in zip(found, CLASSWISE, strict=True)]

@@ -38,6 +38,7 @@ def publish(
     plans: Mapping[str, Mapping[str, RunConfig]],
     stored: Path,
     evidence: bool = True,
+    validated: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Path:
     """Replace a profile's reference by the exhibits and evidence of its results.
 
@@ -53,6 +54,8 @@ def publish(
         The run store, ``results/runs``.
     evidence
         False: exhibits alone, and of these no picture that another profile keeps with evidence.
+    validated
+        Paper -> how the names of those runs begin whose validation rows are kept; of other papers all are.
 
     Returns
     -------
@@ -80,8 +83,9 @@ def publish(
         if evidence:
             for paper in plans:
                 _copy(sorted((found / paper / EVIDENCE).glob("*.csv.gz")), new / paper / EVIDENCE)
-            for run in behind.values():
-                runs.write_evidence(run, new / EVIDENCE)
+            read = _read_on_validation(names, validated or {})
+            for key, run in behind.items():
+                runs.write_evidence(run, new / EVIDENCE, validation=key in read)
             write_json(new / EVIDENCE / NAMES, names)
         others = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
@@ -126,6 +130,12 @@ def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig
         for paper, name in fitting:
             found[paper][name] = key
     return found
+
+
+def _read_on_validation(names: Mapping[str, dict[str, str]], validated: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Return the ids of the runs whose validation rows some paper reads."""
+    each = ((name, key, validated.get(paper, ("",))) for paper, of in names.items() for name, key in of.items())
+    return {key for name, key, starts in each if name.startswith(starts)}
 
 
 def _pictured(reference: Path, paper: str, exhibit: str) -> bool:

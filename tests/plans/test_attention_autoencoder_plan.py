@@ -16,7 +16,7 @@ PROFILE = {
         "visits": 40, "patience": None, "variants": list(VARIANTS), "seeds": [0, 1], "side_seeds": [0],
         "choices": list(CHOICES), "loss_weights": [[1.0, 1.0], [0.1, 0.1]],
         "transfer": {
-            "visits": 44, "variants": ["baseline", "proposed"], "weights": ["imagenet", "none"],
+            "seeds": [0], "visits": 44, "variants": ["baseline", "proposed"], "weights": ["imagenet", "none"],
             "shares": [0.1, 0.25, 1],
         },
     },

@@ -353,8 +353,12 @@ def test_small_faint_and_disturbed_by_hand(runs):
     hard = pd.DataFrame({"image_id": IDS, "area": np.arange(len(IDS)), "contrast": np.nan})
     poorer = [table(FAIR).assign(network=name, kind="blur", level=level) for name in pair for level in (0.01, 0.03)]
     raw = {"proposed": one["proposed/seed0"].segmentation()}
-    strata = side.strata(hard)
-    frame = side.small_and_noisy(pair, strata, pd.concat(poorer), raw, **FEW)
+    levels = ((0.01, 4), (0.03, 0))
+    smudged = [
+        outline((found,) * 8)[list(side.OUTLINED)].assign(network="proposed", kind="blur", level=k)
+        for k, found in levels
+    ]
+    frame = side.small_and_noisy(pair, side.strata(hard), pd.concat(poorer), raw, pd.concat(smudged), **FEW)
     assert value(frame, "small lesions", "accuracy", "n") == len(IDS) // 3
     assert (
         value(frame, "baseline, small lesions", "accuracy") == 5 / 8 and value(frame, "small lesions", "accuracy") == 1
@@ -364,6 +368,8 @@ def test_small_faint_and_disturbed_by_hand(runs):
     assert value(frame, "blur", "accuracy") == value(frame, "blur 0.01", "accuracy") == 5 / 8
     assert value(frame, "proposed: blur - untouched", "accuracy_diff") == pytest.approx(-3 / 8)
     assert value(frame, "blur: proposed - baseline", "accuracy_diff") == 0
+    assert value(frame, "blur 0.01", "dice") == pytest.approx(2 / 3) and value(frame, "blur", "dice") == 0
+    assert value(frame, "proposed: blur - untouched", "dice_diff") == pytest.approx(-(6 + 4 / 3) / 8)
     assert not frame["row"].str.contains("contrast").any()  # nobody measured it
     figure = pictures.side_by_side(frame, ["small lesions", "blur"], ("accuracy",))
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["small lesions", "blur"]

@@ -108,6 +108,12 @@ def test_rows_hold_every_draw_and_names_do_not_mix(runs):
         arms.row(runs, "other")
 
 
+def test_a_class_of_one_lesion_leaves_balanced_accuracy_its_interval():
+    few = table(RIGHT, MEMBER.replace(fold=0)).assign(label=[0, 1] + [2] * (len(TRUTH) - 2))
+    (cell,) = paper.of_classes("one", few, {"balanced_accuracy": "balanced_accuracy"}, **FEW)
+    assert 0 < cell["low"] < cell["ours"] < cell["high"] < 1 and not cell["note"]
+
+
 def test_a_member_stands_beside_every_seed_and_a_switch_beside_its_own(runs):
     proposed, one = arms.paired(arms.row(runs, "proposed"), arms.members(runs)["a"])
     assert len(one.test) == len(proposed.test) == 4 * len(TRUTH) and len(one.val) == len(proposed.val)
