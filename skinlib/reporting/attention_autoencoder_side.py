@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from skinlib.images.difficulty import thirds
 from skinlib.reporting.arms import Runs, by_seed, names, part, rounded
@@ -158,14 +160,13 @@ def corrupted(
         network, kind and level.
     """
     called, drawn = [], []
-    for kind, each in levels.items():
-        for level in each:
-            for run in runs_of(runs, wanted):
-                about = {"network": run.config.variant, "kind": kind, "level": level}
-                table, scores = predict_corrupted(run, test, kind, level)
-                called.append(rounded(table).assign(**about))
-                if scores is not None:
-                    drawn.append(scores.loc[scores["stage"] == "raw", list(OUTLINED)].assign(**about))
+    disturbed = [(kind, level) for kind, each in levels.items() for level in each]
+    for (kind, level), run in tqdm(list(itertools.product(disturbed, runs_of(runs, wanted))), desc="disturbed images"):
+        about = {"network": run.config.variant, "kind": kind, "level": level}
+        table, scores = predict_corrupted(run, test, kind, level)
+        called.append(rounded(table).assign(**about))
+        if scores is not None:
+            drawn.append(scores.loc[scores["stage"] == "raw", list(OUTLINED)].assign(**about))
     none = pd.DataFrame(columns=[*OUTLINED, "network", "kind", "level"])
     outlines = pd.concat(drawn, ignore_index=True) if drawn else none
     return pd.concat(called, ignore_index=True).drop(columns=["view", "part", "fold", "system"]), outlines

@@ -44,7 +44,7 @@ def predict_corrupted(
     images = corrupt(batches.cache.images, kind, level, seed=seed)
     batches.cache = dataclasses.replace(batches.cache, images=images)
     where = place(precision=config.precision)
-    found = outputs(run.model(), batches, tta="none", where=where, masks=batches.masks, progress=f"{kind} {level:g}")
+    found = outputs(run.model(), batches, tta="none", where=where, masks=batches.masks)
     about = {"part": "test", "split": config.split}
     predictions = table(cohort, {"mean": found.probabilities["mean"]}, config, **about)
     return predictions, scores(keys(cohort, config, **about), found.masks, batches) if batches.masks else None
