@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 
 import pandas as pd
 
-from skinlib.paths import write_atomic
 from skinlib.reporting.tables import target
-
-DIGITS = 4
+from skinlib.training.stored import AS_TEXT, DIGITS, pack
 
 
 def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
@@ -30,5 +27,5 @@ def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
     """
     path = target(study, paper=paper, exhibit=f"evidence/{name}")
     text = frame.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
-    write_atomic(path.with_name(f"{path.name}.csv.gz"), gzip.compress(text.encode(), mtime=0))
-    return pd.read_csv(io.StringIO(text), dtype={"image_id": str, "lesion_id": str, "patient_id": str})
+    pack(text, path.with_name(f"{path.name}.csv.gz"))
+    return pd.read_csv(io.StringIO(text), dtype=AS_TEXT)

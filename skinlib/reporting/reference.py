@@ -19,6 +19,7 @@ from skinlib.config import RunConfig
 from skinlib.paths import read_json, write_atomic, write_json
 from skinlib.training import runs
 from skinlib.training.runs import Run
+from skinlib.training.stored import AS_TEXT
 
 EVIDENCE = "evidence"
 NAMES = "runs.json"
@@ -81,12 +82,7 @@ def publish(
             files = [record.with_name(exhibit + ending) for ending in ENDINGS if not (pictured and ending == PICTURE)]
             _copy([file for file in files if file.is_file()], new / paper)
         if evidence:
-            for paper in plans:
-                _copy(sorted((found / paper / EVIDENCE).glob("*.csv.gz")), new / paper / EVIDENCE)
-            read = _read_on_validation(names, validated or {})
-            for key, run in behind.items():
-                runs.write_evidence(run, new / EVIDENCE, validation=key in read)
-            write_json(new / EVIDENCE / NAMES, names)
+            _write_evidence(found, new, behind, names, read=_read_on_validation(names, validated or {}))
         others = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
             raise NotPublishable(
@@ -132,6 +128,17 @@ def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig
     return found
 
 
+def _write_evidence(
+    found: Path, new: Path, behind: Mapping[str, Run], names: Mapping[str, dict[str, str]], *, read: set[str]
+) -> None:
+    """Write measures a row an image, what is small of each run, and what the plan calls it."""
+    for paper in names:
+        _copy(sorted((found / paper / EVIDENCE).glob("*.csv.gz")), new / paper / EVIDENCE)
+    for key, run in behind.items():
+        runs.write_evidence(run, new / EVIDENCE, validation=key in read)
+    write_json(new / EVIDENCE / NAMES, names)
+
+
 def _read_on_validation(names: Mapping[str, dict[str, str]], validated: Mapping[str, tuple[str, ...]]) -> set[str]:
     """Return the ids of the runs whose validation rows some paper reads."""
     each = ((name, key, validated.get(paper, ("",))) for paper, of in names.items() for name, key in of.items())
@@ -170,5 +177,4 @@ def open_evidence(profile: Path, paper: str) -> dict[str, Run]:
 
 def kept_table(profile: Path, paper: str, name: str) -> pd.DataFrame:
     """Read what `skinlib.reporting.evidence.keep` wrote; ids stay text."""
-    kinds = {"image_id": str, "lesion_id": str, "patient_id": str}
-    return pd.read_csv(profile / paper / EVIDENCE / f"{name}.csv.gz", dtype=kinds)
+    return pd.read_csv(profile / paper / EVIDENCE / f"{name}.csv.gz", dtype=AS_TEXT)

@@ -189,7 +189,7 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, 
         found.predictions.to_csv(temporary / "predictions.csv.gz", index=False, float_format="%.6f")
         if found.segmentation is not None:
             metrics |= segment.means(found.segmentation)
-            digits = f"%.{stored.SCORE_DIGITS}f"
+            digits = f"%.{stored.DIGITS}f"
             found.segmentation.to_csv(temporary / segment.SCORES, index=False, float_format=digits)
             segment.save_masks(found.masks, temporary / segment.MASKS)
         write_json(temporary / DONE, metrics)

@@ -18,17 +18,26 @@ from skinlib.provenance import digest
 
 NAMES = ("image_id", "lesion_id", "patient_id")
 AS_TEXT = dict.fromkeys(NAMES, str)
-SCORE_DIGITS = 4  # of scores of masks, in a run and in its evidence: tables made from either agree to the digit
+DIGITS = 4  # of the evidence, and of scores of masks in a run: tables made from either agree to the digit
 SHARED = "images"  # the column that says which file has the names
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table of a run folder, names and scores included."""
+    """Read a table of a run folder, names and scores included.
+
+    Raises
+    ------
+    ValueError
+        When a table of the evidence and the names of its images do not fit each other.
+    """
     rows = pd.read_csv(path, dtype=AS_TEXT)
     if SHARED not in rows:
         return rows
     names = pd.read_csv(_names_file(path, rows[SHARED].iloc[0]), dtype=AS_TEXT)
-    rows = _repeated(names, len(rows)).join(rows.drop(columns=SHARED))
+    named = _repeated(names, len(rows))
+    if len(named) != len(rows):
+        raise ValueError(f"{path} has {len(rows)} rows for the {len(names)} images of its names; publish the run again")
+    rows = named.join(rows.drop(columns=SHARED))
     if not set(segmentation.CELLS) <= set(rows):
         return rows
     scores = segmentation.from_cells(*(rows[name] for name in segmentation.CELLS))
@@ -37,25 +46,33 @@ def read(path: Path) -> pd.DataFrame:
     return rows.assign(**written)[[*about, *segmentation.COLUMNS]]
 
 
-def write_short(rows: pd.DataFrame, path: Path, *, digits: int = SCORE_DIGITS) -> None:
-    """Write a table of a run's evidence to ``<evidence>/<run id>/<name>.csv.gz``, its names beside the run's folder."""
+def write_short(rows: pd.DataFrame, path: Path) -> None:
+    """Write a table of a run's evidence to ``<evidence>/<run id>/<name>.csv.gz``, its names beside the run's folder.
+
+    Numbers are kept to four decimals.
+    """
     names = rows[list(NAMES)].reset_index(drop=True)
     once = names.drop_duplicates(ignore_index=True)  # the views, or stages, of the same images follow each other
     if not _repeated(once, len(names)).equals(names):
         once = names
     text = once.to_csv(index=False, lineterminator="\n")
     key = digest(text)[:12]
-    _pack(text, _names_file(path, key))
+    pack(text, _names_file(path, key))
     derived = segmentation.FROM_CELLS if set(segmentation.CELLS) <= set(rows) else ()
     left = rows.drop(columns=[*NAMES, *derived]).assign(**{SHARED: key})
-    _pack(left.to_csv(index=False, float_format=f"%.{digits}f", lineterminator="\n"), path)
+    pack(left.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n"), path)
+
+
+def pack(text: str, path: Path) -> None:
+    """Write text as gzip: the same text, the same bytes."""
+    write_atomic(path, gzip.compress(text.encode(), mtime=0))
 
 
 def _as_written(scores: np.ndarray) -> np.ndarray:
     """Return scores as a file gives them back: rounding halves as text does, not as numpy does."""
     if scores.dtype == bool:
         return scores
-    return np.array([float(f"{score:.{SCORE_DIGITS}f}") for score in scores])
+    return np.array([float(f"{score:.{DIGITS}f}") for score in scores])
 
 
 def _names_file(path: Path, key: str) -> Path:
@@ -64,7 +81,3 @@ def _names_file(path: Path, key: str) -> Path:
 
 def _repeated(names: pd.DataFrame, length: int) -> pd.DataFrame:
     return pd.concat([names] * (length // len(names)), ignore_index=True)
-
-
-def _pack(text: str, path: Path) -> None:
-    write_atomic(path, gzip.compress(text.encode(), mtime=0))

@@ -16,7 +16,7 @@ PROFILE = {
         "visits": 40, "patience": None, "variants": list(VARIANTS), "seeds": [0, 1], "side_seeds": [0],
         "choices": list(CHOICES), "loss_weights": [[1.0, 1.0], [0.1, 0.1]],
         "transfer": {
-            "seeds": [0], "visits": 44, "variants": ["baseline", "proposed"], "weights": ["imagenet", "none"],
+            "seeds": [0, 1], "visits": 44, "variants": ["baseline", "proposed"], "weights": ["imagenet", "none"],
             "shares": [0.1, 0.25, 1],
         },
     },
@@ -40,8 +40,9 @@ def test_the_names_of_the_runs(runs):
     arms = [f"{v}/{w}" for v in ("baseline", "proposed") for w in ("imagenet/10", "imagenet/25", "none/10", "none/25")]
     arms += ["baseline/imagenet/100", "proposed/imagenet/100"]  # none/100 are the variants themselves
     beside = [f"choice/{name}" for name in CHOICES] + ["weights/1-1", "weights/0.1-0.1"]
-    beside += [f"transfer/{arm}" for arm in arms]
-    assert set(runs) == {f"{v}/seed{s}" for v in VARIANTS for s in (0, 1)} | {f"{name}/seed0" for name in beside}
+    wanted = {f"{name}/seed0" for name in beside}  # of side_seeds; the ladder and the shares have seeds of their own
+    wanted |= {f"{name}/seed{s}" for name in (*VARIANTS, *(f"transfer/{arm}" for arm in arms)) for s in (0, 1)}
+    assert set(runs) == wanted
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
 
 

@@ -1,6 +1,7 @@
 import pytest
 from comparing import assert_pure, difference
 
+from skinlib.catalogue import paper_names, plan_of, validated
 from skinlib.config import load_profile
 from skinlib.paths import project_root
 from skinlib.plans.recall_oriented import PROPOSED, plan
@@ -33,6 +34,12 @@ def test_the_names_of_the_runs(runs):
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_plan_is_pure_and_names_each_run_once(name):
     assert_pure(plan, load_profile(name))
+
+
+@pytest.mark.parametrize("paper", paper_names())
+def test_what_is_read_on_validation_images_are_runs_of_the_plan(paper):
+    names = list(plan_of(paper, load_profile("smoke")))
+    assert all(any(name.startswith(start) for name in names) for start in validated(paper))
 
 
 def test_the_papers_values_stand():

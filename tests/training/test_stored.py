@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from skinlib.evaluation.segmentation import per_image
 from skinlib.training import stored
@@ -15,6 +16,15 @@ def test_names_that_do_not_repeat_are_kept_as_they_stand(tmp_path):
     assert found["p"].tolist() == [0.25] * 3 and list(found) == list(rows)
 
 
+def test_a_table_that_does_not_fit_its_names_is_refused(tmp_path):
+    path = tmp_path / "run" / "table.csv.gz"
+    stored.write_short(pd.DataFrame({"image_id": ["a", "b"], "lesion_id": None, "patient_id": None, "p": 0.5}), path)
+    rows = pd.read_csv(path)
+    pd.concat([rows, rows.head(1)]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="has 3 rows for the 2 images"):
+        stored.read(path)
+
+
 def test_scores_from_counts_are_read_as_the_store_writes_them(tmp_path):
     """147 of 160 is 0.91875: as text 0.9187, rounded by numpy 0.9188."""
     truth = np.zeros((2, 16, 16), bool)
@@ -22,7 +32,7 @@ def test_scores_from_counts_are_read_as_the_store_writes_them(tmp_path):
     predicted = truth.copy()
     predicted[0, 6, :13] = True
     rows = per_image(predicted, truth, ["a", "b"]).assign(lesion_id=None, patient_id=None)
-    whole = io.StringIO(rows.to_csv(index=False, float_format=f"%.{stored.SCORE_DIGITS}f"))
+    whole = io.StringIO(rows.to_csv(index=False, float_format=f"%.{stored.DIGITS}f"))
     stored.write_short(rows, tmp_path / "run" / "masks.csv.gz")
     found = stored.read(tmp_path / "run" / "masks.csv.gz")
     assert found["specificity"].tolist() == [0.9187, 1] and found["empty_prediction"].dtype == bool
