@@ -1,0 +1,204 @@
+"""The README's section of results, written from the reference on real images: ``python tests/results_section.py``."""
+
+import json
+import re
+
+import pandas as pd
+
+from skinlib.paths import project_root
+from skinlib.reporting.ladder import CHANGE, verdicts
+from skinlib.reporting.metadata_sr_ablation import answer
+from skinlib.reporting.recall_oriented_steps import STEPS
+
+README = project_root() / "README.md"
+REFERENCE = project_root() / "results" / "reference" / "real"
+NOTHING = "No whole run on real images is in `results/reference/` yet."
+METRICS = {
+    "roc_auc": "AUC",
+    "recall": "recall",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "ece": "calibration error",
+}
+COUNTS = {"fn": "missed (FN)", "fp": "false alarms (FP)"}
+
+
+def readme() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def between(name: str, text: str) -> str:
+    """Return what stands between a pair of marks."""
+    return re.search(rf"<!-- {name}:begin -->\n(.*?)<!-- {name}:end -->", text, re.S).group(1)
+
+
+def cell(table: pd.DataFrame, row: str, metric: str) -> pd.Series:
+    found = table[(table["row"] == row) & (table["metric"] == metric)]
+    assert len(found) == 1, f"{row}, {metric}: {len(found)} cells"
+    return found.iloc[0]
+
+
+def number(value: float, places: int = 3) -> str:
+    return "" if pd.isna(value) else f"{value:.{places}f}".replace("-", "−")
+
+
+def interval(one: pd.Series) -> str:
+    return f"{number(one['ours'])} ({number(one['low'])} to {number(one['high'])})"
+
+
+def results(final: pd.DataFrame, steps: pd.DataFrame, record: dict) -> str:
+    """Return the section of results as Markdown.
+
+    Parameters
+    ----------
+    final, steps
+        The exhibits ``table3`` and ``table4``.
+    record
+        The JSON beside ``table3``.
+    """
+    about = cell(final, "final", "roc_auc")
+    at = {row: number(cell(final, row, "threshold")["ours"], 2) for row in ("final", "plain")}
+    lines = [
+        f"{record['dataset']}, malignant against benign, {int(about['n']):,} test images, split {about['split']}, "
+        f"seeds {', '.join(map(str, record['seeds']))}; 95 % intervals.",
+        f"*final* is the whole system at its own threshold ({at['final']}), *plain* a plain training script at "
+        f"{at['plain']}.",
+        "The published numbers are of other test images, another network and larger pictures.",
+        "",
+        "| | final | plain | final − plain | published |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for metric, name in METRICS.items():
+        ours, plain, gain = (cell(final, row, metric) for row in ("final", "plain", "final - plain"))
+        lines.append(
+            f"| {name} | {interval(ours)} | {interval(plain)} | {interval(gain)} | {number(ours['published'])} |"
+        )
+    for metric, name in COUNTS.items():
+        ours, plain = (cell(final, row, metric) for row in ("final", "plain"))
+        values = [number(value, 0) for value in (ours["ours"], plain["ours"], ours["published"])]
+        lines.append(f"| {name} | {values[0]} | {values[1]} | | {values[2]} |")
+    said = verdicts(steps)
+    lines += ["", "| step of the ablation | AUC | recall | change of AUC | verdict: AUC | verdict: recall |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    for row in [step for step in STEPS if step in set(steps["row"])]:
+        values = [number(cell(steps, row, metric)["ours"]) for metric in ("roc_auc", "recall")]
+        if row in said.index:
+            values += [
+                interval(cell(steps, row, "roc_auc" + CHANGE)),
+                said.loc[row, "roc_auc"],
+                said.loc[row, "recall"],
+            ]
+        else:
+            values += ["", "", ""]
+        lines.append(f"| {row} | {' | '.join(values)} |")
+    return "\n".join(lines) + "\n"
+
+
+def both_tasks(table: pd.DataFrame, record: dict) -> str:
+    """Return the results of the network that outlines and diagnoses as Markdown, of its ``table3`` and its record."""
+    about = cell(table, "seg", "dice")
+    said = verdicts(table)
+    lines = [
+        f"{record['dataset']}, {int(about['n'])} images of the official test part, {len(record['runs'])} runs of "
+        f"{record['image_visits']:,} image visits together, seeds {', '.join(map(str, record['seeds']))}; 95 % "
+        "intervals.",
+        "Each row of the ladder is judged against the one before it. The published `mtl4` was trained on 63 of its 75",
+        "test melanomas; ours is trained on the added ones that ISIC 2016 does not have.",
+        "",
+        "| | AUC | melanoma sensitivity | published | specificity | Dice | published | verdict: AUC | verdict: Dice |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in table["row"].drop_duplicates():
+        cells = table[table["row"] == row].set_index("metric")
+        if cells["ours"].isna().all():
+            continue
+        shown = [interval(cells.loc[name]) if name in cells.index else "" for name in ("roc_auc", "recall")]
+        shown += [number(cells["published"].get("recall", float("nan")))]
+        shown += [interval(cells.loc[name]) if name in cells.index else "" for name in ("specificity", "dice")]
+        shown += [number(cells["published"].get("dice", float("nan")))]
+        shown += [said[name].get(row, "") if name in said else "" for name in ("roc_auc", "dice")]
+        lines.append(f"| {row} | {' | '.join(shown)} |")
+    return "\n".join(lines) + "\n"
+
+
+def three_cancers(table: pd.DataFrame, outlined: pd.DataFrame, record: dict) -> str:
+    """Return the results of the attention and the decoder as Markdown, of ``fig2``, ``segmentation`` and the record."""
+    about = cell(table, "proposed", "accuracy")
+    lines = [
+        f"{record['dataset']}, melanoma, basal cell carcinoma and (for SCC) AKIEC, {int(about['n'])} test images, "
+        f"split {about['split']}, seeds {', '.join(map(str, record['seeds']))}; 95 % intervals.",
+        "Verdicts are on the difference to the baseline. The published network is a ResNet-50 at 224 pixels, tested on "
+        "other images.",
+        "",
+        "| | accuracy | published | macro F1 | published | Dice | change of accuracy | published | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in ("baseline", "attention", "autoencoder", "proposed", "always the most frequent class"):
+        shown = []
+        for metric in ("accuracy", "macro_f1"):
+            one = cell(table, row, metric)
+            shown += [interval(one), number(one["published"])]
+        drawn = outlined[(outlined["row"] == row) & (outlined["metric"] == "dice")]
+        shown.append(interval(drawn.iloc[0]) if len(drawn) else "")
+        change = table[(table["row"] == f"{row} - baseline") & (table["metric"] == "accuracy_diff")]
+        for one in change.to_dict("records"):
+            said = re.search(r"helps|harms|no evidence", one["note"])
+            shown += [interval(one), number(one["published"]), said[0] if said else ""]
+        lines.append(f"| {row} | {' | '.join(shown + [''] * (8 - len(shown)))} |")
+    return "\n".join(lines) + "\n"
+
+
+def answers_and_a_task(table: pd.DataFrame, ablation: pd.DataFrame, record: dict) -> str:
+    """Return the results of fusing clinical answers as Markdown, of ``table1``, ``ablation`` and the record."""
+    ours = table[table["ours"].notna()]
+    about = cell(ours, next(row for row in ours["row"] if row.startswith("Proposed, ")), "roc_auc")
+    said = verdicts(ours)
+    lines = [
+        f"{record['dataset']}, six diagnoses, {int(about['n'])} test images, split {about['split']}, {about['note']}, "
+        f"seeds {', '.join(map(str, record['seeds']))}; 95 % intervals.",
+        "Verdicts are on the balanced accuracy of the proposed method less that of the row. The published tests are of "
+        "383 other images.",
+        f"Does super-resolution help? By rule: {answer(verdicts(ablation))}.",
+        "",
+        "| | accuracy | published | balanced accuracy | published | AUC | published | proposed − it | verdict |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in [row for row in ours["row"].drop_duplicates() if " - " not in row]:
+        shown = []
+        for metric in ("accuracy", "balanced_accuracy", "roc_auc"):
+            one = cell(ours, row, metric)
+            shown += [interval(one), number(one["published"])]
+        pair = f"Proposed - {row}"
+        if pair in said.index:
+            shown += [interval(cell(ours, pair, "balanced_accuracy" + CHANGE)), said.loc[pair, "balanced_accuracy"]]
+        lines.append(f"| {row} | {' | '.join(shown + [''] * (8 - len(shown)))} |")
+    return "\n".join(lines) + "\n"
+
+
+def section() -> str:
+    """Return what the README must say of the results: of the reference on real images, or that there is none."""
+    parts = []
+    if (recall := REFERENCE / "recall_oriented").is_dir():
+        final, steps = (pd.read_csv(recall / f"{name}.csv") for name in ("table3", "table4"))
+        parts.append(
+            "### recall_oriented\n\n" + results(final, steps, json.loads((recall / "table3.json").read_text()))
+        )
+    if (joint := REFERENCE / "joint_reverse_mtl").is_dir():
+        table, record = pd.read_csv(joint / "table3.csv"), json.loads((joint / "table3.json").read_text())
+        parts.append("### joint_reverse_mtl\n\n" + both_tasks(table, record))
+    if (three := REFERENCE / "attention_autoencoder").is_dir():
+        tables = [pd.read_csv(three / f"{name}.csv") for name in ("fig2", "segmentation")]
+        record = json.loads((three / "fig2.json").read_text())
+        parts.append("### attention_autoencoder\n\n" + three_cancers(*tables, record))
+    if (answers := REFERENCE / "metadata_sr").is_dir():
+        tables = [pd.read_csv(answers / f"{name}.csv") for name in ("table1", "ablation")]
+        record = json.loads((answers / "table1.json").read_text())
+        parts.append("### metadata_sr\n\n" + answers_and_a_task(*tables, record))
+    return "\n".join(parts) or NOTHING + "\n"
+
+
+if __name__ == "__main__":
+    old = readme()
+    README.write_text(old.replace(between("results", old), section()), encoding="utf-8")

@@ -1,0 +1,83 @@
+import pandas as pd
+from results_section import COUNTS, METRICS, answers_and_a_task, both_tasks, results, three_cancers
+
+from skinlib.reporting.ladder import CHANGE
+from skinlib.reporting.metadata_sr_ablation import TASK
+from skinlib.reporting.recall_oriented_steps import STEPS
+
+
+def test_a_result_is_written_with_its_interval_and_a_verdict_by_rule():
+    columns = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
+    final = [
+        [row, metric, 0.9, 0.85, 0.95, 2000, "ham10000", "grouped", 0.8785, ""]
+        for row in ("final", "plain", "final - plain")
+        for metric in (*METRICS, *COUNTS, "threshold")
+    ]
+    steps = [
+        [step, m, 0.8, 0.7, 0.9, 2000, "ham10000", "grouped", None, ""] for step in STEPS for m in ("roc_auc", "recall")
+    ]
+    note = "harms (p = 0.0010, Holm over 5)"
+    steps += [
+        [step, m + CHANGE, -0.02, -0.03, -0.01, 2000, "", "", None, note]
+        for step in STEPS[1:]
+        for m in ("roc_auc", "recall")
+    ]
+    tables = [pd.DataFrame(rows, columns=columns) for rows in (final, steps)]
+    text = results(*tables, {"dataset": "ham10000", "seeds": [0, 1]})
+    assert "| recall | 0.900 (0.850 to 0.950) | 0.900 (0.850 to 0.950) | 0.900 (0.850 to 0.950) | 0.878 |" in text
+    assert "| + TTA ensemble | 0.800 | 0.800 | −0.020 (−0.030 to −0.010) | harms | harms |" in text
+    assert "2,000 test images, split grouped, seeds 0, 1" in text
+
+
+def test_three_cancers_are_judged_against_the_baseline():
+    columns = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
+    variants = ("baseline", "attention", "autoencoder", "proposed", "always the most frequent class")
+    rows = [
+        [v, m, 0.8, 0.7, 0.9, 392, "ham10000", "grouped", 0.87, ""] for v in variants for m in ("accuracy", "macro_f1")
+    ]
+    note = "harms (p = 0.0010, Holm over 5)"
+    rows += [["attention - baseline", "accuracy_diff", -0.02, -0.03, -0.01, 392, "ham10000", "grouped", 0.025, note]]
+    outlined = pd.DataFrame(
+        [["proposed", "dice", 0.88, 0.87, 0.89, 392, "ham10000", "grouped", None, ""]], columns=columns
+    )
+    text = three_cancers(pd.DataFrame(rows, columns=columns), outlined, {"dataset": "ham10000", "seeds": [0, 1]})
+    assert "| attention | 0.800 (0.700 to 0.900) | 0.870 | 0.800 (0.700 to 0.900) | 0.870 |  " in text
+    assert "| −0.020 (−0.030 to −0.010) | 0.025 | harms |" in text and "0.880 (0.870 to 0.890)" in text
+    assert "392 test images, split grouped, seeds 0, 1" in text
+
+
+def test_both_tasks_stand_in_a_row_with_their_verdicts():
+    columns = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
+    rows = [["seg", "dice", 0.85, 0.84, 0.86, 339, "isic2016", "official", 0.91, ""]]
+    rows += [["mtl0", m, 0.5, 0.4, 0.6, 339, "isic2016", "official", 0.29, ""] for m in ("roc_auc", "recall")]
+    rows += [["mtl0", "dice", 0.8, 0.7, 0.9, 339, "isic2016", "official", 0.9, ""]]
+    note = "harms (p = 0.0010, Holm over 2)"
+    rows += [["mtl0", "dice" + CHANGE, -0.05, -0.1, -0.01, 339, "isic2016", "official", None, note]]
+    rows += [["mtl1", "dice", None, None, None, None, "isic2016", "official", 0.8886, "not run"]]
+    record = {"dataset": "isic2016", "image_visits": 16000, "runs": ["a", "b"], "seeds": [0]}
+    text = both_tasks(pd.DataFrame(rows, columns=columns), record)
+    assert "| seg |  |  |  |  | 0.850 (0.840 to 0.860) | 0.910 |  |  |" in text
+    half = "0.500 (0.400 to 0.600)"
+    assert f"| mtl0 | {half} | {half} | 0.290 |  | 0.800 (0.700 to 0.900) | 0.900 |  | harms |" in text
+    assert "mtl1" not in text and "2 runs of 16,000 image visits" in text
+
+
+def test_methods_with_answers_are_judged_against_the_proposed_one():
+    columns = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
+    about = [0.6, 0.5, 0.7, 400, "pad_ufes_20", "patient", 0.65, "mean of 3 splits and seeds"]
+    rows = [
+        [row, m, *about]
+        for row in ("Concat, MobileNet-V2", "Proposed, MobileNet-V2")
+        for m in ("accuracy", "balanced_accuracy", "roc_auc")
+    ]
+    rows += [["MetaNet, VGG-13", "accuracy", None, None, None, None, "", "", 0.7, "not run"]]
+    pair = "Proposed - Concat, MobileNet-V2"
+    change = [-0.02, -0.03, -0.01, 400, "pad_ufes_20", "patient", None, "harms (p = 0.0010, Holm over 6)"]
+    table = pd.DataFrame([*rows, [pair, "balanced_accuracy" + CHANGE, *change]], columns=columns)
+    task = [TASK, "balanced_accuracy" + CHANGE, 0.01, -0.02, 0.04, 400, "", "", None, "no evidence (p = 0.4)"]
+    text = answers_and_a_task(table, pd.DataFrame([task], columns=columns), {"dataset": "pad_ufes_20", "seeds": [0]})
+    six = "| 0.600 (0.500 to 0.700) | 0.650 " * 3
+    assert f"| Concat, MobileNet-V2 {six}| −0.020 (−0.030 to −0.010) | harms |" in text
+    assert f"| Proposed, MobileNet-V2 {six}|  |  |" in text and "VGG-13" not in text
+    assert "400 test images, split patient, mean of 3 splits and seeds, seeds 0" in text
+    assert "By rule: no evidence" in text
