@@ -64,7 +64,16 @@ OWN = {
     "batch_size": 30,
     "patience": 15,
 }
-OWN_METHODS = ("image", "concat", "metanet", "metablock")
+# Of no paper: what a plain script does. A row must not look weak because a short schedule suits another recipe better.
+PLAIN = {
+    "colour": "none",
+    "class_weights": False,
+    "losses": {"cross_entropy": 1.0},
+    "optimiser": "adam",
+    "lr": 0.0003,
+    "schedule": "cosine",
+}
+RECIPES = {"own": OWN, "plain": PLAIN}
 # Each changes the proposed run in one thing.
 CONTROLS: dict[str, dict] = {
     "concat_task": {"variant": "concat"},  # the task beside another fusion
@@ -103,8 +112,9 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     -------
     dict
         With ``<b>`` = ``<backbone>/<weights>`` and ``<p>`` = ``patient/sixth`` and the like: ``<method>/<b>/<p>``,
-        ``own/<method>/<b>/<p>``, ``control/<name>/<b>``, ``target/<name>/<b>``, ``metadata/<p>`` (the images of the
-        others), ``metadata/all`` and ``metadata_zeros/all`` (every row of the table), each with ``/split<k>/seed<s>``;
+        ``own/<method>/<b>/<p>``, ``plain/<method>/<b>/<p>``, ``control/<name>/<b>``, ``target/<name>/<b>``,
+        ``metadata/<p>`` (the images of the others), ``metadata/all`` and ``metadata_zeros/all`` (every row of the
+        table), each with ``/split<k>/seed<s>``;
         ``leak/<method>/<arm>`` with ``/seed<s>``. A split ``k`` has a test part of its own.
     """
     sizes = profile["metadata_sr"]
@@ -131,15 +141,16 @@ def plan(profile: dict) -> dict[str, RunConfig]:
 
 
 def _methods(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
-    """Yield the rows of Table 1, the baselines under their own recipe, and metadata alone."""
+    """Yield the rows of Table 1, baselines under other recipes, and metadata alone."""
     for backbone, weights, methods in sizes["backbones"]:
         phi = {"backbone": backbone, "weights": weights}
         for method in methods:
             yield f"{method}/{backbone}/{weights}/{DEFAULT}", base.replace(**phi, **METHODS[method])
     first = _first(sizes)
-    for method in sizes["own_methods"]:
-        changes = METHODS[method] | OWN | {"epochs": sizes["own_epochs"]}
-        yield f"own/{method}/{'/'.join(first.values())}/{DEFAULT}", base.replace(**first, **changes)
+    for name, recipe in sizes["recipes"].items():
+        for method in recipe["methods"]:
+            changes = METHODS[method] | RECIPES[name] | {"epochs": recipe["epochs"]}
+            yield f"{name}/{method}/{'/'.join(first.values())}/{DEFAULT}", base.replace(**first, **changes)
     alone = base.replace(variant="metadata", weights="none", **NO_TASK)  # the backbone is not built
     yield f"metadata/{DEFAULT}", alone
     for name, imputation in ALONE.items():

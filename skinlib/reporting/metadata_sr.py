@@ -6,6 +6,7 @@ Rows and metrics are named as in data/published/metadata_sr, so that the join fi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,7 +20,7 @@ from skinlib.images.colour import shades_of_gray
 from skinlib.models.imputation import HIDDEN
 from skinlib.models.metadata_sr import META
 from skinlib.models.superres import SCALE, WIDTHS
-from skinlib.plans.metadata_sr import DEFAULT, METHODS, OWN_METHODS
+from skinlib.plans.metadata_sr import DEFAULT, METHODS, RECIPES
 from skinlib.reporting.arms import Runs, machine
 from skinlib.reporting.estimates import cell, origin
 from skinlib.reporting.metadata_sr_arms import (
@@ -34,6 +35,10 @@ from skinlib.reporting.metadata_sr_arms import (
     scored,
 )
 
+OTHER_RECIPES = {  # prefix in the plan -> words in the row, note
+    "own": ("its own", "Pacheco & Krohling 2021: SGD 0.001, plateau, early stop"),
+    "plain": ("a plain", "ours: Adam 0.0003, cosine, no colour steps, no class weights"),
+}
 DESCRIBED = "from the description only: no text of the method could be had"
 OF_A_CLASS = ("recall", "precision", "f1", "specificity")
 TWICE = {"sensitivity": "the recall once more", "accuracy": "printed as CA; the recall once more"}
@@ -95,7 +100,7 @@ def table1(tables: Tables, probes: Tables | None = None, **boot) -> pd.DataFrame
     -------
     DataFrame
         Rows as printed; ``<row> - <row>`` are paired differences of the proposed method and each other on one backbone,
-        or of a baseline's own recipe and the paper's.
+        or of another recipe and the paper's.
     """
     rows, pairs = {}, {}
     for phi in backbones(tables):
@@ -106,11 +111,13 @@ def table1(tables: Tables, probes: Tables | None = None, **boot) -> pd.DataFrame
             for name, table in mine.items()
             if name != "proposed" and "proposed" in mine
         }
-        for name in OWN_METHODS:
-            if (key := f"own/{name}/{phi}/{DEFAULT}") in tables:
-                row = f"{WORDS[name]} by its own recipe"
-                rows[named(row, phi)] = (tables[key], "Pacheco & Krohling 2021: SGD 0.001, plateau, early stop")
-                pairs[named(f"{WORDS[name]}, own recipe - the paper's", phi)] = (tables[key], mine[name])
+        for recipe, name in itertools.product(RECIPES, METHODS):
+            if (key := f"{recipe}/{name}/{phi}/{DEFAULT}") in tables:
+                words, note = OTHER_RECIPES[recipe]
+                row = named(f"{WORDS[name]} by {words} recipe", phi)
+                rows[row] = (tables[key], note)
+                pairs[named(f"{WORDS[name]}, {words} recipe - the paper's", phi)] = (tables[key], mine[name])
+                pairs[f"Proposed - {row}"] = (mine["proposed"], tables[key])
     rows |= {row: (tables[name], "") for name, row in ALONE.items() if name in tables}
     rows |= {name: (table, "random forest, no network") for name, table in (probes or {}).items()}
     cells = [one for row, (table, note) in rows.items() for one in measured(row, table, note=note, **boot)]

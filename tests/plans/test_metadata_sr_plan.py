@@ -3,16 +3,20 @@ from comparing import assert_pure, difference
 
 from skinlib import models
 from skinlib.models.superres import TARGETS
-from skinlib.plans.metadata_sr import CONTROLS, METHODS, OWN, PROPOSED, PROTOCOLS, TABLE3, plan
+from skinlib.plans.metadata_sr import CONTROLS, METHODS, OWN, PLAIN, PROPOSED, PROTOCOLS, TABLE3, plan
 from skinlib.training import losses, schedules
 
 SIZES = {
     "dataset": "pad_ufes_20", "allow_missing": True, "precision": "fp32", "image_size": [32, 32], "epochs": 14,
-    "own_epochs": 20, "visits": 40, "seeds": [0, 1], "splits": [0, 1], "side_splits": [0],
+    "visits": 40, "seeds": [0, 1], "splits": [0, 1], "side_splits": [0],
     "backbones": [["test_resnet", "none", list(METHODS)], ["resnet10t", "none", ["image", "without", "proposed"]]],
-    "own_methods": ["image", "metablock"], "controls": list(CONTROLS), "targets": ["bicubic", "ninasr_here"],
+    "controls": list(CONTROLS), "targets": ["bicubic", "ninasr_here"],
     "side_protocols": ["image/sixth", "patient/tenth"], "side_methods": ["concat", "proposed"],
     "leak_methods": ["image", "proposed"], "leak_share": 0.8,
+    "recipes": {
+        "own": {"epochs": 20, "methods": ["image", "metablock"]},
+        "plain": {"epochs": 9, "methods": ["concat"]},
+    },
 }  # fmt: skip
 PROFILE = {"dataset": "ham10000", "metadata_sr": SIZES}
 FIRST = "test_resnet/none"
@@ -27,6 +31,7 @@ def test_the_names_of_the_runs(runs):
     every = [f"{method}/{FIRST}/patient/sixth" for method in METHODS]
     every += [f"{method}/resnet10t/none/patient/sixth" for method in ("image", "without", "proposed")]
     every += [f"own/{method}/{FIRST}/patient/sixth" for method in ("image", "metablock")]
+    every += [f"plain/concat/{FIRST}/patient/sixth"]
     every += ["metadata/patient/sixth", "metadata/all", "metadata_zeros/all"]
     beside = [f"control/{name}/{FIRST}" for name in CONTROLS]
     beside += [f"target/{name}/{FIRST}" for name in ("bicubic", "ninasr_here")]
@@ -82,6 +87,7 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         (f"image/{FIRST}/patient/sixth", f"concat/{FIRST}/patient/sixth", {"variant"}),
         (f"concat/{FIRST}/patient/sixth", f"without/{FIRST}/patient/sixth", {"variant"}),
         (f"metablock/{FIRST}/patient/sixth", f"own/metablock/{FIRST}/patient/sixth", {*OWN, "epochs"}),
+        (f"concat/{FIRST}/patient/sixth", f"plain/concat/{FIRST}/patient/sixth", {*PLAIN, "epochs"}),
         (f"proposed/{FIRST}/patient/sixth", f"proposed/{FIRST}/image/sixth", {"split"}),
         (f"proposed/{FIRST}/patient/sixth", f"proposed/{FIRST}/patient/tenth", {"test_share", "folds"}),
         (f"proposed/{FIRST}/patient/sixth", f"target/bicubic/{FIRST}", {"options"}),

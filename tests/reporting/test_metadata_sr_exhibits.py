@@ -69,7 +69,8 @@ def runs():
     main = {"image": weak, "pundhir": wrong(MEL=(1, "NEV")), "without": wrong(MEL=(3, "NEV"), SCC=(3, "BCC"))}
     main |= {"metablock": RIGHT, "proposed": RIGHT}
     named = {f"{name}/{PHI}/{DEFAULT}": calls for name, calls in main.items()}
-    named |= {f"own/metablock/{PHI}/{DEFAULT}": RIGHT, f"metadata/{DEFAULT}": weak}
+    named |= {f"own/metablock/{PHI}/{DEFAULT}": RIGHT, f"plain/image/{PHI}/{DEFAULT}": RIGHT}
+    named |= {f"metadata/{DEFAULT}": weak}
     found = {f"{name}/split{k}/seed0": run(calls, split=k) for name, calls in named.items() for k in (0, 1)}
     side = {f"control/self/{PHI}": RIGHT, f"control/native/{PHI}": weak, f"target/bicubic/{PHI}": weak}
     side |= {f"proposed/{PHI}/image/sixth": RIGHT}
@@ -124,7 +125,10 @@ def test_table1_by_hand(tested):
     change = "balanced_accuracy_change"
     assert value(table, "Proposed - No metadata, MobileNet-V2", change) == pytest.approx(2 / 6)
     assert "helps" in value(table, "Proposed - No metadata, MobileNet-V2", change, "note")
-    assert value(table, "MetaBlock, own recipe - the paper's, MobileNet-V2", change) == 0
+    assert value(table, "MetaBlock, its own recipe - the paper's, MobileNet-V2", change) == 0
+    assert value(table, "No metadata, a plain recipe - the paper's, MobileNet-V2", change) == pytest.approx(2 / 6)
+    assert value(table, "Proposed - No metadata by a plain recipe, MobileNet-V2", change) == 0
+    assert "Adam" in value(table, "No metadata by a plain recipe, MobileNet-V2", "accuracy", "note")
     assert value(table, "Metadata alone, the images' rows", "accuracy") == pytest.approx(4 / 6)
     assert value(table, "Probe: symptoms alone", "accuracy", "note").startswith("random forest")
 
