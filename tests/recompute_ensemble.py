@@ -99,7 +99,7 @@ def claims(known):
 
 def abcd_validation(known):
     cells = []
-    if (known.folder / paper.PAPER / reference.EVIDENCE / "abcd_truth.csv.gz").is_file():
+    if (known.folder / paper.PAPER / reference.EVIDENCE / "abcd_truth.csv.bz2").is_file():
         cells.append(checks.truth_table(known.kept("abcd_truth"), dataset=known.member.dataset))
     cells.append(checks.resolution_table(known.kept("abcd_sizes"), dataset=known.member.dataset))
     return pd.concat(cells)

@@ -164,10 +164,10 @@ def test_what_is_published_is_found_again_and_changes_are_noticed(results):
 def test_a_changed_prediction_is_noticed(results):
     folder = publish(results)
     (run,) = [run for name, run in Known(folder).runs.items() if name == "plain/seed0"]
-    rows = pd.read_csv(run.path / "predictions.csv.gz")
+    rows = pd.read_csv(run.path / "predictions.csv.bz2")
     classes = [name for name in rows if name.startswith("p_")]
     rows.loc[0, classes] = [1.0] + [0.0] * (len(classes) - 1)
-    rows.to_csv(run.path / "predictions.csv.gz", index=False)
+    rows.to_csv(run.path / "predictions.csv.bz2", index=False)
     assert differences(*found(folder)) != []
 
 

@@ -7,7 +7,7 @@ import io
 import pandas as pd
 
 from skinlib.reporting.tables import target
-from skinlib.training.stored import AS_TEXT, DIGITS, pack
+from skinlib.training.stored import AS_TEXT, DIGITS, PACKED, pack
 
 
 def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
@@ -23,9 +23,9 @@ def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        What reading ``<results_root>/<profile>/<paper>/evidence/<name>[-<dataset>].csv.gz`` gives.
+        What reading ``<results_root>/<profile>/<paper>/evidence/<name>[-<dataset>].csv.bz2`` gives.
     """
     path = target(study, paper=paper, exhibit=f"evidence/{name}")
     text = frame.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
-    pack(text, path.with_name(f"{path.name}.csv.gz"))
+    pack(text, path.with_name(f"{path.name}{PACKED}"))
     return pd.read_csv(io.StringIO(text), dtype=AS_TEXT)

@@ -19,7 +19,7 @@ from skinlib.config import RunConfig
 from skinlib.paths import read_json, write_atomic, write_json
 from skinlib.training import runs
 from skinlib.training.runs import Run
-from skinlib.training.stored import AS_TEXT
+from skinlib.training.stored import AS_TEXT, PACKED
 
 EVIDENCE = "evidence"
 NAMES = "runs.json"
@@ -133,7 +133,7 @@ def _write_evidence(
 ) -> None:
     """Write measures a row an image, what is small of each run, and what the plan calls it."""
     for paper in names:
-        _copy(sorted((found / paper / EVIDENCE).glob("*.csv.gz")), new / paper / EVIDENCE)
+        _copy(sorted((found / paper / EVIDENCE).glob(f"*{PACKED}")), new / paper / EVIDENCE)
     for key, run in behind.items():
         runs.write_evidence(run, new / EVIDENCE, validation=key in read)
     write_json(new / EVIDENCE / NAMES, names)
@@ -177,4 +177,4 @@ def open_evidence(profile: Path, paper: str) -> dict[str, Run]:
 
 def kept_table(profile: Path, paper: str, name: str) -> pd.DataFrame:
     """Read what `skinlib.reporting.evidence.keep` wrote; ids stay text."""
-    return pd.read_csv(profile / paper / EVIDENCE / f"{name}.csv.gz", dtype=AS_TEXT)
+    return pd.read_csv(profile / paper / EVIDENCE / f"{name}{PACKED}", dtype=AS_TEXT)

@@ -17,6 +17,7 @@ from skinlib.training import build, losses, runs, segment
 from skinlib.training.predict import KEYS
 
 FILES = {"config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz"}
+KEPT = {"config.json", "environment.json", "history.csv", "metrics.json", "predictions.csv.bz2"}
 FIRST = [*KEYS, "split", "part", "fold", "system", "seed"]
 SCORES = ["dice", "iou", "mcc", "hd95", "thresholded_jaccard", "empty_prediction", "stage"]
 
@@ -123,8 +124,8 @@ def test_training_on_masks_improves_them(settings, ensure, outline):
 
 def test_evidence_takes_the_scores_and_leaves_the_masks(joint, finished_run, tmp_path):
     kept = runs.write_evidence(joint, tmp_path)
-    assert {path.name for path in kept.iterdir()} == FILES - {"model.safetensors"} | {"segmentation.csv.gz"}
-    name = "segmentation.csv.gz"
+    assert {path.name for path in kept.iterdir()} == KEPT | {"segmentation.csv.bz2"}
+    name = "segmentation.csv.bz2"
     for stage in ("raw", "postprocessed"):
         pd.testing.assert_frame_equal(runs.load(kept).segmentation(stage), joint.segmentation(stage))
     assert not {"image_id", "dice", "iou"} & set(pd.read_csv(kept / name))  # beside it, and from the counts

@@ -17,7 +17,7 @@ def test_names_that_do_not_repeat_are_kept_as_they_stand(tmp_path):
 
 
 def test_a_table_that_does_not_fit_its_names_is_refused(tmp_path):
-    path = tmp_path / "run" / "table.csv.gz"
+    path = tmp_path / "run" / "table.csv.bz2"
     stored.write_short(pd.DataFrame({"image_id": ["a", "b"], "lesion_id": None, "patient_id": None, "p": 0.5}), path)
     rows = pd.read_csv(path)
     pd.concat([rows, rows.head(1)]).to_csv(path, index=False)
