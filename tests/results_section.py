@@ -170,8 +170,7 @@ def answers_and_a_task(table: pd.DataFrame, ablation: pd.DataFrame, record: dict
         for metric in ("accuracy", "balanced_accuracy", "roc_auc"):
             one = cell(ours, row, metric)
             shown += [interval(one), number(one["published"])]
-        pair = f"Proposed - {row}"
-        if pair in said.index:
+        for pair in [pair for pair in said.index if pair.startswith("Proposed") and pair.endswith(f" - {row}")]:
             shown += [interval(cell(ours, pair, "balanced_accuracy" + CHANGE)), said.loc[pair, "balanced_accuracy"]]
         lines.append(f"| {row} | {' | '.join(shown + [''] * (8 - len(shown)))} |")
     return "\n".join(lines) + "\n"

@@ -69,9 +69,10 @@ PLAIN = {
     "colour": "none",
     "class_weights": False,
     "losses": {"cross_entropy": 1.0},
-    "optimiser": "adam",
-    "lr": 0.0003,
-    "schedule": "cosine",
+    "optimiser": "adamw",
+    "lr": 0.001,
+    "weight_decay": 0.01,
+    "schedule": "onecycle",
 }
 RECIPES = {"own": OWN, "plain": PLAIN}
 # Each changes the proposed run in one thing.
@@ -149,7 +150,8 @@ def _methods(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
     first = _first(sizes)
     for name, recipe in sizes["recipes"].items():
         for method in recipe["methods"]:
-            changes = METHODS[method] | RECIPES[name] | {"epochs": recipe["epochs"]}
+            losses = METHODS[method].get("losses", base.losses) | RECIPES[name]["losses"]
+            changes = METHODS[method] | RECIPES[name] | {"epochs": recipe["epochs"], "losses": losses}
             yield f"{name}/{method}/{'/'.join(first.values())}/{DEFAULT}", base.replace(**first, **changes)
     alone = base.replace(variant="metadata", weights="none", **NO_TASK)  # the backbone is not built
     yield f"metadata/{DEFAULT}", alone

@@ -37,7 +37,7 @@ from skinlib.reporting.metadata_sr_arms import (
 
 OTHER_RECIPES = {  # prefix in the plan -> words in the row, note
     "own": ("its own", "Pacheco & Krohling 2021: SGD 0.001, plateau, early stop"),
-    "plain": ("a plain", "ours: Adam 0.0003, cosine, no colour steps, no class weights"),
+    "plain": ("a plain", "ours: AdamW 0.001, one-cycle, no colour steps, no class weights"),
 }
 DESCRIBED = "from the description only: no text of the method could be had"
 OF_A_CLASS = ("recall", "precision", "f1", "specificity")
@@ -100,7 +100,8 @@ def table1(tables: Tables, probes: Tables | None = None, **boot) -> pd.DataFrame
     -------
     DataFrame
         Rows as printed; ``<row> - <row>`` are paired differences of the proposed method and each other on one backbone,
-        or of another recipe and the paper's.
+        or of another recipe and the paper's; where the proposed one was
+        trained by that recipe too, it is compared within it.
     """
     rows, pairs = {}, {}
     for phi in backbones(tables):
@@ -117,7 +118,12 @@ def table1(tables: Tables, probes: Tables | None = None, **boot) -> pd.DataFrame
                 row = named(f"{WORDS[name]} by {words} recipe", phi)
                 rows[row] = (tables[key], note)
                 pairs[named(f"{WORDS[name]}, {words} recipe - the paper's", phi)] = (tables[key], mine[name])
-                pairs[f"Proposed - {row}"] = (mine["proposed"], tables[key])
+                within = tables.get(f"{recipe}/proposed/{phi}/{DEFAULT}")
+                best, first = (
+                    (mine["proposed"], "Proposed") if within is None else (within, f"Proposed by {words} recipe")
+                )
+                if name != "proposed":
+                    pairs[f"{first} - {row}"] = (best, tables[key])
     rows |= {row: (tables[name], "") for name, row in ALONE.items() if name in tables}
     rows |= {name: (table, "random forest, no network") for name, table in (probes or {}).items()}
     cells = [one for row, (table, note) in rows.items() for one in measured(row, table, note=note, **boot)]

@@ -15,7 +15,7 @@ SIZES = {
     "leak_methods": ["image", "proposed"], "leak_share": 0.8,
     "recipes": {
         "own": {"epochs": 20, "methods": ["image", "metablock"]},
-        "plain": {"epochs": 9, "methods": ["concat"]},
+        "plain": {"epochs": 9, "methods": ["concat", "proposed"]},
     },
 }  # fmt: skip
 PROFILE = {"dataset": "ham10000", "metadata_sr": SIZES}
@@ -31,7 +31,7 @@ def test_the_names_of_the_runs(runs):
     every = [f"{method}/{FIRST}/patient/sixth" for method in METHODS]
     every += [f"{method}/resnet10t/none/patient/sixth" for method in ("image", "without", "proposed")]
     every += [f"own/{method}/{FIRST}/patient/sixth" for method in ("image", "metablock")]
-    every += [f"plain/concat/{FIRST}/patient/sixth"]
+    every += [f"plain/{method}/{FIRST}/patient/sixth" for method in ("concat", "proposed")]
     every += ["metadata/patient/sixth", "metadata/all", "metadata_zeros/all"]
     beside = [f"control/{name}/{FIRST}" for name in CONTROLS]
     beside += [f"target/{name}/{FIRST}" for name in ("bicubic", "ninasr_here")]
@@ -103,6 +103,11 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
 )
 def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
     assert difference(runs[f"{first}/split0/seed0"], runs[f"{second}/split0/seed0"]) == fields
+
+
+def test_another_recipe_keeps_the_task_of_a_method(runs):
+    assert runs[f"plain/proposed/{FIRST}/patient/sixth/split0/seed0"].losses == {"cross_entropy": 1.0, "superres": 1.0}
+    assert runs[f"plain/concat/{FIRST}/patient/sixth/split0/seed0"].losses == {"cross_entropy": 1.0}
 
 
 def test_splits_and_arms_differ_in_the_split_alone(runs):

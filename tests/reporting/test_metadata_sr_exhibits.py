@@ -128,9 +128,13 @@ def test_table1_by_hand(tested):
     assert value(table, "MetaBlock, its own recipe - the paper's, MobileNet-V2", change) == 0
     assert value(table, "No metadata, a plain recipe - the paper's, MobileNet-V2", change) == pytest.approx(2 / 6)
     assert value(table, "Proposed - No metadata by a plain recipe, MobileNet-V2", change) == 0
-    assert "Adam" in value(table, "No metadata by a plain recipe, MobileNet-V2", "accuracy", "note")
+    assert "AdamW" in value(table, "No metadata by a plain recipe, MobileNet-V2", "accuracy", "note")
     assert value(table, "Metadata alone, the images' rows", "accuracy") == pytest.approx(4 / 6)
     assert value(table, "Probe: symptoms alone", "accuracy", "note").startswith("random forest")
+    within = paper.table1(tested | {f"plain/proposed/{PHI}/{DEFAULT}": tested[f"image/{PHI}/{DEFAULT}"]}, **FEW)
+    row = "No metadata by a plain recipe, MobileNet-V2"
+    assert value(within, f"Proposed by a plain recipe - {row}", change) == pytest.approx(-2 / 6)
+    assert f"Proposed - {row}" not in set(within["row"])
 
 
 def test_only_the_papers_backbone_with_its_weights_meets_a_published_row():
