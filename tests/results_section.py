@@ -158,8 +158,8 @@ def answers_and_a_task(table: pd.DataFrame, ablation: pd.DataFrame, record: dict
     lines = [
         f"{record['dataset']}, six diagnoses, {int(about['n'])} test images, split {about['split']}, {about['note']}, "
         f"seeds {', '.join(map(str, record['seeds']))}; 95 % intervals.",
-        "Verdicts are on the balanced accuracy of the proposed method less that of the row. The published tests are of "
-        "383 other images.",
+        "Verdicts are on the balanced accuracy of the proposed method less that of the row, both by the row's recipe "
+        "where the proposed one was trained by it. The published tests are of 383 other images.",
         f"Does super-resolution help? By rule: {answer(verdicts(ablation))}.",
         "",
         "| | accuracy | published | balanced accuracy | published | AUC | published | proposed − it | verdict |",

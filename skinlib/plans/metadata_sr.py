@@ -115,8 +115,8 @@ def plan(profile: dict) -> dict[str, RunConfig]:
         With ``<b>`` = ``<backbone>/<weights>`` and ``<p>`` = ``patient/sixth`` and the like: ``<method>/<b>/<p>``,
         ``own/<method>/<b>/<p>``, ``plain/<method>/<b>/<p>``, ``control/<name>/<b>``, ``target/<name>/<b>``,
         ``metadata/<p>`` (the images of the others), ``metadata/all`` and ``metadata_zeros/all`` (every row of the
-        table), each with ``/split<k>/seed<s>``;
-        ``leak/<method>/<arm>`` with ``/seed<s>``. A split ``k`` has a test part of its own.
+        table), each with ``/split<k>/seed<s>``; ``leak/<method>/<arm>`` with ``/seed<s>``. A split ``k`` has a test
+        part of its own.
     """
     sizes = profile["metadata_sr"]
     base = PROPOSED.replace(

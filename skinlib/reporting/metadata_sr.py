@@ -6,7 +6,6 @@ Rows and metrics are named as in data/published/metadata_sr, so that the join fi
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,7 +19,7 @@ from skinlib.images.colour import shades_of_gray
 from skinlib.models.imputation import HIDDEN
 from skinlib.models.metadata_sr import META
 from skinlib.models.superres import SCALE, WIDTHS
-from skinlib.plans.metadata_sr import DEFAULT, METHODS, RECIPES
+from skinlib.plans.metadata_sr import DEFAULT, METHODS
 from skinlib.reporting.arms import Runs, machine
 from skinlib.reporting.estimates import cell, origin
 from skinlib.reporting.metadata_sr_arms import (
@@ -100,8 +99,8 @@ def table1(tables: Tables, probes: Tables | None = None, **boot) -> pd.DataFrame
     -------
     DataFrame
         Rows as printed; ``<row> - <row>`` are paired differences of the proposed method and each other on one backbone,
-        or of another recipe and the paper's; where the proposed one was
-        trained by that recipe too, it is compared within it.
+        or of another recipe and the paper's. A row of another recipe is compared with the proposed method by that
+        recipe, where it was trained so, else by the paper's.
     """
     rows, pairs = {}, {}
     for phi in backbones(tables):
@@ -112,22 +111,32 @@ def table1(tables: Tables, probes: Tables | None = None, **boot) -> pd.DataFrame
             for name, table in mine.items()
             if name != "proposed" and "proposed" in mine
         }
-        for recipe, name in itertools.product(RECIPES, METHODS):
-            if (key := f"{recipe}/{name}/{phi}/{DEFAULT}") in tables:
-                words, note = OTHER_RECIPES[recipe]
-                row = named(f"{WORDS[name]} by {words} recipe", phi)
-                rows[row] = (tables[key], note)
-                pairs[named(f"{WORDS[name]}, {words} recipe - the paper's", phi)] = (tables[key], mine[name])
-                within = tables.get(f"{recipe}/proposed/{phi}/{DEFAULT}")
-                best, first = (
-                    (mine["proposed"], "Proposed") if within is None else (within, f"Proposed by {words} recipe")
-                )
-                if name != "proposed":
-                    pairs[f"{first} - {row}"] = (best, tables[key])
+        more, beside = _other_recipes(tables, mine, phi)
+        rows, pairs = rows | more, pairs | beside
     rows |= {row: (tables[name], "") for name, row in ALONE.items() if name in tables}
     rows |= {name: (table, "random forest, no network") for name, table in (probes or {}).items()}
     cells = [one for row, (table, note) in rows.items() for one in measured(row, table, note=note, **boot)]
     return pd.DataFrame(cells + changes(pairs, **boot))
+
+
+def _other_recipes(tables: Tables, mine: Tables, phi: str) -> tuple[dict, dict]:
+    """Return rows (table, note) and pairs of one backbone, of the methods that were trained by another recipe too.
+
+    ``mine`` holds the methods by the paper's recipe.
+    """
+    rows, pairs = {}, {}
+    for recipe, (words, note) in OTHER_RECIPES.items():
+        here = {name: tables[key] for name in METHODS if (key := f"{recipe}/{name}/{phi}/{DEFAULT}") in tables}
+        first = f"Proposed by {words} recipe" if "proposed" in here else "Proposed"
+        best = here.get("proposed", mine.get("proposed"))
+        for name, table in here.items():
+            row = named(f"{WORDS[name]} by {words} recipe", phi)
+            rows[row] = (table, note)
+            if name in mine:
+                pairs[named(f"{WORDS[name]}, {words} recipe - the paper's", phi)] = (table, mine[name])
+            if name != "proposed" and best is not None:
+                pairs[f"{first} - {row}"] = (best, table)
+    return rows, pairs
 
 
 def table2(table: pd.DataFrame, **boot) -> pd.DataFrame:
