@@ -135,6 +135,10 @@ def test_table1_by_hand(tested):
     row = "No metadata by a plain recipe, MobileNet-V2"
     assert value(within, f"Proposed by a plain recipe - {row}", change) == pytest.approx(-2 / 6)
     assert f"Proposed - {row}" not in set(within["row"])
+    lone = paper.table1(
+        {name: tested[name] for name in (f"pundhir/{PHI}/{DEFAULT}", f"plain/image/{PHI}/{DEFAULT}")}, **FEW
+    )
+    assert {name for name in lone["row"] if "recipe" in name} == {row}  # nothing to pair it with
 
 
 def test_only_the_papers_backbone_with_its_weights_meets_a_published_row():
