@@ -1,5 +1,5 @@
 import pandas as pd
-from results_section import COUNTS, METRICS, answers_and_a_task, both_tasks, results, three_cancers
+from results_section import COUNTS, METRICS, answers_and_a_task, both_tasks, results, several_networks, three_cancers
 
 from skinlib.reporting.ladder import CHANGE
 from skinlib.reporting.metadata_sr_ablation import TASK
@@ -81,3 +81,19 @@ def test_methods_with_answers_are_judged_against_the_proposed_one():
     assert f"| Proposed, MobileNet-V2 {six}|  |  |" in text and "VGG-13" not in text
     assert "400 test images, split patient, mean of 3 splits and seeds, seeds 0" in text
     assert "By rule: no evidence" in text
+
+
+def test_joined_networks_are_judged_against_the_best_member():
+    columns = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
+    metrics = ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "melanoma_recall")
+    about = [0.8, 0.7, 0.9, 2003, "ham10000", "grouped"]
+    rows = [[row, m, *about, None, ""] for row in ("resnet18", "mean") for m in metrics]
+    rows += [["proposed", m, *about, 0.948 if m == "accuracy" else None, ""] for m in metrics]
+    rows += [["resnet50", "accuracy", None, None, None, None, "", "", 0.917, "not run"]]
+    for row, note in (("mean", "helps (p = 0.0010, Holm over 2)"), ("proposed", "no evidence (p = 0.4, Holm over 2)")):
+        rows += [[row, "accuracy" + CHANGE, 0.02, 0.01, 0.03, 2003, "ham10000", "grouped", None, note]]
+    text = several_networks(pd.DataFrame(rows, columns=columns), {"dataset": "ham10000", "seeds": [0, 1, 2]})
+    one = "0.800 (0.700 to 0.900)"
+    assert f"| resnet18 | {one} |  | {one} | {one} | {one} | {one} |  |  |" in text and "resnet50" not in text
+    assert f"| mean | {one} |  | {one} | {one} | {one} | {one} | 0.020 (0.010 to 0.030) | helps |" in text
+    assert f"| proposed | {one} | 0.948 | {one} |" in text and "2,003 test images" in text
