@@ -77,12 +77,14 @@ def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
     return importlib.import_module(f"skinlib.plans.{paper}").plan(profile)
 
 
-def validated(paper: str) -> tuple[str, ...]:
-    """Return how the names of those runs begin whose validation predictions exhibits read; without a word, of all.
+def kept(paper: str) -> dict[str, tuple[str, ...]]:
+    """Return what evidence keeps beside the mean over views of test images -> how the names of those runs begin.
 
-    A plan says so in ``VALIDATED``. The evidence of the others keeps test images alone.
+    ``validation``, the rows of that part, and ``single``, those of the image as it is, of the runs of which exhibits
+    read them. A plan says so in ``VALIDATED`` and ``SINGLE``; where it is silent, they are kept of all.
     """
-    return getattr(importlib.import_module(f"skinlib.plans.{paper}"), "VALIDATED", ("",))
+    plan = importlib.import_module(f"skinlib.plans.{paper}")
+    return {"validation": getattr(plan, "VALIDATED", ("",)), "single": getattr(plan, "SINGLE", ("",))}
 
 
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:

@@ -192,7 +192,7 @@ def print_summary(arguments: argparse.Namespace) -> int:
 
 def publish_results(arguments: argparse.Namespace) -> int:
     """Make a whole run's exhibits the reference of its profile; 1 when a notebook failed or was not run."""
-    from skinlib.catalogue import plan_of, validated
+    from skinlib.catalogue import kept, plan_of
     from skinlib.notebook_index import summary
     from skinlib.reporting.reference import publish, size_of
 
@@ -204,8 +204,7 @@ def publish_results(arguments: argparse.Namespace) -> int:
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
     drawn = work.profile["data"]["kind"] == "synthetic"
     where = {"plans": plans, "stored": work.results / "runs", "evidence": not drawn}
-    read = {paper: validated(paper) for paper in plans}
-    path = publish(work.folder, work.results / "reference", **where, validated=read)
+    path = publish(work.folder, work.results / "reference", **where, kept={paper: kept(paper) for paper in plans})
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
     return 0
 

@@ -225,9 +225,9 @@ def test_validation_rows_are_kept_of_the_runs_whose_exhibits_read_them(results):
 
     everyone = kept()
     proposed = {name for name in everyone if name.startswith("proposed/")}
-    assert proposed < everyone == kept(validated={"other": ()})
-    assert kept(validated={PAPER: ("proposed/",)}) == proposed
-    assert kept(validated={PAPER: ()}) == set()
+    assert proposed < everyone == kept(kept={"other": {"validation": ()}}) == kept(kept={PAPER: {"single": ()}})
+    assert kept(kept={PAPER: {"validation": ("proposed/",)}}) == proposed
+    assert kept(kept={PAPER: {"validation": ()}}) == set()
 
 
 def test_evidence_keeps_four_decimals_and_no_weights(results):

@@ -68,6 +68,7 @@ SWITCHES: dict[str, dict] = {
 ARM = {"fold": None, "schedule": "cosine", "patience": None}
 ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
 VALIDATED = ("member/", "proposed/")  # weights of the fusion, thresholds
+SINGLE = ("proposed/",)  # where the systems stand side by side, no view is turned
 
 
 def plan(profile: dict) -> dict[str, RunConfig]:

@@ -39,7 +39,7 @@ def publish(
     plans: Mapping[str, Mapping[str, RunConfig]],
     stored: Path,
     evidence: bool = True,
-    validated: Mapping[str, tuple[str, ...]] | None = None,
+    kept: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
 ) -> Path:
     """Replace a profile's reference by the exhibits and evidence of its results.
 
@@ -55,8 +55,8 @@ def publish(
         The run store, ``results/runs``.
     evidence
         False: exhibits alone, and of these no picture that another profile keeps with evidence.
-    validated
-        Paper -> how the names of those runs begin whose validation rows are kept; of other papers all are.
+    kept
+        Paper -> what `skinlib.catalogue.kept` says of it; of other papers everything is kept.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def publish(
             files = [record.with_name(exhibit + ending) for ending in ENDINGS if not (pictured and ending == PICTURE)]
             _copy([file for file in files if file.is_file()], new / paper)
         if evidence:
-            _write_evidence(found, new, behind, names, read=_read_on_validation(names, validated or {}))
+            _write_evidence(found, new, behind, names, kept or {})
         others = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
             raise NotPublishable(
@@ -129,20 +129,23 @@ def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig
 
 
 def _write_evidence(
-    found: Path, new: Path, behind: Mapping[str, Run], names: Mapping[str, dict[str, str]], *, read: set[str]
+    found: Path,
+    new: Path,
+    behind: Mapping[str, Run],
+    names: Mapping[str, dict[str, str]],
+    kept: Mapping[str, Mapping[str, tuple[str, ...]]],
 ) -> None:
     """Write measures a row an image, what is small of each run, and what the plan calls it."""
     for paper in names:
         _copy(sorted((found / paper / EVIDENCE).glob(f"*{PACKED}")), new / paper / EVIDENCE)
+    called = [(kept.get(paper, {}), name, key) for paper, of in names.items() for name, key in of.items()]
+    more = {
+        what: {key for starts, name, key in called if name.startswith(starts.get(what, ""))}
+        for what in ("validation", "single")
+    }
     for key, run in behind.items():
-        runs.write_evidence(run, new / EVIDENCE, validation=key in read)
+        runs.write_evidence(run, new / EVIDENCE, **{what: key in keys for what, keys in more.items()})
     write_json(new / EVIDENCE / NAMES, names)
-
-
-def _read_on_validation(names: Mapping[str, dict[str, str]], validated: Mapping[str, tuple[str, ...]]) -> set[str]:
-    """Return the ids of the runs whose validation rows some paper reads."""
-    each = ((name, key, validated.get(paper, ("",))) for paper, of in names.items() for name, key in of.items())
-    return {key for name, key, starts in each if name.startswith(starts)}
 
 
 def _pictured(reference: Path, paper: str, exhibit: str) -> bool:

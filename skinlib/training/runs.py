@@ -67,9 +67,16 @@ class Run:
         """Return the prediction table of validation and test parts, of one view (``mean`` or ``identity``).
 
         Without test-time augmentation the two are one.
+
+        Raises
+        ------
+        KeyError
+            When a run's evidence does not keep that view.
         """
         rows = stored.read(self.path / "predictions.csv.gz")
         there = "mean" if self.config.tta == "none" else view
+        if there not in set(rows["view"]):
+            raise KeyError(f"{self.path} has no rows of the view {view!r}; its plan does not list the run in SINGLE")
         return rows[rows["view"] == there].assign(view=view).reset_index(drop=True)
 
     def segmentation(self, stage: str = "raw") -> pd.DataFrame:
@@ -201,17 +208,18 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
     return bool(told)
 
 
-def write_evidence(run: Run, folder: str | Path, *, validation: bool = True) -> Path:
+def write_evidence(run: Run, folder: str | Path, *, validation: bool = True, single: bool = True) -> Path:
     """Write what is small of a run to ``folder/<id>``, probabilities to 4 decimals: its tables are recomputed from it.
 
     Scores of masks and compared gradients are among it where the run has any; the masks are not. The names of the
-    images stand in ``folder`` (`skinlib.training.stored`). ``validation=False`` leaves out the rows of that part.
+    images stand in ``folder`` (`skinlib.training.stored`). ``validation=False`` leaves out the rows of that part,
+    ``single=False`` those of the image as it is where a mean over views stands beside them.
     """
     parts = ("val", "test") if validation else ("test",)
     target = Path(folder) / run.id
     for name in ("config.json", "environment.json", DONE):
         write_atomic(target / name, (run.path / name).read_bytes())
-    views = ("mean",) if run.config.tta == "none" else ("mean", "identity")
+    views = ("mean", "identity") if single and run.config.tta != "none" else ("mean",)
     tables = pd.concat([run.predictions(view) for view in views])
     stored.write_short(tables[tables["part"].isin(parts)], target / "predictions.csv.gz")
     if (run.path / segment.SCORES).is_file():

@@ -306,6 +306,13 @@ def test_evidence_is_the_small_files_with_four_decimals_byte_for_byte(finished_r
     pd.testing.assert_frame_equal(runs.load(first).history, finished_run.history, rtol=1e-5)
 
 
+def test_evidence_without_the_single_view_says_so_to_who_asks(finished_run, tmp_path):
+    kept = runs.load(runs.write_evidence(finished_run, tmp_path, single=False))
+    assert len(kept.predictions()) == len(finished_run.predictions())
+    with pytest.raises(KeyError, match=r"no rows of the view 'identity'.*SINGLE"):
+        kept.predictions("identity")
+
+
 def test_runs_of_the_same_images_share_their_names_in_the_evidence(finished_run, tmp_path):
     kept = [runs.write_evidence(dataclasses.replace(finished_run, id=name), tmp_path) for name in ("one", "two")]
     (names,) = tmp_path.glob("images-*.csv.bz2")
