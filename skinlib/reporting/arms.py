@@ -6,11 +6,12 @@ A run is one of the store, or evidence in results/reference opened in the same w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from skinlib.paths import read_json
+from skinlib.training import stored
 from skinlib.training.runs import Run
 
 DIGITS = 4  # of a probability: those that the evidence keeps, so that both give the same tables
@@ -67,6 +68,6 @@ def outlines(group: Sequence[Run], which: str = "test", stage: str = "raw") -> p
 
 def machine(run: Run) -> str:
     """Return in words on what a run was trained, for the note of a cost."""
-    seen = read_json(run.path / "environment.json")
+    seen = json.loads(stored.text(run.path / "environment.json"))
     where = seen["gpu"] or f"{seen['processor']}, {seen['threads']} threads"
     return f"{where}; {run.config.backbone}, {run.config.image_size[0]} px, {run.config.precision}"

@@ -17,7 +17,7 @@ import pandas as pd
 
 from skinlib.config import RunConfig
 from skinlib.paths import read_json, write_atomic, write_json
-from skinlib.training import runs
+from skinlib.training import runs, stored
 from skinlib.training.runs import Run
 from skinlib.training.stored import AS_TEXT, PACKED
 
@@ -145,6 +145,7 @@ def _write_evidence(
     }
     for key, run in behind.items():
         runs.write_evidence(run, new / EVIDENCE, **{what: key in keys for what, keys in more.items()})
+    stored.pack_texts(new / EVIDENCE)
     write_json(new / EVIDENCE / NAMES, names)
 
 

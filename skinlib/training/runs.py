@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from torch import nn
 
 from skinlib import models
 from skinlib.config import RunConfig
-from skinlib.paths import Lock, read_json, write_atomic
+from skinlib.paths import Lock, write_atomic
 from skinlib.provenance import file_digest
 from skinlib.training import build, gradients, segment, stored
 from skinlib.training.build import DONE
@@ -61,7 +63,7 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """A row an epoch, as `skinlib.training.fit.fit` returns it."""
-        return pd.read_csv(self.path / "history.csv")
+        return pd.read_csv(io.StringIO(stored.text(self.path / "history.csv")))
 
     def predictions(self, view: str = "mean") -> pd.DataFrame:
         """Return the prediction table of validation and test parts, of one view (``mean`` or ``identity``).
@@ -90,7 +92,7 @@ class Run:
     @property
     def gradients(self) -> pd.DataFrame:
         """What each task asked of the shared parameters, a row an epoch and term (`skinlib.training.gradients`)."""
-        return pd.read_csv(self.path / gradients.FILE)
+        return pd.read_csv(io.StringIO(stored.text(self.path / gradients.FILE)))
 
     def masks(self) -> dict[str, np.ndarray]:
         """Return image id -> (H, W) bool, the raw masks of validation and test images at the run's image size."""
@@ -120,10 +122,10 @@ def load(path: str | Path) -> Run:
         When there is no finished run.
     """
     path = Path(path)
-    if not (path / DONE).is_file():
+    done = stored.text(path / DONE)
+    if done is None:
         raise RunMissing(f"{path} holds no finished run")
-    config = RunConfig.from_json((path / "config.json").read_text())
-    metrics = read_json(path / DONE)
+    config, metrics = RunConfig.from_json(stored.text(path / "config.json")), json.loads(done)
     stale = (*changed_code(metrics["code"], config.system), *_replaced(path, metrics.get("parents", {})))
     return Run(path.name, path, config, metrics, stale)
 

@@ -1,12 +1,15 @@
 """Tables of a run on disk: whole in the run store; in the evidence that git keeps, without what stands elsewhere.
 
-There the names of the images stand in a file beside the run folders, one for all runs of the same images, and scores
-that follow from counts of pixels are left out. Who reads sees no difference.
+There the names of the images stand in a file beside the run folders, one for all runs of the same images, scores that
+follow from counts of pixels are left out, and settings, scores and histories of all runs lie in one file, for they are
+much alike. Who reads sees no difference.
 """
 
 from __future__ import annotations
 
 import bz2
+import functools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +17,14 @@ import pandas as pd
 
 from skinlib.evaluation import segmentation
 from skinlib.paths import write_atomic
-from skinlib.provenance import digest
+from skinlib.provenance import canonical_json, digest
 
 NAMES = ("image_id", "lesion_id", "patient_id")
 AS_TEXT = dict.fromkeys(NAMES, str)
 DIGITS = 4  # of the evidence, and of scores of masks in a run: tables made from either agree to the digit
 PACKED = ".csv.bz2"  # a quarter smaller than gzip
 SHARED = "images"  # the column that says which file has the names
+TEXTS = "text.json.bz2"  # of the evidence: run id -> name of a text file -> text
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -65,6 +69,32 @@ def write_short(rows: pd.DataFrame, path: Path) -> None:
     derived = segmentation.FROM_CELLS if set(segmentation.CELLS) <= set(rows) else ()
     left = rows.drop(columns=[*NAMES, *derived]).assign(**{SHARED: key})
     pack(left.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n"), packed(path))
+
+
+def text(path: Path) -> str | None:
+    """Return a text file of a run folder, in the evidence from what all runs share; None where there is none."""
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    file = path.parents[1] / TEXTS
+    if not file.is_file():
+        return None
+    return _texts(file, file.stat().st_mtime_ns).get(path.parent.name, {}).get(path.name)
+
+
+@functools.lru_cache(maxsize=4)
+def _texts(file: Path, _modified: int) -> dict[str, dict[str, str]]:
+    return json.loads(bz2.decompress(file.read_bytes()))
+
+
+def pack_texts(folder: Path) -> None:
+    """Move the text files of all run folders of ``folder`` into one."""
+    files = sorted(file for ending in ("json", "csv") for file in folder.glob(f"*/*.{ending}"))
+    found: dict[str, dict[str, str]] = {}
+    for file in files:
+        found.setdefault(file.parent.name, {})[file.name] = file.read_text(encoding="utf-8")
+    pack(canonical_json(found), folder / TEXTS)
+    for file in files:
+        file.unlink()
 
 
 def packed(path: Path) -> Path:

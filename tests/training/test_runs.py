@@ -14,7 +14,7 @@ from skinlib.config import ADDED_LATER, Augment, RunConfig
 from skinlib.data import splits
 from skinlib.data.cards import class_names
 from skinlib.models.backbones import WEIGHTS_FOLDER, WeightsUnavailable
-from skinlib.training import build, identify, runs
+from skinlib.training import build, identify, runs, stored
 
 MEETS = {"data": "d", "split": "s", "weights": "w", "precision": "fp32"}
 # Another value for every field; those of ``weights`` and ``precision`` enter by what they resolve to.
@@ -304,6 +304,13 @@ def test_evidence_is_the_small_files_with_four_decimals_byte_for_byte(finished_r
     assert (kept - made).abs().max() <= 0.5e-4 + 1e-9
     assert ((kept * 1e4) - (kept * 1e4).round()).abs().max() < 1e-6
     pd.testing.assert_frame_equal(runs.load(first).history, finished_run.history, rtol=1e-5)
+    stored.pack_texts(tmp_path / "a")
+    assert [p.name for p in first.iterdir()] == ["predictions.csv.bz2"]
+    again, other = runs.load(first), runs.load(second)
+    assert (again.config, again.metrics, again.stale) == (other.config, other.metrics, other.stale)
+    pd.testing.assert_frame_equal(again.history, other.history)
+    with pytest.raises(runs.RunMissing):
+        runs.load(tmp_path / "a" / "absent")
 
 
 def test_evidence_without_the_single_view_says_so_to_who_asks(finished_run, tmp_path):

@@ -38,3 +38,20 @@ def test_scores_from_counts_are_read_as_the_store_writes_them(tmp_path):
     assert found["specificity"].tolist() == [0.9187, 1] and found["empty_prediction"].dtype == bool
     wanted = pd.read_csv(whole, dtype=stored.AS_TEXT)
     pd.testing.assert_frame_equal(found, wanted[list(found)], check_exact=True)
+
+
+def test_text_is_read_the_same_alone_and_packed_with_that_of_other_runs(tmp_path):
+    files = {"one/config.json": '{"a": 1}\n', "one/history.csv": "epoch\n0\n", "two/config.json": '{"a": "ü"}\n'}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "one" / "predictions.csv.bz2").write_bytes(b"stays")
+    before = {name: stored.text(tmp_path / name) for name in (*files, "two/history.csv")}
+    stored.pack_texts(tmp_path)
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["predictions.csv.bz2", stored.TEXTS]
+    assert {name: stored.text(tmp_path / name) for name in before} == before == {**files, "two/history.csv": None}
+    once = (tmp_path / stored.TEXTS).read_bytes()
+    for name, text in reversed(files.items()):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    stored.pack_texts(tmp_path)
+    assert (tmp_path / stored.TEXTS).read_bytes() == once
