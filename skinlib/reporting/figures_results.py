@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +15,7 @@ from skinlib.reporting.ladder import CHANGE
 
 LABELS = figures.READABLE | {"auc_gap": "AUC gap (val - test)", "best_epoch": "best epoch"}
 LABELS |= {"balanced_accuracy": "bal. accuracy", "malignant_roc_auc": "malignant AUC"}
+WIDEST = 42  # letters of a row's name before it is broken: beside longer ones the panels are too narrow
 SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "no evidence": "0.6"}
 
 
@@ -84,7 +86,8 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
         of them, are drawn in black.
     """
     rows, theirs = list(verdicts.index), False
-    gap = "\n" if len(metrics) > 3 else " "  # narrow panels
+    named = [textwrap.fill(row, WIDEST) for row in rows]
+    gap = "\n" if len(metrics) > 3 or any(len(row) > WIDEST for row in rows) else " "  # narrow panels
     with figures.style():
         figure, axes = figures.new(1, len(metrics), height=1.2 + 0.34 * len(rows), sharey=True)
         for axis, metric in zip(axes, metrics, strict=True):
@@ -98,7 +101,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
                 theirs = True
             axis.axvline(0, color="0.3", linewidth=1)
             axis.set(xlabel=f"change in{gap}{LABELS.get(metric, metric.replace('_', ' '))}")
-        axes[0].set_yticks(range(len(rows)), rows)
+        axes[0].set_yticks(range(len(rows)), named)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         for name, colour in SIGN.items():
             axes[0].plot([], [], "o-", color=colour, label=name)
