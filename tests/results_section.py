@@ -156,8 +156,8 @@ def answers_and_a_task(table: pd.DataFrame, ablation: pd.DataFrame, record: dict
     about = cell(ours, next(row for row in ours["row"] if row.startswith("Proposed, ")), "roc_auc")
     said = verdicts(ours)
     lines = [
-        f"{record['dataset']}, six diagnoses, {int(about['n'])} test images, split {about['split']}, {about['note']}, "
-        f"seeds {', '.join(map(str, record['seeds']))}; 95 % intervals.",
+        f"{record['dataset']}, six diagnoses, {int(about['n'])} test images, split {about['split']}, "
+        f"{about['note'].partition('; paper')[0]}, seeds {', '.join(map(str, record['seeds']))}; 95 % intervals.",
         "Verdicts are on the balanced accuracy of the proposed method less that of the row, both by the row's recipe "
         "where the proposed one was trained by it. The published tests are of 383 other images.",
         f"Does super-resolution help? By rule: {answer(verdicts(ablation))}.",
