@@ -122,10 +122,11 @@ def load(path: str | Path) -> Run:
         When there is no finished run.
     """
     path = Path(path)
-    done = stored.text(path / DONE)
-    if done is None:
-        raise RunMissing(f"{path} holds no finished run")
-    config, metrics = RunConfig.from_json(stored.text(path / "config.json")), json.loads(done)
+    try:
+        metrics = json.loads(stored.text(path / DONE))
+    except FileNotFoundError as error:
+        raise RunMissing(f"{path} holds no finished run") from error
+    config = RunConfig.from_json(stored.text(path / "config.json"))
     stale = (*changed_code(metrics["code"], config.system), *_replaced(path, metrics.get("parents", {})))
     return Run(path.name, path, config, metrics, stale)
 

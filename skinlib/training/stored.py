@@ -71,14 +71,20 @@ def write_short(rows: pd.DataFrame, path: Path) -> None:
     pack(left.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n"), packed(path))
 
 
-def text(path: Path) -> str | None:
-    """Return a text file of a run folder, in the evidence from what all runs share; None where there is none."""
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
+def text(path: Path) -> str:
+    """Return a text file of a run folder, in the evidence from what all runs share.
+
+    Raises
+    ------
+    FileNotFoundError
+        When neither has it.
+    """
     file = path.parents[1] / TEXTS
-    if not file.is_file():
-        return None
-    return _texts(file, file.stat().st_mtime_ns).get(path.parent.name, {}).get(path.name)
+    if not path.is_file() and file.is_file():
+        found = _texts(file, file.stat().st_mtime_ns).get(path.parent.name, {})
+        if path.name in found:
+            return found[path.name]
+    return path.read_text(encoding="utf-8")
 
 
 @functools.lru_cache(maxsize=4)

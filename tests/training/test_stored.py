@@ -46,10 +46,13 @@ def test_text_is_read_the_same_alone_and_packed_with_that_of_other_runs(tmp_path
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "one" / "predictions.csv.bz2").write_bytes(b"stays")
-    before = {name: stored.text(tmp_path / name) for name in (*files, "two/history.csv")}
+    with pytest.raises(FileNotFoundError, match=r"two.history\.csv"):
+        stored.text(tmp_path / "two" / "history.csv")
     stored.pack_texts(tmp_path)
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["predictions.csv.bz2", stored.TEXTS]
-    assert {name: stored.text(tmp_path / name) for name in before} == before == {**files, "two/history.csv": None}
+    assert {name: stored.text(tmp_path / name) for name in files} == files
+    with pytest.raises(FileNotFoundError, match=r"two.history\.csv"):
+        stored.text(tmp_path / "two" / "history.csv")
     once = (tmp_path / stored.TEXTS).read_bytes()
     for name, text in reversed(files.items()):
         (tmp_path / name).write_text(text, encoding="utf-8")
