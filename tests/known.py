@@ -5,9 +5,17 @@ import functools
 from pathlib import Path
 from typing import ClassVar
 
+from skinlib.catalogue import plan_of
+from skinlib.config import load_profile
 from skinlib.reporting import reference
 
 BOOT = {"n_boot": 200, "seed": 0}  # the values must agree to the last printed digit, the intervals nearly
+
+
+def in_order(folder, paper):
+    """The runs in the order of the plan, as notebooks meet them; the file that names them is in that of the alphabet."""
+    found = reference.open_evidence(folder, paper)
+    return {name: found[name] for name in plan_of(paper, load_profile(folder.name)) if name in found}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +27,7 @@ class Published:
 
     @functools.cached_property
     def runs(self):
-        return reference.open_evidence(self.folder, self.paper)
+        return in_order(self.folder, self.paper)
 
     @property
     def where(self):

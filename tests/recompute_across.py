@@ -3,7 +3,7 @@
 import functools
 
 import pandas as pd
-from known import BOOT
+from known import BOOT, in_order
 
 from skinlib.reporting import across, embeddings, fitzpatrick, recall_oriented, reference
 from skinlib.reporting.localisation import by_energy, gallery_table, localisation
@@ -29,7 +29,7 @@ def exhibits(paper):
 
 @functools.cache
 def runs(paper, folder):
-    return reference.open_evidence(folder, paper)
+    return in_order(folder, paper)
 
 
 def first(paper, folder, prefixes):

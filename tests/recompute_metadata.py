@@ -4,8 +4,6 @@ import functools
 
 from known import BOOT, Published
 
-from skinlib.catalogue import plan_of
-from skinlib.config import load_profile
 from skinlib.plans.metadata_sr import DEFAULT
 from skinlib.reporting import metadata_sr as paper
 from skinlib.reporting import metadata_sr_ablation as parts_of
@@ -13,19 +11,12 @@ from skinlib.reporting import metadata_sr_arms as arms
 from skinlib.reporting import metadata_sr_claims as sentences
 from skinlib.reporting import metadata_sr_data as data
 from skinlib.reporting import metadata_sr_shown as shown
-from skinlib.reporting import reference
 
 
 class Known(Published):
     """What a published profile knows of the paper without an image."""
 
     paper = arms.PAPER
-
-    @functools.cached_property
-    def runs(self):
-        """The runs in the order of the plan: the first backbone is the one that all beside Table 1 stands on."""
-        found = reference.open_evidence(self.folder, self.paper)
-        return {name: found[name] for name in plan_of(arms.PAPER, load_profile(self.folder.name)) if name in found}
 
     @functools.cached_property
     def tested(self):
