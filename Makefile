@@ -15,7 +15,7 @@ UV    := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 READY := $(if $(filter .venv/bin/,$(BIN)),.venv/.ready)
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test check bench lab regression accept publish lock
+.PHONY: help install reproduce test check bench lab regression accept publish restore lock
 
 help:        ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -46,6 +46,9 @@ accept: $(READY)        ## take the smoke exhibits as the new expectation (look 
 
 publish: $(READY)        ## keep the exhibits of a whole run in results/reference, with their evidence: PROFILE=real DATA=<root>
 	@$(BIN)skinlib notebooks publish --profile "$(PROFILE)" --data "$(DATA)"
+
+restore: $(READY)        ## take the runs behind results/reference as finished, without weights: PROFILE=real DATA=<root>
+	@$(BIN)skinlib notebooks restore --profile "$(PROFILE)" --data "$(DATA)"
 
 lock: | $(filter .tools/%,$(UV))        ## renew uv.lock, and requirements.txt from it
 	$(UV) lock && $(UV) export --locked --quiet --no-hashes --no-emit-project --no-annotate --no-header --output-file requirements.txt

@@ -92,10 +92,14 @@ def _notebook_words(words) -> None:
     whole.add_argument("--cores", type=lambda text: int(text or 0), default=0)
     whole.add_argument("extra", nargs="*", help="arguments for Snakemake, after --")
     whole.set_defaults(call=commands.run_reproduce)
-    shows = {"index": "page", "summary": "table", "publish": "copy into results/reference, with evidence,"}
-    calls = {"index": commands.write_page, "summary": commands.print_summary, "publish": commands.publish_results}
-    for name, call in calls.items():
-        shown = kinds.add_parser(name, help=f"{shows[name]} of what was executed")
+    others = {
+        "index": (commands.write_page, "page of what was executed"),
+        "summary": (commands.print_summary, "table of what was executed"),
+        "publish": (commands.publish_results, "copy what was executed into results/reference, with evidence"),
+        "restore": (commands.restore_runs, "put the runs of results/reference into the run store, without weights"),
+    }
+    for name, (call, words) in others.items():
+        shown = kinds.add_parser(name, help=words)
         _place(shown)
         shown.set_defaults(call=call)
 

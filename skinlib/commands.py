@@ -203,9 +203,19 @@ def publish_results(arguments: argparse.Namespace) -> int:
         return 1
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
     drawn = work.profile["data"]["kind"] == "synthetic"
-    where = {"plans": plans, "stored": work.results / "runs", "evidence": not drawn}
+    where = {"plans": plans, "run_store": work.results / "runs", "evidence": not drawn}
     path = publish(work.folder, work.results / "reference", **where, kept={paper: kept(paper) for paper in plans})
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
+    return 0
+
+
+def restore_runs(arguments: argparse.Namespace) -> int:
+    """Put the runs behind a profile's reference into the run store, without weights."""
+    from skinlib.reporting.reference import restore
+
+    work = _work(arguments)
+    found = restore(work.results / "reference" / work.profile["name"], work.results / "runs")
+    print(f"{len(found)} runs restored from evidence, without weights, to {work.results / 'runs'}")
     return 0
 
 

@@ -13,7 +13,7 @@ BOOT = {"n_boot": 200, "seed": 0}  # the values must agree to the last printed d
 
 
 def in_order(folder, paper):
-    """The runs in the order of the plan, as notebooks meet them; the file that names them is in that of the alphabet."""
+    """The runs in the order of the plan, as notebooks meet them; the file that names them has the alphabet's."""
     found = reference.open_evidence(folder, paper)
     return {name: found[name] for name in plan_of(paper, load_profile(folder.name)) if name in found}
 

@@ -22,6 +22,7 @@ from skinlib import cli, commands
         ("notebooks index", commands.write_page),
         ("notebooks summary", commands.print_summary),
         ("notebooks publish --profile real", commands.publish_results),
+        ("notebooks restore --profile real", commands.restore_runs),
     ],
 )
 def test_words_lead_to_their_command(words, call):

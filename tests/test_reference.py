@@ -131,7 +131,9 @@ def results(made, tmp_path):
 
 def publish(results, **options):
     plans = {PAPER: plan(load_profile("smoke"))}
-    return reference.publish(results / "smoke", results / "reference", plans=plans, stored=results / "runs", **options)
+    return reference.publish(
+        results / "smoke", results / "reference", plans=plans, run_store=results / "runs", **options
+    )
 
 
 def found(folder, name="table3"):
@@ -187,13 +189,55 @@ def test_older_code_failed_plans_and_size_are_refused(results, monkeypatch):
         publish(results)
     write_json(metrics, old)
     with pytest.raises(reference.NotPublishable, match="is not in today's plan"):
-        reference.publish(results / "smoke", results / "reference", plans={PAPER: {}}, stored=results / "runs")
+        publish(results, plans={PAPER: {}})
     monkeypatch.setattr(reference, "MOST_BYTES", 1000)
     with pytest.raises(reference.NotPublishable, match="1,000 are allowed"):
         publish(results)
     assert sorted(path.name for path in folder.rglob("*")) == before
     with pytest.raises(reference.NotPublishable, match="make reproduce PROFILE=sample"):
-        reference.publish(results / "sample", results / "reference", plans={PAPER: {}}, stored=results / "runs")
+        reference.publish(results / "sample", results / "reference", plans={PAPER: {}}, run_store=results / "runs")
+
+
+def test_a_paper_is_published_without_touching_another(results):
+    folder = publish(results)
+    before = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.csv")}
+    other = results / "smoke" / "other"
+    shutil.copytree(results / "smoke" / PAPER, other)
+    plans = {"other": plan(load_profile("smoke"))}
+    assert publish(results, plans=plans, kept={"other": {"validation": ()}}) == folder
+    for name in ("table3", "fig7"):
+        assert (folder / PAPER / f"{name}.csv").read_bytes() == before[f"{PAPER}/{name}.csv"]
+    names = read_json(folder / reference.EVIDENCE / reference.NAMES)
+    assert names[PAPER] == names["other"]
+    assert {path.name for path in folder.iterdir()} == {PAPER, "other", reference.EVIDENCE}
+    assert differences(*found(folder)) == []
+
+
+def test_runs_are_restored_from_evidence_but_for_their_weights(results):
+    folder, store = publish(results), results / "empty"
+    mine = store / read_json(folder / reference.EVIDENCE / reference.NAMES)[PAPER]["plain/seed0"]
+    write_atomic(mine / "config.json", "mine")
+    made = reference.restore(folder, store)
+    assert mine not in made and [path.name for path in mine.iterdir()] == ["config.json"]
+    for path in made:
+        again, before = reference.runs.load(path), reference.runs.load(folder / reference.EVIDENCE / path.name)
+        assert (again.config, again.metrics, again.stale) == (before.config, before.metrics, ())
+        pd.testing.assert_frame_equal(again.predictions("identity"), before.predictions("identity"))
+        pd.testing.assert_frame_equal(again.history, before.history)
+    with pytest.raises(reference.runs.RunMissing, match=r"no model\.safetensors.*train the run again"):
+        again.model()
+    assert reference.restore(folder, store) == []
+    with pytest.raises(reference.NotPublishable, match="keeps no evidence"):
+        reference.restore(results / "reference" / "other", store)
+
+
+def test_restored_runs_are_published_as_they_were(results):
+    folder = publish(results)
+    before = {path.name: path.read_bytes() for path in (folder / reference.EVIDENCE).rglob("*.bz2")}
+    shutil.rmtree(results / "runs")
+    reference.restore(folder, results / "runs")
+    publish(results)
+    assert {path.name: path.read_bytes() for path in (folder / reference.EVIDENCE).rglob("*.bz2")} == before
 
 
 def test_exhibits_can_be_kept_without_evidence(results):

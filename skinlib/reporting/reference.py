@@ -37,11 +37,13 @@ def publish(
     reference: Path,
     *,
     plans: Mapping[str, Mapping[str, RunConfig]],
-    stored: Path,
+    run_store: Path,
     evidence: bool = True,
     kept: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
 ) -> Path:
-    """Replace a profile's reference by the exhibits and evidence of its results.
+    """Replace a profile's reference, of the papers in ``plans``, by the exhibits and evidence of its results.
+
+    What it holds of other papers stays: a paper can be run, and published, alone.
 
     Parameters
     ----------
@@ -51,8 +53,8 @@ def publish(
         ``results/reference``; what it holds of other profiles stays.
     plans
         Paper -> name -> configuration, as the profile plans them.
-    stored
-        The run store, ``results/runs``.
+    run_store
+        ``results/runs``
     evidence
         False: exhibits alone, and of these no picture that another profile keeps with evidence.
     kept
@@ -70,7 +72,7 @@ def publish(
         together would take more than 8 MB; then nothing is changed.
     """
     records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
-    behind = _runs_behind(records, found, stored)
+    behind = _runs_behind(records, found, run_store)
     names = _names(behind, plans)
     final = reference / found.name
     reference.mkdir(parents=True, exist_ok=True)
@@ -81,10 +83,11 @@ def publish(
             pictured = not evidence and _pictured(reference, paper, exhibit)
             files = [record.with_name(exhibit + ending) for ending in ENDINGS if not (pictured and ending == PICTURE)]
             _copy([file for file in files if file.is_file()], new / paper)
+        others = _keep_others(final, new, plans)
         if evidence:
-            _write_evidence(found, new, behind, names, kept or {})
-        others = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
-        if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
+            _write_evidence(found, new, behind, names, kept=kept or {}, others=others)
+        beside = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
+        if (size := sum(map(size_of, [new, *beside]))) > MOST_BYTES:
             raise NotPublishable(
                 f"{reference} would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less evidence"
             )
@@ -93,13 +96,13 @@ def publish(
     return final
 
 
-def _runs_behind(records: Mapping[Path, dict], found: Path, stored: Path) -> dict[str, Run]:
+def _runs_behind(records: Mapping[Path, dict], found: Path, run_store: Path) -> dict[str, Run]:
     """Return id -> run of all runs that the exhibits name, refusing what older code made."""
     if not records:
         raise NotPublishable(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
     if old := [path.stem for path, record in records.items() if record["stale"]]:
         raise NotPublishable(f"{', '.join(old)}: made from runs of older code; retrain them, or look at the change")
-    behind = {key: runs.load(stored / key) for record in records.values() for key in record["runs"]}
+    behind = {key: runs.load(run_store / key) for record in records.values() for key in record["runs"]}
     if stale := [run for run in behind.values() if run.stale]:
         raise NotPublishable(
             f"{len(stale)} runs were made by older code than today's, first {stale[0].id} "
@@ -133,11 +136,14 @@ def _write_evidence(
     new: Path,
     behind: Mapping[str, Run],
     names: Mapping[str, dict[str, str]],
+    *,
     kept: Mapping[str, Mapping[str, tuple[str, ...]]],
+    others: Mapping[str, dict[str, str]],
 ) -> None:
     """Write measures a row an image, what is small of each run, and what the plan calls it."""
     for paper in names:
         _copy(sorted((found / paper / EVIDENCE).glob(f"*{PACKED}")), new / paper / EVIDENCE)
+    names = {**names, **others}
     called = [(kept.get(paper, {}), name, key) for paper, of in names.items() for name, key in of.items()]
     more = {
         what: {key for starts, name, key in called if name.startswith(starts.get(what, ""))}
@@ -147,6 +153,44 @@ def _write_evidence(
         runs.write_evidence(run, new / EVIDENCE, **{what: key in keys for what, keys in more.items()})
     stored.pack_texts(new / EVIDENCE)
     write_json(new / EVIDENCE / NAMES, names)
+
+
+def _keep_others(old: Path, new: Path, plans: Mapping[str, Mapping[str, RunConfig]]) -> dict[str, dict[str, str]]:
+    """Copy what a reference holds of papers that are not published now; return paper -> name in its plan -> run id."""
+    papers = [folder.name for folder in sorted(old.glob("*")) if folder.name not in {*plans, EVIDENCE}]
+    for paper in papers:
+        shutil.copytree(old / paper, new / paper)
+    if not (old / EVIDENCE / NAMES).is_file():
+        return {}
+    names = {paper: of for paper, of in read_json(old / EVIDENCE / NAMES).items() if paper in papers}
+    for key in {key for of in names.values() for key in of.values()}:
+        stored.copy(old / EVIDENCE / key, new / EVIDENCE)
+    return names
+
+
+def restore(profile: Path, run_store: Path) -> list[Path]:
+    """Put a published profile's runs into the run store, where it has no folder of theirs; return the new folders.
+
+    They count as finished, so that exhibits are made again, or more runs added, without training these. They have
+    everything but weights and masks: what needs the network says so, and its run is to be trained again.
+
+    Parameters
+    ----------
+    profile
+        ``results/reference/<profile>``
+    run_store
+        ``results/runs``
+
+    Raises
+    ------
+    NotPublishable
+        When the profile keeps no evidence.
+    """
+    file = profile / EVIDENCE / NAMES
+    if not file.is_file():
+        raise NotPublishable(f"{profile} keeps no evidence; only profiles of real data do")
+    ids = sorted({key for of in read_json(file).values() for key in of.values()})
+    return [stored.copy(file.parent / key, run_store) for key in ids if not (run_store / key).exists()]
 
 
 def _pictured(reference: Path, paper: str, exhibit: str) -> bool:

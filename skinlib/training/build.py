@@ -29,11 +29,10 @@ from skinlib.training import checkpoint, features, gradients, losses, segment, s
 from skinlib.training.fit import Place, fit
 from skinlib.training.identify import Prepared, changed_code
 from skinlib.training.predict import keys, outputs, table
+from skinlib.training.stored import DONE
 
 if TYPE_CHECKING:
     from skinlib.training.runs import Run
-
-DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 
 
 def train(

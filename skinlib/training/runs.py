@@ -21,9 +21,9 @@ from skinlib.config import RunConfig
 from skinlib.paths import Lock, write_atomic
 from skinlib.provenance import file_digest
 from skinlib.training import build, gradients, segment, stored
-from skinlib.training.build import DONE
 from skinlib.training.fit import Place, place
 from skinlib.training.identify import Prepared, changed_code, cohort_of, identify, read_config, run_id, split_of
+from skinlib.training.stored import DONE
 
 __all__ = [
     "DONE",
@@ -96,21 +96,36 @@ class Run:
 
     def masks(self) -> dict[str, np.ndarray]:
         """Return image id -> (H, W) bool, the raw masks of validation and test images at the run's image size."""
-        return segment.load_masks(self.path / segment.MASKS)
+        return segment.load_masks(self._whole(segment.MASKS))
 
     def weights(self) -> str:
         """Return the digest of the trained weights."""
-        return file_digest(self.path / "model.safetensors")
+        return file_digest(self._whole("model.safetensors"))
 
     def parents(self) -> dict[str, Run]:
         """Return name -> finished run, of the runs that this one was built on."""
         return {name: load(self.path.parent / seen["id"]) for name, seen in self.metrics.get("parents", {}).items()}
 
     def model(self) -> nn.Module:
-        """Return the trained network, on the CPU, in evaluation mode."""
+        """Return the trained network, on the CPU, in evaluation mode.
+
+        Raises
+        ------
+        RunMissing
+            When the run was restored from evidence, which keeps no weights.
+        """
         model = models.build(self.config.replace(weights="none"))
-        model.load_state_dict(load_file(self.path / "model.safetensors"))
+        model.load_state_dict(load_file(self._whole("model.safetensors")))
         return model.eval()
+
+    def _whole(self, name: str) -> Path:
+        """Return the path of a file that evidence does not keep."""
+        if not (self.path / name).is_file():
+            raise RunMissing(
+                f"{self.path} has no {name}: evidence keeps none; delete the folder and train the run again "
+                "(`make reproduce`)"
+            )
+        return self.path / name
 
 
 def load(path: str | Path) -> Run:
@@ -225,7 +240,7 @@ def write_evidence(run: Run, folder: str | Path, *, validation: bool = True, sin
     views = ("mean", "identity") if single and run.config.tta != "none" else ("mean",)
     tables = pd.concat([run.predictions(view) for view in views])
     stored.write_short(tables[tables["part"].isin(parts)], target / "predictions.csv.gz")
-    if (run.path / segment.SCORES).is_file():
+    if stored.exists(run.path / segment.SCORES):
         stages = pd.concat([run.segmentation(stage) for stage in ("raw", "postprocessed")])
         stored.write_short(stages[stages["part"].isin(parts)], target / segment.SCORES)
     for name in ("history.csv", gradients.FILE):

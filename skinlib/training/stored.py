@@ -24,6 +24,7 @@ AS_TEXT = dict.fromkeys(NAMES, str)
 DIGITS = 4  # of the evidence, and of scores of masks in a run: tables made from either agree to the digit
 PACKED = ".csv.bz2"  # a quarter smaller than gzip
 SHARED = "images"  # the column that says which file has the names
+DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 TEXTS = "text.json.bz2"  # of the evidence: run id -> name of a text file -> text
 
 
@@ -90,6 +91,27 @@ def text(path: Path) -> str:
 @functools.lru_cache(maxsize=4)
 def _texts(file: Path, _modified: int) -> dict[str, dict[str, str]]:
     return json.loads(bz2.decompress(file.read_bytes()))
+
+
+def copy(run: Path, folder: Path) -> Path:
+    """Copy a run of the evidence to ``folder/<run id>``, its texts unpacked; the names of its images go beside it.
+
+    A run store has no more of a run than that, but for its weights and masks.
+    """
+    target = folder / run.name
+    for table in sorted(run.glob(f"*{PACKED}")):
+        write_atomic(target / table.name, table.read_bytes())
+        names = _names_file(table, pd.read_csv(table, nrows=1)[SHARED].iloc[0])
+        write_atomic(folder / names.name, names.read_bytes())
+    texts = _texts(run.parent / TEXTS, (run.parent / TEXTS).stat().st_mtime_ns)[run.name]
+    for name in sorted(texts, key=lambda name: name == DONE):
+        write_atomic(target / name, texts[name])
+    return target
+
+
+def exists(path: Path) -> bool:
+    """Whether a run folder has a table, as the run store or as the evidence keeps it."""
+    return path.is_file() or packed(path).is_file()
 
 
 def pack_texts(folder: Path) -> None:
