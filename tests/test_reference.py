@@ -130,10 +130,8 @@ def results(made, tmp_path):
 
 
 def publish(results, **options):
-    plans = {PAPER: plan(load_profile("smoke"))}
-    return reference.publish(
-        results / "smoke", results / "reference", plans=plans, run_store=results / "runs", **options
-    )
+    where = {"plans": {PAPER: plan(load_profile("smoke"))}, "run_store": results / "runs"}
+    return reference.publish(results / "smoke", results / "reference", **where | options)
 
 
 def found(folder, name="table3"):
