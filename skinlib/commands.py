@@ -214,7 +214,7 @@ def restore_runs(arguments: argparse.Namespace) -> int:
     from skinlib.reporting.reference import restore
 
     work = _work(arguments)
-    found = restore(work.results / "reference" / work.profile["name"], work.results / "runs")
+    found = restore(work.results / "reference" / work.profile["name"], work.results)
     print(f"{len(found)} runs restored from evidence, without weights, to {work.results / 'runs'}")
     return 0
 

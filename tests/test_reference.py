@@ -212,28 +212,31 @@ def test_a_paper_is_published_without_touching_another(results):
 
 
 def test_runs_are_restored_from_evidence_but_for_their_weights(results):
-    folder, store = publish(results), results / "empty"
+    write_atomic(results / "smoke" / PAPER / "evidence" / "ita.csv.bz2", "measured")
+    folder, store = publish(results), results / "empty" / "runs"
     mine = store / read_json(folder / reference.EVIDENCE / reference.NAMES)[PAPER]["plain/seed0"]
     write_atomic(mine / "config.json", "mine")
-    made = reference.restore(folder, store)
+    made = reference.restore(folder, store.parent)
+    assert (store.parent / "smoke" / PAPER / "evidence" / "ita.csv.bz2").read_text() == "measured"
     assert mine not in made and [path.name for path in mine.iterdir()] == ["config.json"]
     for path in made:
         again, before = reference.runs.load(path), reference.runs.load(folder / reference.EVIDENCE / path.name)
         assert (again.config, again.metrics, again.stale) == (before.config, before.metrics, ())
+        assert again.restored
         pd.testing.assert_frame_equal(again.predictions("identity"), before.predictions("identity"))
         pd.testing.assert_frame_equal(again.history, before.history)
     with pytest.raises(reference.runs.RunMissing, match=r"no model\.safetensors.*train the run again"):
         again.model()
-    assert reference.restore(folder, store) == []
+    assert reference.restore(folder, store.parent) == []
     with pytest.raises(reference.NotPublishable, match="keeps no evidence"):
-        reference.restore(results / "reference" / "other", store)
+        reference.restore(results / "reference" / "other", store.parent)
 
 
 def test_restored_runs_are_published_as_they_were(results):
     folder = publish(results)
     before = {path.name: path.read_bytes() for path in (folder / reference.EVIDENCE).rglob("*.bz2")}
     shutil.rmtree(results / "runs")
-    reference.restore(folder, results / "runs")
+    reference.restore(folder, results)
     publish(results)
     assert {path.name: path.read_bytes() for path in (folder / reference.EVIDENCE).rglob("*.bz2")} == before
 

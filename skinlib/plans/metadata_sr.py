@@ -65,8 +65,8 @@ OWN = {
     "patience": 15,
 }
 # Of no paper: what a plain script does, which has no validation part, keeps its last epoch and so trains on a quarter
-# more images. A row must not look weak because a short schedule suits another recipe better. New layers learn ten times as
-# fast as the pretrained backbone: of two schemes compared on validation rows, one rate for all (0.001) left the answers of `concat` half learnt.
+# more images. A row must not look weak because a short schedule suits another recipe better. New layers learn ten times
+# as fast as the pretrained backbone: with one rate for all (0.001) `concat` learnt its answers half (validation rows).
 PLAIN = {
     "fold": None,
     "colour": "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pandas as pd
 
@@ -25,7 +26,22 @@ def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
     DataFrame
         What reading ``<results_root>/<profile>/<paper>/evidence/<name>[-<dataset>].csv.bz2`` gives.
     """
-    path = target(study, paper=paper, exhibit=f"evidence/{name}")
     text = frame.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
-    pack(text, path.with_name(f"{path.name}{PACKED}"))
+    pack(text, _file(paper, name, study))
     return pd.read_csv(io.StringIO(text), dtype=AS_TEXT)
+
+
+def earlier(paper: str, name: str, study) -> pd.DataFrame:
+    """Return the measures that were kept before: of runs restored from evidence, which cannot be measured again.
+
+    Raises
+    ------
+    FileNotFoundError
+        When none were kept.
+    """
+    return pd.read_csv(_file(paper, name, study), dtype=AS_TEXT)
+
+
+def _file(paper: str, name: str, study) -> Path:
+    path = target(study, paper=paper, exhibit=f"evidence/{name}")
+    return path.with_name(f"{path.name}{PACKED}")

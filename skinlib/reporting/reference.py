@@ -168,18 +168,19 @@ def _keep_others(old: Path, new: Path, plans: Mapping[str, Mapping[str, RunConfi
     return names
 
 
-def restore(profile: Path, run_store: Path) -> list[Path]:
+def restore(profile: Path, results: Path) -> list[Path]:
     """Put a published profile's runs into the run store, where it has no folder of theirs; return the new folders.
 
     They count as finished, so that exhibits are made again, or more runs added, without training these. They have
-    everything but weights and masks: what needs the network says so, and its run is to be trained again.
+    everything but weights and masks: what needs the network says so, and its run is to be trained again. What notebooks
+    measured with the networks goes where they keep it.
 
     Parameters
     ----------
     profile
         ``results/reference/<profile>``
-    run_store
-        ``results/runs``
+    results
+        ``results``
 
     Raises
     ------
@@ -189,8 +190,12 @@ def restore(profile: Path, run_store: Path) -> list[Path]:
     file = profile / EVIDENCE / NAMES
     if not file.is_file():
         raise NotPublishable(f"{profile} keeps no evidence; only profiles of real data do")
+    for table in profile.glob(f"*/{EVIDENCE}/*{PACKED}"):
+        path = results / table.relative_to(profile.parent)
+        if not path.is_file():
+            write_atomic(path, table.read_bytes())
     ids = sorted({key for of in read_json(file).values() for key in of.values()})
-    return [stored.copy(file.parent / key, run_store) for key in ids if not (run_store / key).exists()]
+    return [stored.copy(file.parent / key, results / "runs") for key in ids if not (results / "runs" / key).exists()]
 
 
 def _pictured(reference: Path, paper: str, exhibit: str) -> bool:

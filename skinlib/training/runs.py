@@ -98,6 +98,11 @@ class Run:
         """Return image id -> (H, W) bool, the raw masks of validation and test images at the run's image size."""
         return segment.load_masks(self._whole(segment.MASKS))
 
+    @property
+    def restored(self) -> bool:
+        """Whether the run came back from evidence: it then has no weights and no masks."""
+        return not (self.path / "model.safetensors").is_file()
+
     def weights(self) -> str:
         """Return the digest of the trained weights."""
         return file_digest(self._whole("model.safetensors"))
