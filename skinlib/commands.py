@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -191,12 +192,13 @@ def print_summary(arguments: argparse.Namespace) -> int:
 
 
 def publish_results(arguments: argparse.Namespace) -> int:
-    """Make a whole run's exhibits the reference of its profile; 1 when a notebook failed or was not run."""
+    """Make a whole run's exhibits the reference of its profile; 1 when a notebook of its papers failed or was not run."""
     from skinlib.catalogue import kept, plan_of
     from skinlib.notebook_index import summary
     from skinlib.reporting.reference import publish, size_of
 
     work = _work(arguments)
+    work = dataclasses.replace(work, cards=tuple(card for card in work.cards if card.papers))
     text, failures = summary(work)
     if failures:
         print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)

@@ -111,3 +111,16 @@ def test_evaluate_turns_a_strangers_table_into_tables(tmp_path, capsys):
     assert {"metric", "value", "low", "high"} <= set(written.columns)
     assert (tmp_path / "out" / "fairness_sex.csv").is_file()
     assert "metrics" in capsys.readouterr().out
+
+
+def test_publishing_asks_for_the_notebooks_of_the_papers_alone(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def one_failed(work):
+        asked.extend(card.number for card in work.cards)
+        return "24 failed", 1
+
+    monkeypatch.setattr("skinlib.notebook_index.summary", one_failed)
+    assert cli.main(["notebooks", "publish", "--profile", "smoke", "--results", str(tmp_path)]) == 1
+    assert "nothing published: 1 notebooks failed" in capsys.readouterr().err
+    assert {12, 13, 24, 43} <= set(asked) and not {0, 1, 2, 3, 20} & set(asked)
