@@ -192,7 +192,7 @@ def print_summary(arguments: argparse.Namespace) -> int:
 
 
 def publish_results(arguments: argparse.Namespace) -> int:
-    """Make a whole run's exhibits the reference of its profile; 1 when a notebook of its papers failed or was not run."""
+    """Make a run's exhibits the reference of its profile; 1 when a notebook of its papers failed or was not run."""
     from skinlib.catalogue import kept, plan_of
     from skinlib.notebook_index import summary
     from skinlib.reporting.reference import publish, size_of
