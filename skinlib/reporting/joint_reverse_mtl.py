@@ -46,6 +46,8 @@ def settings(config: RunConfig) -> pd.DataFrame:
         "fc_widths": f"{2 * widths[1]} and {2 * widths[0]}: what enters the last two decoder levels",
         "validation_share": f"{config.folds} folds, the first is held out",
     }
+    if config.keep == "last":
+        notes["epochs"] = "the weights of the last are kept: none is chosen"
     cells = [cell(*key, float(value), note=notes.get(key[1], ""), **where) for key, value in values.items()]
     return pd.DataFrame(cells)
 
