@@ -14,9 +14,10 @@ from skinlib.paths import project_root
 SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau", "onecycle")
 OPTIMISERS = ("adam", "adamw", "sgd")
 TTA = ("none", "flips", "d4")
+KEPT = ("best", "last")
 FILLS = ("reflection", "zeros", "border")
 # Fields that came after runs had been made: at these values they stay out of a run's id, so that those keep theirs.
-ADDED_LATER = {"extra_training": None}
+ADDED_LATER = {"extra_training": None, "keep": "best"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +87,7 @@ class RunConfig:
     epochs: int = 10
     visits: int | None = None  # image visits an epoch; None: every training image once
     patience: int | None = None  # epochs without a better validation loss before stopping
+    keep: str = "best"  # the epoch of lowest validation loss, summed over the terms; or the last: nothing is chosen
     precision: str = "auto"  # auto | fp32 | bf16; resolved on the device before the run id is made
     seed: int = 0
     tta: str = "none"  # views averaged in the stored predictions: none | flips | d4
@@ -95,7 +97,7 @@ class RunConfig:
         object.__setattr__(self, "image_size", as_tuple)
         object.__setattr__(self, "options", dict(self.options))
         object.__setattr__(self, "losses", {name: float(weight) for name, weight in self.losses.items()})
-        for name, allowed in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS), ("tta", TTA)):
+        for name, allowed in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS), ("tta", TTA), ("keep", KEPT)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"RunConfig.{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
         if len(as_tuple) != 2 or min(as_tuple) < 8:

@@ -65,6 +65,12 @@ def gallery(rows, names, **where):
     return pictures.cases_table(pictures.cases(rows[names[0]]), *(rows[name] for name in names), **where)
 
 
+def fig6(known):
+    rows = chosen(known, "seg")
+    rows |= {f"{name}, PH2": known.abroad[name] for name in ("seg", "proposed") if known.abroad}
+    return paper.good_share(rows, **BOOT)
+
+
 def fig5(known):
     where = {"dataset": known.config.dataset, "split": known.config.split}
     return gallery(known.rows, (arms.last(known.rows), "seg", "cls"), **where)
@@ -73,7 +79,7 @@ def fig5(known):
 def mtl4_leakage(known):
     added = known.kept("added")
     counts = added["row"].value_counts().to_dict()
-    return shown.mtl4_leakage(arms.data_arms(known.runs), counts, arms.leaked(known.runs, added), **BOOT)
+    return shown.mtl4_leakage(arms.data_arms(known.runs), counts, arms.leaked(known.runs, added), known.benign, **BOOT)
 
 
 def dominance(known):
@@ -96,20 +102,20 @@ def table5(known):
 
 EXHIBITS = {
     "settings": lambda known: paper.settings(known.config),
-    "table1": lambda known: paper.table1(chosen(known, "cls", "seg"), **BOOT),
+    "table1": lambda known: paper.table1(chosen(known, "cls", "seg"), known.benign, **BOOT),
     "table2": table2,
     "table3": table3,
     "table4": table4,
     "table5": table5,
     "claims": lambda known: paper.claims(table3(known), table4(known)),
-    "cost": lambda known: paper.cost(known.rows),
+    "cost": lambda known: paper.cost(known.rows, known.kept("timings")),
     "fig5": fig5,
-    "fig6": lambda known: paper.good_share(chosen(known, "seg"), **BOOT),
+    "fig6": fig6,
     "fig7": lambda known: gallery(known.abroad, ("proposed", "seg", "cls"), dataset="ph2", split="external"),
-    "controls": lambda known: models_of.controls(arms.controls(known.runs), **BOOT),
+    "controls": lambda known: models_of.controls(arms.controls(known.runs), known.benign, **BOOT),
     "gates": lambda known: gates(known.kept("gates"), **BOOT),
     "dominance": dominance,
-    "lambda_sweep": lambda known: shown.lambda_sweep(shown.sweep_rows(known.runs), **BOOT),
+    "lambda_sweep": lambda known: shown.lambda_sweep(shown.sweep_rows(known.runs), known.benign, **BOOT),
     "mtl4_leakage": mtl4_leakage,
     "corner_shortcut": corner_shortcut,
     "longer": lambda known: models_of.longer(arms.longer(known.runs), **BOOT),

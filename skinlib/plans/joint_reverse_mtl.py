@@ -51,6 +51,7 @@ CONTROLS: dict[str, dict] = {
     "unstretched": {"normalisation": "none"},  # 3.2 read as division by 255
 }
 VALIDATED = ()  # nothing is chosen but epochs
+RECIPE = ("lr", "schedule_gamma", "keep")  # what a profile may set otherwise for its shorter training
 
 
 def plan(profile: dict) -> dict[str, RunConfig]:
@@ -78,6 +79,7 @@ def plan(profile: dict) -> dict[str, RunConfig]:
         visits=sizes["visits"],
         precision=sizes["precision"],
         options=PROPOSED.options | {"widths": list(sizes["widths"])},
+        **{name: sizes[name] for name in RECIPE if name in sizes},
     )
     runs = {}
     for seed in sizes["seeds"]:

@@ -34,7 +34,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str = "") -
             axis.plot(epoch, history["train_loss"], "o-", markersize=3, color=COLOURS[0], label="training")
             if "val_loss" in history:
                 axis.plot(epoch, history["val_loss"], "o-", markersize=3, color=COLOURS[1], label="validation")
-                axis.axvline(epoch[history["val_loss"].idxmin()], linestyle=":", color="0.3", label="kept")
+                axis.axvline(epoch[history["best"]].iloc[-1], linestyle=":", color="0.3", label="kept")
             axis.set(xlabel="epoch", title=name)
             axis.xaxis.get_major_locator().set_params(integer=True)
         axes[0].set_ylabel("loss")

@@ -14,15 +14,16 @@ import pandas as pd
 from skinlib.config import RunConfig
 from skinlib.images.visits import VIEWS
 from skinlib.models.joint_reverse_mtl import REDUCTION, WIDTHS
-from skinlib.reporting.arms import machine
 from skinlib.reporting.estimates import Arm, cell, measure, origin
 from skinlib.reporting.joint_reverse_mtl_arms import BENIGN, Row
+from skinlib.reporting.joint_reverse_mtl_speed import PREDICT, TRAIN
 from skinlib.reporting.published import published
 
 PAPER = "joint_reverse_mtl"
 QUOTED = "quoted, not run here: other protocol, for some other images"
 ABOVE = "dice_above_0.84"
 SINGLE = "cls, then seg"  # the two single-task networks, one after another
+TIMED = "networks in turn, images in memory; range of the repeats"
 
 
 def settings(config: RunConfig) -> pd.DataFrame:
@@ -45,6 +46,8 @@ def settings(config: RunConfig) -> pd.DataFrame:
         "fc_widths": f"{2 * widths[1]} and {2 * widths[0]}: what enters the last two decoder levels",
         "validation_share": f"{config.folds} folds, the first is held out",
     }
+    if config.keep == "last":
+        notes["epochs"] = "the weights of the last are kept: none is chosen"
     cells = [cell(*key, float(value), note=notes.get(key[1], ""), **where) for key, value in values.items()]
     return pd.DataFrame(cells)
 
@@ -85,10 +88,13 @@ def table2(cohort: pd.DataFrame, views: Mapping[str, str], external: pd.DataFram
     return pd.DataFrame(cells)
 
 
-def table1(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Ours beside the literature (Table 1), which is quoted: rows ``ours: <network>, segmentation|classification``."""
+def table1(rows: Mapping[str, Row], benign: Arm, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Ours beside the literature (Table 1), which is quoted: rows ``ours: <network>, segmentation|classification``.
+
+    ``benign`` is the arm that calls every image benign.
+    """
     cells = []
-    for name, row in rows.items():
+    for name, row in (rows | {BENIGN: Row(benign, None)}).items():
         if row.outline is not None:
             words = f"ours: {name}, segmentation"
             found = measure(words, row.outline, ("specificity", "sensitivity", "iou", "dice"), n_boot=n_boot, seed=seed)
@@ -160,38 +166,46 @@ def claims(table3: pd.DataFrame, external: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(cells)
 
 
-def cost(rows: Mapping[str, Row], *, names: tuple[str, ...] = ("cls", "seg", "mtl3")) -> pd.DataFrame:
+def cost(
+    rows: Mapping[str, Row], timed: pd.DataFrame, *, names: tuple[str, ...] = ("cls", "seg", "mtl3")
+) -> pd.DataFrame:
     """Compare one multi-task network with the two single-task networks run one after another.
 
-    Seconds an epoch (of the stored visits) and seconds for the test part, mean over seeds with their range.
+    Seconds an epoch (of the stored visits) and seconds for the test part: the median of the repeats with their range,
+    sums and ratios repeat by repeat.
 
     Parameters
     ----------
     rows
         With ``cls``, ``seg`` and the multi-task networks.
+    timed
+        As `skinlib.reporting.joint_reverse_mtl_speed.timings` returns it, of the same names.
     """
     cells, found = [], {}
     for name in names:
-        metrics = [run.metrics for run in rows[name].runs]
+        metrics, mine = rows[name].runs[0].metrics, timed[timed["network"] == name]
+        each = mine.assign(an_image=mine["milliseconds"] / mine["images"] / 1000).pivot(
+            index="repeat", columns="work", values="an_image"
+        )
+        about = origin((rows[name].diagnosis or rows[name].outline).table)
         found[name] = {
-            "parameters": np.array([one["parameters"] for one in metrics], float),
-            "train_seconds": np.array([one["train_seconds"] / one["epochs"] for one in metrics], float),
-            "predict_seconds": np.array([one["predict_test_seconds"] for one in metrics], float),
+            "parameters": np.array([metrics["parameters"]], float),
+            "train_seconds": each[TRAIN].to_numpy() * metrics["images"] / metrics["epochs"],
+            "predict_seconds": each[PREDICT].to_numpy() * about["n"],
         }
-        cells += _costs(name, found[name], rows[name], machine(rows[name].runs[0]))
+        cells += _costs(name, found[name], about | {"note": f"{mine['machine'].iloc[0]}; {TIMED}"})
     both = {key: found["cls"][key] + found["seg"][key] for key in found["cls"]}
-    cells += _costs(SINGLE, both, rows["seg"], "sum of the two rows, seed by seed")
+    about = origin(rows["seg"].outline.table)
+    cells += _costs(SINGLE, both, about | {"note": "sum of the two rows, repeat by repeat"})
     for name in names:
         if name not in ("cls", "seg"):
-            ratios = {f"{key}_ratio": found[name][key].mean() / both[key].mean() for key in both}
-            about = origin(rows["seg"].outline.table) | {"note": f"{name} over {SINGLE}: below 1 the claim holds"}
-            cells += [cell(name, key, value, **about) for key, value in ratios.items()]
+            ratios = {f"{key}_ratio": found[name][key] / both[key] for key in both}
+            cells += _costs(name, ratios, about | {"note": f"{name} over {SINGLE}: below 1 the claim holds"})
     return pd.DataFrame(cells)
 
 
-def _costs(name: str, values: Mapping[str, np.ndarray], row: Row, note: str) -> list[dict]:
-    about = origin((row.diagnosis or row.outline).table) | {"note": note}
+def _costs(name: str, values: Mapping[str, np.ndarray], about: dict) -> list[dict]:
     return [
-        cell(name, key, each.mean(), **about | ({} if key == "parameters" else {"low": each.min(), "high": each.max()}))
+        cell(name, key, np.median(each), **about | ({} if len(each) == 1 else {"low": each.min(), "high": each.max()}))
         for key, each in values.items()
     ]

@@ -20,6 +20,7 @@ from skinlib.images.cache import Cache
 
 CORNER = 8  # pixels: side of each corner patch, ours
 FOLDS = 5
+UNTURNED = "unturned"  # each image once, as it is: what corners tell of the diagnosis without any filling
 
 
 def views_of(config: RunConfig, part: pd.DataFrame, fill: str, results_root: str | Path) -> tuple[np.ndarray, ...]:
@@ -60,16 +61,18 @@ def corner_scores(features: np.ndarray, label: np.ndarray, image_id: np.ndarray,
 
 
 def corner_table(config: RunConfig, part: pd.DataFrame, fills: Sequence[str], results_root: str | Path) -> pd.DataFrame:
-    """Return the corner classifier's score of every training view under every filling.
+    """Return the corner classifier's score of every training view under every filling, and of the unturned images.
 
     Returns
     -------
     DataFrame
         image_id, label, fill, score
     """
+    once = config.replace(options=config.options | {"views": dict.fromkeys(config.options["views"], "identity")})
+    seen_as = {UNTURNED: (once, fills[0])} | {fill: (config, fill) for fill in fills}
     tables = []
-    for fill in fills:
-        images, row = views_of(config, part, fill, results_root)
+    for fill, (each, filling) in seen_as.items():
+        images, row = views_of(each, part, filling, results_root)
         seen = part.iloc[row]
         score = corner_scores(corner_features(images), seen["label"].to_numpy(), seen["image_id"].to_numpy())
         tables.append(seen[["image_id", "label"]].assign(fill=fill, score=score))

@@ -9,33 +9,50 @@ import pandas as pd
 import torch
 
 from skinlib.evaluation.segmentation import per_image
+from skinlib.provenance import generator
+from skinlib.reporting.arms import outlines
 from skinlib.reporting.estimates import Arm, compare, judge, measure
 from skinlib.training.fit import place
 from skinlib.training.predict import batches_of, keys, outputs
 from skinlib.training.runs import Run
 
 TRAINED = "sigmoid"
-ASKED = (TRAINED, "shuffled", "ones")
+ASKED = ("shuffled", "ones")
+SHUFFLE = 32  # of the generator that draws the order of the images
 COMPARED = ("dice", "iou")
 
 
-def gate_scores(run: Run, cohort: pd.DataFrame, gates: Sequence[str] = ASKED) -> pd.DataFrame:
-    """Outline a cohort with each kind of gate in a trained network; nothing is trained anew.
+def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
+    """Outline the test part with each kind of gate in trained networks; nothing is trained anew.
+
+    The scores of the gate as trained are the stored ones. For the others the images are put into a drawn order: in that
+    of their ids a neighbour often has the same diagnosis, and its gate would be no other one.
+
+    Parameters
+    ----------
+    group
+        The seeds of one network.
+    test
+        The images of the test part.
 
     Returns
     -------
     DataFrame
         ``gate`` and the columns of `skinlib.evaluation.segmentation.per_image` with those of a prediction table, a row
-        an image and gate.
+        an image, seed and gate.
     """
-    model, where, tables = run.model(), place(precision=run.config.precision), []
-    key = keys(cohort, run.config, part="test", split=run.config.split)
-    for gate in gates:
-        model.gate = gate
-        batches = batches_of(run, cohort, masks=True)
-        found = outputs(model, batches, tta="none", where=where, masks=True, progress=f"gate {gate}").masks
-        scores = per_image(found, batches.cache.masks[batches.rows] > 0, key["image_id"])
-        tables.append(key.join(scores.drop(columns="image_id")).assign(gate=gate))
+    tables = [outlines(group).assign(gate=TRAINED)]
+    for run in group:
+        model, where, batches = run.model(), place(precision=run.config.precision), batches_of(run, test, masks=True)
+        order = generator(run.config.seed, SHUFFLE).permutation(len(test))
+        batches.rows = batches.rows[order]
+        key = keys(test.iloc[order], run.config, part="test", split=run.config.split)
+        for gate in ASKED:
+            model.gate = gate
+            name = f"seed {run.config.seed}, gate {gate}"
+            found = outputs(model, batches, tta="none", where=where, masks=True, progress=name).masks
+            scores = per_image(found, batches.cache.masks[batches.rows] > 0, key["image_id"])
+            tables.append(key.join(scores.drop(columns="image_id")).assign(gate=gate))
     return pd.concat(tables, ignore_index=True)
 
 

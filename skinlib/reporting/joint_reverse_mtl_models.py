@@ -100,7 +100,7 @@ def table4(rows: Mapping[str, Row], benign: Arm | None, *, n_boot: int = 2000, s
     return pd.DataFrame(cells, columns=list(cells[0]) if cells else ["row", "metric", "ours"])
 
 
-def controls(pairs: Mapping[str, tuple[Row, Row]], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+def controls(pairs: Mapping[str, tuple[Row, Row]], benign: Arm, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Compare each control with the network that it is a control of, on the seeds that both have.
 
     Parameters
@@ -108,11 +108,14 @@ def controls(pairs: Mapping[str, tuple[Row, Row]], *, n_boot: int = 2000, seed: 
     pairs
         Row -> (control, what it is compared with). The changes are control minus the other: where a part of the
         proposed network works, its control is worse, and the verdict is *harms*.
+    benign
+        The arm that calls every image benign.
     """
     boot = {"n_boot": n_boot, "seed": seed}
     rows = {name: pair[0] for name, pair in pairs.items()}
     others = {f"{name}, against": pair[1] for name, pair in pairs.items()}
     cells = [one for name, row in rows.items() for one in measured(name, row, **boot)]
+    cells += measured(BENIGN, Row(benign, None), **boot)
     before = {name: (f"{name}, against",) * 2 for name in rows}
     return pd.DataFrame(cells + steps(rows | others, before, **boot))
 

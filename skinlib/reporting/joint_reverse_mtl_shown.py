@@ -11,8 +11,9 @@ from skinlib.evaluation.metrics import binary
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.reporting.arms import Runs, by_seed, names, seeds_of
 from skinlib.reporting.estimates import Arm, cell, measure, origin
-from skinlib.reporting.joint_reverse_mtl_arms import Row, row
+from skinlib.reporting.joint_reverse_mtl_arms import BENIGN, Row, row
 from skinlib.reporting.joint_reverse_mtl_models import steps
+from skinlib.reporting.ladder import CHANGE, changes
 
 LEAKAGE = (("tp", "recall", "specificity", "weighted_f1", "roc_auc"), ("dice",))
 SWEEP = (("recall", "weighted_f1", "roc_auc"), ("dice",))
@@ -28,11 +29,15 @@ def mtl4_leakage(
     rows: Mapping[str, Row],
     added: Mapping[str, int],
     leaked: np.ndarray,
+    benign: Arm,
     *,
     n_boot: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare the arms of MTL4 on the same test images, and on the leaked and the clean melanomas apart.
+
+    The two kinds of melanoma differ in more than the leak: what it does is the change of each between two arms, not
+    the distance between the two in one arm.
 
     Parameters
     ----------
@@ -42,25 +47,39 @@ def mtl4_leakage(
         Row -> melanomas added to its training part.
     leaked
         Ids of the test melanomas that stand in the training part of the published arm.
+    benign
+        The arm that calls every image benign.
     """
     boot = {"n_boot": n_boot, "seed": seed}
-    cells = []
+    before = {"mtl4, clean": "mtl3", "mtl4, as published": "mtl4, clean"}
+    before = {name: first for name, first in before.items() if name in rows and first in rows}
+    cells = measure(BENIGN, benign, LEAKAGE[0], **boot)
     for name, one in rows.items():
         cells += _cells(name, one, LEAKAGE, **boot)
         if name in added:
             cells.append(cell(name, "added", float(added[name]), **origin(one.diagnosis.table)))
-        ill = one.diagnosis.table[one.diagnosis.table["label"] == 1]
-        inside = ill["image_id"].isin(leaked)
-        for part, table in (("leaked", ill[inside]), ("clean", ill[~inside])):
-            if len(table):
-                found = measure(name, Arm(table, one.diagnosis.threshold), ("recall",), **boot)
-                cells += [one_cell | {"metric": f"recall_{part}"} for one_cell in found]
+    for part in ("leaked", "clean"):
+        ill = {name: _melanomas(one.diagnosis, leaked, inside=part == "leaked") for name, one in rows.items()}
+        for name, arm in ill.items():
+            if arm is None:
+                about = origin(rows[name].diagnosis.table) | {"note": f"no test melanoma is {part}"}
+                cells.append(cell(name, f"recall_{part}", np.nan, **about))
             else:
-                note = f"no test melanoma is {part}"
-                cells.append(cell(name, f"recall_{part}", np.nan, note=note, **origin(one.diagnosis.table)))
-    before = {"mtl4, clean": ("mtl3",) * 2, "mtl4, as published": ("mtl4, clean",) * 2}
-    before = {name: pair for name, pair in before.items() if name in rows and pair[0] in rows}
-    return pd.DataFrame(cells + steps(rows, before, **boot))
+                cells += _renamed(measure(name, arm, ("recall",), **boot), f"recall_{part}")
+        if None not in ill.values():
+            first = {name: ill[against] for name, against in before.items()}
+            cells += _renamed(changes(ill, first, ("recall",), **boot), f"recall_{part}{CHANGE}")
+    return pd.DataFrame(cells + steps(rows, {name: (first,) * 2 for name, first in before.items()}, **boot))
+
+
+def _melanomas(arm: Arm, leaked: np.ndarray, *, inside: bool) -> Arm | None:
+    """Return an arm on the test melanomas that are leaked, or on those that are not; None where there is none."""
+    ill = arm.table[(arm.table["label"] == 1) & (arm.table["image_id"].isin(leaked) == inside)]
+    return arm._replace(table=ill) if len(ill) else None
+
+
+def _renamed(cells: list[dict], metric: str) -> list[dict]:
+    return [one | {"metric": metric} for one in cells]
 
 
 def sweep_rows(runs: Runs) -> dict[str, Row]:
@@ -76,10 +95,14 @@ def _weights(losses: Mapping[str, float]) -> str:
     return f"dice {losses['dice']:g}, cross entropy {losses['cross_entropy']:g}"
 
 
-def lambda_sweep(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Compare the weights of the two losses, each with its change against the paper's halves (section 3.4.4)."""
+def lambda_sweep(rows: Mapping[str, Row], benign: Arm, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compare the weights of the two losses, each with its change against the paper's halves (section 3.4.4).
+
+    ``benign`` is the arm that calls every image benign.
+    """
     boot = {"n_boot": n_boot, "seed": seed}
     cells = [one for name, each in rows.items() for one in _cells(name, each, SWEEP, **boot)]
+    cells += measure(BENIGN, benign, SWEEP[0], **boot)
     return pd.DataFrame(cells + steps(rows, {name: (BALANCED,) * 2 for name in rows if name != BALANCED}, **boot))
 
 
@@ -88,10 +111,12 @@ def corner_shortcut(
 ) -> pd.DataFrame:
     """Show what the corners of turned training views tell, for each filling, and what it does to the test score.
 
+    The yardstick is the row of the unturned images: corners show skin and lens, too.
+
     Parameters
     ----------
     seen
-        image_id, label, fill, score: the corner classifier's score of each training view.
+        image_id, label, fill (or unturned), score: the corner classifier's score of each training view.
     rows
         ``reflection`` and the other fillings -> network trained so, on the same seeds.
     """
@@ -118,7 +143,10 @@ def gradients(runs: Runs, wanted: list[str]) -> pd.DataFrame:
 
 
 def dominance(table: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
-    """Say how large each task's gradient on the shared encoder is, before, in the middle of and after training.
+    """Say how large each task's gradient on the shared encoder is, early in training, in its middle and after it.
+
+    Early is after the first epoch: before it batch norm has no statistics, and in evaluation mode every gradient is
+    tiny.
 
     Parameters
     ----------
@@ -134,7 +162,7 @@ def dominance(table: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
     cells = []
     for name, rows in table.groupby("row", sort=False):
         last = int(rows["epochs"].max())
-        for word, epoch in {"before": 0, "middle": last // 2, "after": last}.items():
+        for word, epoch in {"early": 1, "middle": max(last // 2, 1), "after": last}.items():
             now = rows[rows["epochs"] == epoch].pivot(index="seed", columns="term", values="norm")
             values = {f"norm_{term}": now[term] for term in now}
             values["norm_ratio"] = now["cross_entropy"] / now["dice"]

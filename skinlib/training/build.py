@@ -85,9 +85,16 @@ def train(
         progress=lambda *state: [watch(*state) for watch in watchers],
     )
     bar.close()
+    history = _keep_last(model, history, folder / "last") if config.keep == "last" else history
     if where.rank == 0:
         _finish(prepared, model, history, make=make, folder=folder, where=where, parents=parents)
     _meet(where)  # nobody looks for the run before it is there
+
+
+def _keep_last(model: nn.Module, history: list[dict], state: Path) -> list[dict]:
+    """Give the model the weights of the last epoch, as its state on disk has them; every epoch was the best so far."""
+    model.load_state_dict(checkpoint.weights(state))
+    return [row | {"best": True} for row in history]
 
 
 def _meet(where: Place) -> None:

@@ -33,12 +33,31 @@ def save(
             shutil.rmtree(old)
 
 
+def _newest(folder: Path) -> Path | None:
+    """Return the folder of the newest whole state, None where there is none."""
+    whole = sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
+    return whole[-1] if whole else None
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the weights that the model has in the newest whole state, of its last epoch.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no state.
+    """
+    newest = _newest(folder)
+    if newest is None:
+        raise FileNotFoundError(f"{folder} holds no state")
+    return load_file(newest / "model.safetensors")
+
+
 def load(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict, dict] | None:
     """Restore the newest whole state into model and optimiser; return (best weights, record), or None for none."""
-    whole = sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
-    if not whole:
+    newest = _newest(folder)
+    if newest is None:
         return None
-    newest = whole[-1]
     device = next(model.parameters()).device
     model.load_state_dict(load_file(newest / "model.safetensors", device=str(device)))
     _restore(optimiser, load_file(newest / "optimiser.safetensors", device=str(device)))

@@ -53,6 +53,13 @@ def test_the_papers_values_stand():
     assert last == pytest.approx(0.1)  # a tenth when training ends
 
 
+def test_a_profile_may_set_the_recipe_of_all_its_runs():
+    recipe = {"lr": 0.001, "schedule_gamma": 0.01, "keep": "last"}
+    found = plan(PROFILE | {"joint_reverse_mtl": PROFILE["joint_reverse_mtl"] | recipe})
+    assert all({name: getattr(one, name) for name in recipe} == recipe for one in found.values())
+    assert PROPOSED.keep == "best"
+
+
 def test_every_run_can_be_built_and_has_its_losses(runs):
     for name, config in runs.items():
         if config.weights == "imagenet":

@@ -25,7 +25,7 @@ OTHERS = {
     "options": {"a": 1}, "losses": {"cross_entropy": 0.5}, "class_weights": True, "label_smoothing": 0.1,
     "optimiser": "sgd", "lr": 0.1, "lr_early": 0.5, "lr_late": 0.5, "weight_decay": 0.1, "momentum": 0.5,
     "schedule": "cosine", "schedule_step": 3, "schedule_gamma": 0.5, "clip_norm": 1.0, "batch_size": 8, "epochs": 3,
-    "visits": 100, "patience": 2, "seed": 1, "tta": "d4", "extra_training": "isic2017_melanomas",
+    "visits": 100, "patience": 2, "seed": 1, "tta": "d4", "extra_training": "isic2017_melanomas", "keep": "last",
 }  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_the_id_is_sixteen_digits_and_the_same_on_every_machine():
 
 
 def test_a_field_added_later_names_no_run_until_it_is_used():
-    assert {"extra_training"} == set(ADDED_LATER)
+    assert {"extra_training", "keep"} == set(ADDED_LATER)
     assert "extra_training" in RunConfig().to_dict() and "extra_training" not in RunConfig().identity()
     assert RunConfig(extra_training="x").identity() == RunConfig().identity() | {"extra_training": "x"}
 
@@ -339,3 +339,17 @@ def test_without_views_evidence_keeps_the_one_that_there_is_and_gives_it_under_b
     mean, identity = kept.predictions("mean"), kept.predictions("identity")
     assert set(identity["view"]) == {"identity"} and len(identity) == len(alone.predictions("identity"))
     assert mean.drop(columns="view").equals(identity.drop(columns="view"))
+
+
+def test_the_last_epoch_is_kept_where_nothing_is_chosen(tiny_config, data_root, tmp_path, monkeypatch):
+    from skinlib.training import fit
+
+    def trained(keep, losses):
+        given = iter(losses)
+        monkeypatch.setattr(fit, "evaluate", lambda *args: {"loss": next(given)})
+        where = {"data_root": data_root, "results_root": tmp_path / f"{keep}{losses[0]}", "device": "cpu"}
+        return runs.ensure(tiny_config.replace(keep=keep), **where)
+
+    first, last, whole = trained("best", [1.0, 2.0]), trained("last", [1.0, 2.0]), trained("best", [2.0, 1.0])
+    assert [run.metrics["best_epoch"] for run in (first, last, whole)] == [1, 2, 2]
+    assert last.history["best"].all() and last.weights() == whole.weights() != first.weights()
