@@ -226,8 +226,8 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
     return bool(told)
 
 
-def write_evidence(run: Run, folder: str | Path, *, validation: bool = True, single: bool = True) -> Path:
-    """Write what is small of a run to ``folder/<id>``, probabilities to 4 decimals: its tables are recomputed from it.
+def write_evidence(run: Run, folder: str | Path, *, validation=True, single=True, digits: int | None = None) -> Path:
+    """Write what is small of a run to ``folder/<id>``, probabilities to 4 decimals or ``digits``, as tables need it.
 
     Scores of masks and compared gradients are among it where the run has any; the masks are not. The names of the
     images stand in ``folder`` (`skinlib.training.stored`). ``validation=False`` leaves out the rows of that part,
@@ -239,7 +239,7 @@ def write_evidence(run: Run, folder: str | Path, *, validation: bool = True, sin
         write_atomic(target / name, (run.path / name).read_bytes())
     views = ("mean", "identity") if single and run.config.tta != "none" else ("mean",)
     tables = pd.concat([run.predictions(view) for view in views])
-    stored.write_short(tables[tables["part"].isin(parts)], target / "predictions.csv.gz")
+    stored.write_short(tables[tables["part"].isin(parts)], target / "predictions.csv.gz", digits=digits)
     if stored.exists(run.path / segment.SCORES):
         stages = pd.concat([run.segmentation(stage) for stage in ("raw", "postprocessed")])
         stored.write_short(stages[stages["part"].isin(parts)], target / segment.SCORES)
