@@ -82,11 +82,11 @@ def kept(paper: str) -> dict:
 
     ``validation``, the rows of that part, and ``single``, those of the image as it is, of the runs of which exhibits
     read them. A plan says so in ``VALIDATED`` and ``SINGLE``; where it is silent, they are kept of all. Under
-    ``digits``, to how many decimals probabilities are kept, of a plan that says so in ``DIGITS``.
+    ``parts``, in how many steps probabilities are kept, of a plan that says so in ``PARTS``.
     """
     plan = importlib.import_module(f"skinlib.plans.{paper}")
     chosen = {"validation": getattr(plan, "VALIDATED", ("",)), "single": getattr(plan, "SINGLE", ("",))}
-    return chosen | {"digits": getattr(plan, "DIGITS", None)}
+    return chosen | {"parts": getattr(plan, "PARTS", None)}
 
 
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:

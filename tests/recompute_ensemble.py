@@ -44,8 +44,12 @@ class Known(Published):
         return found
 
     @functools.cached_property
+    def heads(self):
+        return arms.heads(self.runs, self.kept("melanoma_val"))
+
+    @property
     def proposed(self):
-        return arms.row(self.runs, "proposed", note="the fused head")
+        return self.heads["proposed"]
 
     @functools.cached_property
     def switched(self):
@@ -55,10 +59,6 @@ class Known(Published):
             for name, key in names.items()
             if SWITCHES[name].get("label_space") != "malignancy"
         }
-
-    @functools.cached_property
-    def alone(self):
-        return arms.alone(self.runs)
 
     @property
     def head(self):
@@ -75,7 +75,7 @@ class Known(Published):
 
 @functools.cache
 def members_vs_fusion(known):
-    rows = known.members | known.fused | {"proposed": known.proposed} | known.alone
+    rows = known.members | known.fused | known.heads
     if known.switched:
         rows["attention"] = arms.paired(known.proposed, next(iter(known.switched.values())))[0]
     return paper.members_vs_fusion(rows | known.switched, known.best, **BOOT)
@@ -93,7 +93,7 @@ def throughput(known):
 
 def claims(known):
     judge = known.fused["mean"]
-    off = known.alone.get(arms.alone_on(known.best), known.members[known.best])
+    off = known.heads.get(arms.alone_on(known.best), known.members[known.best])
     special = [claims_of.false_positives(known.proposed, off, judge, **BOOT)]
     if "no_metadata" in known.switched:
         special.append(claims_of.borderline(known.proposed, known.switched["no_metadata"], judge, **BOOT))

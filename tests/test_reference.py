@@ -272,15 +272,15 @@ def test_validation_rows_are_kept_of_the_runs_whose_exhibits_read_them(results):
     assert kept(kept={PAPER: {"validation": ()}}) == set()
 
 
-def test_a_plan_may_keep_fewer_decimals(results, monkeypatch):
+def test_a_plan_may_keep_probabilities_in_fewer_steps(results, monkeypatch):
     import skinlib.plans.recall_oriented as mine
     from skinlib.catalogue import kept
     from skinlib.reporting.arms import rows
 
     size = lambda folder: sum(path.stat().st_size for path in (folder / reference.EVIDENCE).rglob("predictions*"))
     whole = size(publish(results))
-    monkeypatch.setattr(mine, "DIGITS", 3, raising=False)
-    assert kept(PAPER)["digits"] == 3 and kept("metadata_sr")["digits"] is None
+    monkeypatch.setattr(mine, "PARTS", 1000, raising=False)
+    assert kept(PAPER)["parts"] == 1000 and kept("metadata_sr")["parts"] is None
     folder = publish(results, kept={PAPER: kept(PAPER)})
     assert size(folder) < 0.8 * whole
     for name, run in reference.open_evidence(folder, PAPER).items():

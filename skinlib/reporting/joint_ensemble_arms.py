@@ -25,6 +25,7 @@ from skinlib.training.runs import Run
 MELANOMA = "mel"
 DRAW = ["fold", "seed"]
 KEYS = ["image_id", *DRAW]
+ABOUT = ["image_id", "lesion_id", "patient_id", "dataset", "split", "part", "fold"]
 
 
 class Row(NamedTuple):
@@ -86,6 +87,46 @@ def alone(runs: Runs) -> dict[str, Row]:
     """Return ``head on <member> alone`` -> row: the proposed head with one member, metadata and views as there."""
     note = "the proposed head on one member: metadata, attributes and views as there"
     return {alone_on(name.removeprefix("only/")): row(runs, name, note=note) for name in sorted(there(runs, "only/"))}
+
+
+def asked(runs: Runs, best: str) -> pd.DataFrame:
+    """Return the melanoma scores by which thresholds are chosen: of the proposed head, and of that on the best member.
+
+    Returns
+    -------
+    DataFrame
+        A row a validation image and fold: `ABOUT`, ``label`` (1: melanoma), and ``<row>/seed<s>`` of each head. It is
+        all that evidence keeps of the validation rows of heads.
+    """
+    parts = []
+    for name, key in {"proposed": "proposed", alone_on(best): f"only/{best}"}.items():
+        for run in row(runs, key).runs if there(runs, f"{key}/") else ():
+            parts.append(melanoma(rows(run, "val")).assign(column=f"{name}/seed{run.config.seed}"))
+    long = pd.concat(parts, ignore_index=True)
+    once = long.drop_duplicates(["fold", "image_id"])[[*ABOUT, "label"]]
+    wide = long.pivot(index=["fold", "image_id"], columns="column", values="p_malignant").reset_index()
+    return once.merge(wide, on=["fold", "image_id"], validate="one_to_one")
+
+
+def heads(runs: Runs, scores: pd.DataFrame) -> dict[str, Row]:
+    """Return the proposed head and those on one member alone; of the ones in `asked`, with its validation rows.
+
+    Parameters
+    ----------
+    scores
+        What `asked` returned, as evidence keeps it.
+    """
+    found = {"proposed": row(runs, "proposed", note="the fused head")} | alone(runs)
+    for name, one in found.items():
+        columns = [column for column in scores if column.startswith(f"{name}/seed")]
+        parts = [
+            scores[[*ABOUT, "label"]].assign(
+                seed=int(column.rpartition("seed")[2]), p_other=1 - scores[column], **{f"p_{MELANOMA}": scores[column]}
+            )[scores[column].notna()]
+            for column in columns
+        ]
+        found[name] = one._replace(val=pd.concat(parts, ignore_index=True)) if parts else one
+    return found
 
 
 def alone_on(member: str) -> str:

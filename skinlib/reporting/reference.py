@@ -149,10 +149,10 @@ def _write_evidence(
         what: {key for starts, name, key in called if name.startswith(starts.get(what, ""))}
         for what in ("validation", "single")
     }
-    digits = {key: of["digits"] for of, _, key in called if of.get("digits")}
+    parts = {key: of["parts"] for of, _, key in called if of.get("parts")}
     for key, run in behind.items():
         chosen = {what: key in keys for what, keys in more.items()}
-        runs.write_evidence(run, new / EVIDENCE, **chosen, digits=digits.get(key))
+        runs.write_evidence(run, new / EVIDENCE, **chosen, parts=parts.get(key))
     stored.pack_texts(new / EVIDENCE)
     write_json(new / EVIDENCE / NAMES, names)
 

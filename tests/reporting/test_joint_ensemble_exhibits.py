@@ -94,6 +94,10 @@ def few_classes(monkeypatch):
     monkeypatch.setattr(arms, "CARDS", {"ham10000": types.SimpleNamespace(malignant=("bcc", "mel"))})
 
 
+def proposed_of(runs):
+    return arms.heads(runs, arms.asked(runs, "a"))["proposed"]
+
+
 def value(frame, row, metric, column="ours"):
     return frame.set_index(["row", "metric"]).loc[(row, metric), column]
 
@@ -116,7 +120,7 @@ def test_a_class_of_one_lesion_leaves_balanced_accuracy_its_interval():
 
 def test_a_member_stands_beside_every_seed_and_a_switch_beside_its_own(runs):
     proposed, one = arms.paired(arms.row(runs, "proposed"), arms.members(runs)["a"])
-    assert len(one.test) == len(proposed.test) == 4 * len(TRUTH) and len(one.val) == len(proposed.val)
+    assert len(one.test) == len(proposed.test) == len(one.val) == 4 * len(TRUTH)
     switched, beside = arms.paired(arms.row(runs, "switch/no_metadata"), arms.row(runs, "proposed"))
     assert set(beside.test["fold"]) == {0} and len(beside.test) == len(switched.test) == 2 * len(TRUTH)
     other = arms.Row(*(part.assign(seed=7) for part in switched[:2]))
@@ -164,8 +168,16 @@ def test_validation_rows_are_those_that_evidence_keeps(runs):
     assert arms.row(runs, "switch/no_metadata").val.empty and arms.row(runs, "without/a").val.empty
     for name in VALIDATED:
         assert any(key.startswith(name) for key in runs)
-    assert all(len(one.val) for one in [arms.row(runs, "proposed"), *arms.members(runs).values()])
-    assert len(arms.alone(runs)["head on a alone"].val)
+    assert all(len(one.val) for one in arms.members(runs).values())
+    scores = arms.asked(runs, "a")
+    assert len(scores) == 2 * len(TRUTH) and scores["label"].mean() == 0.25  # a row an image that a fold held out
+    heads = arms.heads(runs, scores)
+    for name, key in (("proposed", "proposed"), ("head on a alone", "only/a")):
+        val = pd.concat([run.predictions().query("part == 'val'") for run in arms.row(runs, key).runs])
+        assert np.allclose(heads[name].val["p_mel"].sort_values(), val["p_mel"].sort_values(), atol=0.004)
+        keys = ["image_id", "fold", "seed"]
+        assert heads[name].val[keys].merge(val[keys]).shape == (len(val), 3)
+    assert arms.heads(runs, arms.asked(runs, "b"))["head on a alone"].val.empty
     metrics = {cell["metric"] for cell in paper.measured("s", arms.row(runs, "switch/no_metadata"), **FEW)}
     assert "melanoma_recall" in metrics and "melanoma_recall_fixed" not in metrics
 
@@ -194,7 +206,7 @@ def test_the_published_rows_are_met_by_name(runs):
 
 def test_the_fixed_specificity_is_chosen_on_validation_rows(runs):
     run = head(0, 0, RIGHT, held_out=BLIND)  # on validation rows the score says nothing of melanoma
-    one = arms.row({"proposed/fold0/seed0": run}, "proposed")
+    one = proposed_of({"proposed/fold0/seed0": run})
     arm = paper.at_specificity(one)
     assert arm.threshold[0] == np.inf  # a lower one would call half of all
     with pytest.raises(TestDataError):
@@ -252,15 +264,15 @@ def test_the_ambiguous_are_those_of_least_margin_and_of_no_system_compared(runs)
     members = arms.members(runs)
     judge = fusion_of.fused(members, {})["mean"]
     assert set(np.round(claims_of.margins(judge.test), 3)) == {0.0, 0.7}  # a tie where the members disagree
-    near = claims_of.ambiguous(arms.row(runs, "proposed"), judge)
+    near = claims_of.ambiguous(proposed_of(runs), judge)
     assert len(near.test) == 4 * len(TRUTH) // 2 and set(near.test["label"]) == {1, 2}
-    assert len(near.val) == len(arms.row(runs, "proposed").val)
+    assert len(near.val) == len(proposed_of(runs).val) == 4 * len(TRUTH)
 
 
 def test_false_positives_at_one_sensitivity(runs):
     members = arms.members(runs)
     judge = fusion_of.fused(members, {})["mean"]
-    frame = claims_of.false_positives(arms.row(runs, "proposed"), members["a"], judge, **FEW)
+    frame = claims_of.false_positives(proposed_of(runs), members["a"], judge, **FEW)
     # a gives melanomas 0.1 like everything else: to find 90 % it must call all
     assert value(frame, "fusion off, ambiguous lesions", "fp_rate") == 1
     assert value(frame, claims_of.FUSION, "false_positives") == -1
@@ -269,8 +281,9 @@ def test_false_positives_at_one_sensitivity(runs):
 
 
 def test_fusion_off_is_named(runs):
+    heads = arms.heads(runs, arms.asked(runs, "a"))
     judge = fusion_of.fused(arms.members(runs), {})["mean"]
-    frame = claims_of.false_positives(arms.row(runs, "proposed"), arms.alone(runs)["head on a alone"], judge, **FEW)
+    frame = claims_of.false_positives(*[heads[name] for name in ("proposed", "head on a alone")], judge, **FEW)
     assert "off: the proposed head on one member" in value(frame, claims_of.FUSION, "false_positives", "note")
 
 
@@ -315,7 +328,7 @@ def test_a_claim_is_judged_by_its_interval(low, high, said):
 
 def test_claims_meet_the_published_rows(runs):
     members = arms.members(runs)
-    rows = members | {"proposed": arms.row(runs, "proposed")}
+    rows = members | {"proposed": proposed_of(runs)}
     judge = fusion_of.fused(members, {})["mean"]
     special = pd.concat([
         claims_of.false_positives(rows["proposed"], members["a"], judge, **FEW),

@@ -32,32 +32,33 @@ SHORT = pd.DataFrame(
 
 
 def test_short_probabilities_sum_to_one_and_keep_their_order():
-    parts = stored.in_parts(SHORT, 3)
+    parts = stored.in_parts(SHORT, 1000)
     assert parts.tolist() == [[1000, 0, 0], [334, 333, 333], [0, 0, 1000], [251, 250, 499]]  # the rest to the largest
     again = SHORT.assign(**{f"p_{name}": parts[:, k] / 1000 for k, name in enumerate("abc")})
-    assert np.array_equal(stored.in_parts(again, 3), parts)
+    assert np.array_equal(stored.in_parts(again, 1000), parts)
     drawn = np.random.default_rng(0).dirichlet(np.full(7, 0.1), 500)
     table = pd.DataFrame(drawn.round(6), columns=[f"p_{k}" for k in range(7)])
-    parts = stored.in_parts(table, 3)
+    parts = stored.in_parts(table, 1000)
     assert (parts.sum(axis=1) == 1000).all() and parts.min() == 0 and np.abs(parts / 1000 - drawn).max() < 0.001 + 1e-5
     assert (
         np.take_along_axis(parts, np.argsort(drawn), 1)[:, 1:]
         >= np.take_along_axis(parts, np.argsort(drawn), 1)[:, :-1]
     ).all()
     exact = pd.DataFrame(parts / 1000, columns=list(table))
-    assert np.array_equal(stored.in_parts(exact, 3), parts)
+    assert np.array_equal(stored.in_parts(exact, 1000), parts)
 
 
 def test_short_probabilities_are_read_as_they_were(tmp_path):
     path = tmp_path / "run" / "predictions.csv.gz"
-    stored.write_short(SHORT, path, digits=3)
+    stored.write_short(SHORT, path, parts=1000)
     kept = pd.read_csv(stored.packed(path))
+    assert "label" not in kept  # it lies with the names, once for all runs
     assert kept["p_c"].isna().all() and kept["p_a"].tolist() == [1000, 334, 0, 251]  # of the commonest none
     found = stored.read(path)
     assert list(found) == list(SHORT) and found["label"].tolist() == SHORT["label"].tolist()
-    assert found[["p_a", "p_b", "p_c"]].to_numpy().tolist() == (stored.in_parts(SHORT, 3) / 1000).tolist()
+    assert found[["p_a", "p_b", "p_c"]].to_numpy().tolist() == (stored.in_parts(SHORT, 1000) / 1000).tolist()
     two = SHORT.drop(columns="p_c").assign(p_b=1 - SHORT["p_a"])
-    stored.write_short(two, path, digits=3)
+    stored.write_short(two, path, parts=1000)
     assert stored.read(path)["p_b"].tolist() == [0.0, 0.667, 1.0, 0.75]
 
 
