@@ -77,14 +77,16 @@ def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
     return importlib.import_module(f"skinlib.plans.{paper}").plan(profile)
 
 
-def kept(paper: str) -> dict[str, tuple[str, ...]]:
+def kept(paper: str) -> dict:
     """Return what evidence keeps beside the mean over views of test images -> how the names of those runs begin.
 
     ``validation``, the rows of that part, and ``single``, those of the image as it is, of the runs of which exhibits
-    read them. A plan says so in ``VALIDATED`` and ``SINGLE``; where it is silent, they are kept of all.
+    read them. A plan says so in ``VALIDATED`` and ``SINGLE``; where it is silent, they are kept of all. Under
+    ``parts``, in how many steps probabilities are kept, of a plan that says so in ``PARTS``.
     """
     plan = importlib.import_module(f"skinlib.plans.{paper}")
-    return {"validation": getattr(plan, "VALIDATED", ("",)), "single": getattr(plan, "SINGLE", ("",))}
+    chosen = {"validation": getattr(plan, "VALIDATED", ("",)), "single": getattr(plan, "SINGLE", ("",))}
+    return chosen | {"parts": getattr(plan, "PARTS", None)}
 
 
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:

@@ -44,8 +44,12 @@ class Known(Published):
         return found
 
     @functools.cached_property
+    def heads(self):
+        return arms.heads(self.runs, self.kept("melanoma_val"))
+
+    @property
     def proposed(self):
-        return arms.row(self.runs, "proposed", note="the fused head")
+        return self.heads["proposed"]
 
     @functools.cached_property
     def switched(self):
@@ -71,7 +75,7 @@ class Known(Published):
 
 @functools.cache
 def members_vs_fusion(known):
-    rows = known.members | known.fused | {"proposed": known.proposed}
+    rows = known.members | known.fused | known.heads
     if known.switched:
         rows["attention"] = arms.paired(known.proposed, next(iter(known.switched.values())))[0]
     return paper.members_vs_fusion(rows | known.switched, known.best, **BOOT)
@@ -89,7 +93,8 @@ def throughput(known):
 
 def claims(known):
     judge = known.fused["mean"]
-    special = [claims_of.false_positives(known.proposed, known.members[known.best], judge, **BOOT)]
+    off = known.heads.get(arms.alone_on(known.best), known.members[known.best])
+    special = [claims_of.false_positives(known.proposed, off, judge, **BOOT)]
     if "no_metadata" in known.switched:
         special.append(claims_of.borderline(known.proposed, known.switched["no_metadata"], judge, **BOOT))
     special.append(claims_of.followed(known.kept("branch_b"), **BOOT))
@@ -118,7 +123,7 @@ EXHIBITS = {
     "switches": lambda known: ablation.switch_table(ablation.switches(known.runs), **BOOT),
     "modularity": lambda known: ablation.modularity(known.runs, **BOOT),
     "leakage": lambda known: ablation.leakage(ablation.leaked(known.runs), **BOOT),
-    "sources": lambda known: ablation.left_out(known.runs, known.kept("sources"), **BOOT),
+    "sources": lambda known: ablation.left_out(ablation.sources(known.runs), known.kept("sources"), **BOOT),
     "shap_metadata": lambda known: shap_table(known.kept("shap"), **known.where, **BOOT),
     "abcd_measures": lambda known: checks.measures_table(known.kept("abcd"), dataset=known.member.dataset),
     "abcd_validation": abcd_validation,

@@ -40,18 +40,21 @@ def resamples(groups, rows, n, seed, strata=None):
         alone.
     rows, n, seed : int
     strata : (rows,) or None; clusters (of several crossed ones the first) are drawn within their stratum, that of their
-        first row: a resample then has as many clusters of each stratum as the table, and loses none altogether.
+        first row: a resample then has as many clusters of each stratum as the table, and loses none altogether. A tuple
+        has one for each of the crossed clusters: folds beside seeds whose strata are the folds are two stages, in which
+        a fold is drawn with its seeds and these within it.
     """
     crossed = groups if isinstance(groups, tuple) else (groups,)
+    within = strata if isinstance(strata, tuple) else (strata, *[None] * (len(crossed) - 1))
     codes = [cluster_codes(group, rows) for group in crossed]
     generators = [np.random.default_rng((seed, index)) for index in range(len(codes))]
     size = max(1, CHUNK // max(rows, 1))
     for start in range(0, n, size):
         b = min(size, n - start)
         counts = np.ones((b, rows))
-        for index, (generator, code) in enumerate(zip(generators, codes, strict=True)):
+        for generator, code, own in zip(generators, codes, within, strict=True):
             clusters = int(code.max()) + 1
-            drawn = _draw(generator, b, code, strata if index == 0 else None) + clusters * np.arange(b)[:, None]
+            drawn = _draw(generator, b, code, own) + clusters * np.arange(b)[:, None]
             counts *= np.bincount(drawn.ravel(), minlength=b * clusters).reshape(b, clusters)[:, code]
         yield counts
 

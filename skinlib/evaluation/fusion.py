@@ -112,7 +112,7 @@ def majority_vote(members):
     return with_probabilities(first, votes + values.mean(axis=0))
 
 
-def best_member(members, *, objective="log_loss"):
+def best_member(members, *, objective="log_loss", floor=FLOOR):
     """Name of the member with the lowest loss on validation rows; of equal ones the first.
 
     Raises
@@ -121,11 +121,11 @@ def best_member(members, *, objective="log_loss"):
         The tables hold test or external rows.
     """
     values, first = on_validation(members, "the best member")
-    losses = _losses(values, first, np.eye(len(values)), objective)
+    losses = _losses(values, first, np.eye(len(values)), objective, floor)
     return list(members)[int(np.argmin(losses))]
 
 
-def simplex_weights(members, *, objective="log_loss", steps=20):
+def simplex_weights(members, *, objective="log_loss", steps=20, floor=FLOOR):
     """Weights on the simplex that are best on validation rows.
 
     Parameters
@@ -133,6 +133,7 @@ def simplex_weights(members, *, objective="log_loss", steps=20):
     members : name -> prediction table of validation rows (column `part` = val)
     objective : log_loss, or balanced_accuracy (all points of a lattice are tried; of equal ones the lowest log loss)
     steps : spacing 1 / steps of the lattice
+    floor : least probability in a logarithm; of tables in coarse steps half a step, or one rounded to 0 outweighs all
 
     Returns
     -------
@@ -155,13 +156,14 @@ def simplex_weights(members, *, objective="log_loss", steps=20):
     corners = np.eye(len(values))
     if objective == "balanced_accuracy":
         points = np.concatenate([corners, lattice(len(values), steps)])
-        rank = np.lexsort((_losses(values, first, points, "log_loss"), _losses(values, first, points, objective)))
+        ties = _losses(values, first, points, "log_loss", floor)
+        rank = np.lexsort((ties, _losses(values, first, points, objective, floor)))
         best = points[rank[0]]
     else:
-        points = np.concatenate([corners, _mixture(_of_truth(values, first))[None]])
-        best = points[np.argmin(_losses(values, first, points, objective))]
-    alone = _losses(values, first, corners, objective)
-    loss = float(_losses(values, first, best[None], objective)[0])
+        points = np.concatenate([corners, _mixture(_of_truth(values, first, floor))[None]])
+        best = points[np.argmin(_losses(values, first, points, objective, floor))]
+    alone = _losses(values, first, corners, objective, floor)
+    loss = float(_losses(values, first, best[None], objective, floor)[0])
     named = lambda numbers: dict(zip(members, map(float, numbers), strict=True))
     return Weights(named(best), objective, loss, named(alone))
 
@@ -180,9 +182,9 @@ def on_validation(members, purpose):
     return stacked(members)
 
 
-def _of_truth(values, first):
-    """Probability (M, N) that each member gives the true class, not below `FLOOR`."""
-    return np.maximum(values[:, np.arange(len(first)), tables.labels(first)], FLOOR)
+def _of_truth(values, first, floor):
+    """Probability (M, N) that each member gives the true class, not below the floor."""
+    return np.maximum(values[:, np.arange(len(first)), tables.labels(first)], floor)
 
 
 def _mixture(p, *, tolerance=1e-9, most=20_000):
@@ -196,10 +198,10 @@ def _mixture(p, *, tolerance=1e-9, most=20_000):
     return w / w.sum()
 
 
-def _losses(values, first, points, objective):
+def _losses(values, first, points, objective, floor):
     """The objective (P,) at points (P, M) of the simplex."""
     if objective == "log_loss":
-        return np.array([-np.log(w @ _of_truth(values, first)).mean() for w in points])
+        return np.array([-np.log(w @ _of_truth(values, first, floor)).mean() for w in points])
     if objective == "balanced_accuracy":
         label = tables.labels(first)
         rows = np.bincount(label, minlength=values.shape[2])

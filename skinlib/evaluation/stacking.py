@@ -9,7 +9,7 @@ from skinlib.evaluation import tables
 from skinlib.evaluation.fusion import FLOOR, on_validation, stacked, with_probabilities
 
 
-def stack(out_of_fold, targets, *, strength=1.0, seed=0):
+def stack(out_of_fold, targets, *, strength=1.0, seed=0, floor=FLOOR):
     """Stacking: a multinomial logistic regression on the logarithms of all members' probabilities.
 
     Parameters
@@ -17,6 +17,7 @@ def stack(out_of_fold, targets, *, strength=1.0, seed=0):
     out_of_fold : name -> table of validation rows, made by members that did not train on them
     targets : name -> table of the rows to fuse, of the same members
     strength : C of the L2 penalty on standardised inputs (ours: 1)
+    floor : least probability in a logarithm
 
     Returns
     -------
@@ -38,11 +39,11 @@ def stack(out_of_fold, targets, *, strength=1.0, seed=0):
     if absent := [name for index, name in enumerate(names) if not (label == index).any()]:
         raise tables.PredictionTableError([f"class {name} has no validation row to stack on" for name in absent])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000, random_state=seed))
-    model.fit(_inputs(values), label)
+    model.fit(_inputs(values, floor), label)
     values, first = stacked(targets)
-    return with_probabilities(first, model.predict_proba(_inputs(values)))
+    return with_probabilities(first, model.predict_proba(_inputs(values, floor)))
 
 
-def _inputs(values):
+def _inputs(values, floor):
     """Members' log probabilities side by side, (N, M * K)."""
-    return np.log(np.maximum(values, FLOOR)).transpose(1, 0, 2).reshape(values.shape[1], -1)
+    return np.log(np.maximum(values, floor)).transpose(1, 0, 2).reshape(values.shape[1], -1)

@@ -67,8 +67,9 @@ SWITCHES: dict[str, dict] = {
 # No validation part: what leaks into training would leak into it too. So nothing is selected, in either arm.
 ARM = {"fold": None, "schedule": "cosine", "patience": None}
 ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
-VALIDATED = ("member/", "proposed/")  # weights of the fusion, thresholds
-SINGLE = ("proposed/",)  # where the systems stand side by side, no view is turned
+VALIDATED = ("member/",)  # weights of the fusion; the melanoma scores by which thresholds of heads are chosen lie apart
+SINGLE = ("proposed/fold0/seed0",)  # where the systems stand side by side, no view is turned: one network of each
+PARTS = 250  # of a probability: steps of 0.004, for of some ninety tables of seven classes four decimals fill 2 MB
 
 
 def plan(profile: dict) -> dict[str, RunConfig]:
@@ -82,9 +83,12 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     Returns
     -------
     dict
-        ``member/<name>/fold<k>``; ``proposed/fold<k>/seed<s>``; ``switch/<name>/fold<k>/seed<s>``, and of each member
-        ``without/<name>/...`` and ``only/<name>/...``; ``joint/fold<k>``; of the arms of the leakage test and of each
-        source left out ``<arm>/member/<name>`` and ``<arm>/proposed/seed<s>``. Members have seed 0 everywhere.
+        ``member/<name>/fold<k>``; ``proposed/fold<k>/seed<s>``; of the members in ``alone``
+        ``only/<name>/fold<k>/seed<s>``; in the folds of the switches ``switch/<name>/...``, and of the members in
+        ``modularity`` ``without/<name>/...`` and ``only/<name>/...``; ``joint/fold<k>``; of the arms of the leakage
+        test and of each source left out ``<arm>/member/<name>`` and ``<arm>/proposed/seed<s>``, and beside the sources,
+        where no other is that, ``same/fold0/seed<s>``: the head on the same members trained with every source. Members
+        have seed 0 everywhere.
     """
     sizes = profile["joint_ensemble"]
     runs = {}
@@ -94,40 +98,49 @@ def plan(profile: dict) -> dict[str, RunConfig]:
         for seed in sizes["seeds"]:
             proposed = _head(sizes, members, seed=seed)
             runs[f"proposed/fold{fold}/seed{seed}"] = proposed
+            runs |= {f"only/{name}/fold{fold}/seed{seed}": _of(proposed, [name]) for name in sizes["alone"]}
             if fold in sizes["switch_folds"]:
                 runs |= {f"{name}/fold{fold}/seed{seed}": config for name, config in _beside(proposed, sizes)}
         for joint in sizes["joint"] if fold in sizes["joint_folds"] else ():
             begin = runs[f"proposed/fold{fold}/seed{sizes['seeds'][0]}"]
-            changes = {"epochs": joint["epochs"], "visits": joint["visits"], "augment": MEMBER.augment}
-            runs[f"joint/fold{fold}"] = joint_of(begin, **JOINT | changes)
+            runs[f"joint/fold{fold}"] = joint_of(begin, **JOINT | {"augment": MEMBER.augment} | joint)
     for arm, changes in _harder(sizes):
         members = _members(sizes, sizes["harder_members"], **changes)
         runs |= {f"{arm}/member/{name}": config for name, config in members.items()}
         for seed in sizes["seeds"]:
-            runs[f"{arm}/proposed/seed{seed}"] = _head(sizes, members, seed=seed)
+            runs[f"{arm}/proposed/seed{seed}"] = _head(sizes, members, seed=seed, **changes)
+    for seed in sizes["seeds"] if sizes["sources"] else ():
+        same = _of(runs[f"proposed/fold0/seed{seed}"], sizes["harder_members"])
+        runs |= {} if same in runs.values() else {f"same/fold0/seed{seed}": same}
     return runs
 
 
 def _members(sizes: dict, names: Iterable[str], **changes) -> dict[str, RunConfig]:
-    """Return name -> run, of members that the profile describes."""
+    """Return name -> run, of members that the profile describes; an arm's changes go before what it says of a member.
+
+    A profile may give a member any setting of its own: epochs, lr, precision, or a schedule that suits few epochs.
+    """
     shared = {name: sizes[name] for name in ("dataset", "folds", "image_size", "precision", "visits")}
-    base = MEMBER.replace(**(shared | changes))
-    return {name: base.replace(**sizes["members"][name]) for name in names}
+    return {name: MEMBER.replace(**(shared | sizes["members"][name] | changes)) for name in names}
 
 
-def _head(sizes: dict, members: dict[str, RunConfig], *, seed: int) -> RunConfig:
-    """Return the proposed head of some members: their data and fold, its own objective and optimisation."""
+def _head(sizes: dict, members: dict[str, RunConfig], *, seed: int, **changes) -> RunConfig:
+    """Return the proposed head of some members: their data and fold, its own objective and optimisation.
+
+    Its schedule and patience are its own, whatever suits its members; an arm changes them for both.
+    """
     first = next(iter(members.values()))
-    same = ("dataset", "split", "test_share", "folds", "fold", "image_size", "schedule", "patience")
+    same = {name: getattr(first, name) for name in ("dataset", "split", "test_share", "folds", "fold", "image_size")}
     options = sizes["design"] | {"members": {name: config.to_dict() for name, config in members.items()}}
-    return HEAD.replace(
-        **{name: getattr(first, name) for name in same},
-        precision="fp32",  # the head is small; half precision would save nothing
-        epochs=sizes["head_epochs"],
-        tta=sizes["views"],
-        options=options,
-        seed=seed,
-    )
+    own = {"epochs": sizes["head_epochs"], "tta": sizes["views"], "options": options, "seed": seed}
+    # The head is small; half precision would save nothing.
+    return HEAD.replace(**(same | own | {"precision": "fp32"} | changes))
+
+
+def _of(proposed: RunConfig, names: Iterable[str]) -> RunConfig:
+    """Return the proposed head on some of its members alone."""
+    members = {name: proposed.options["members"][name] for name in names}
+    return proposed.replace(options=proposed.options | {"members": members})
 
 
 def _beside(proposed: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
@@ -138,9 +151,8 @@ def _beside(proposed: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]
         yield f"switch/{name}", proposed.replace(options=options, **changes)
     members = proposed.options["members"]
     for name in sizes["modularity"]:
-        rest = {other: config for other, config in members.items() if other != name}
-        yield f"without/{name}", proposed.replace(options=proposed.options | {"members": rest})
-        yield f"only/{name}", proposed.replace(options=proposed.options | {"members": {name: members[name]}})
+        yield f"without/{name}", _of(proposed, [other for other in members if other != name])
+        yield f"only/{name}", _of(proposed, [name])
 
 
 def _harder(sizes: dict) -> Iterator[tuple[str, dict]]:

@@ -22,6 +22,7 @@ from skinlib.reporting.estimates import cell
 
 SIZES = (128, 256, 512)  # pixels of the longer side
 TRUTHS = {"asymmetry": "asymmetry", "border": "border", "solidity": "border", "colours": "n_colours"}
+BORDER = "streaks"  # the marked structure that speaks of the border
 ALLOWED = 0.05  # relative change over the sizes
 
 
@@ -148,22 +149,32 @@ def resolution_table(kept: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
     return pd.DataFrame(cells)
 
 
-def marked(cohort: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Measure lesions whose structures were marked (ISIC 2018 Task 2), at most so many, at even steps of their ids.
+def marked(cohort: pd.DataFrame, most: int, *, whole: str = BORDER) -> pd.DataFrame:
+    """Measure lesions whose structures were marked (ISIC 2018 Task 2): some at even steps of their ids, and every case.
+
+    Parameters
+    ----------
+    most
+        Of the lesions at even steps.
+    whole
+        The structure of which every lesion is measured: of a rare one a sample would hold a handful.
 
     Returns
     -------
     DataFrame
-        The measures, and for each structure whether its mask has a pixel (0 or 1).
+        The measures, for each structure whether its mask has a pixel (0 or 1), and ``sampled``: 1 at even steps, 0 of
+        a lesion that is there for the structure ``whole`` alone.
     """
     columns = [name for name in cohort if name.startswith("attribute_")]
     rows = cohort.dropna(subset=["mask_path", *columns]).sort_values("image_id") if columns else cohort.head(0)
     rows = rows[rows[columns].apply(lambda paths: all(Path(path).is_file() for path in paths), axis=1).astype(bool)]
-    rows = rows.iloc[:: max(1, -(-len(rows) // most))]
     if rows.empty:
         return pd.DataFrame()
+    sampled = np.arange(len(rows)) % max(1, -(-len(rows) // most)) == 0
+    case = np.array([_marked(path) for path in rows[f"attribute_{whole}"]], bool)
+    rows = rows.assign(sampled=sampled.astype(int))[sampled | case]
     found = {name.removeprefix("attribute_"): [_marked(path) for path in rows[name]] for name in columns}
-    return abcd.abcd_table(rows).assign(**found)
+    return abcd.abcd_table(rows).assign(**found, sampled=rows["sampled"].to_numpy())
 
 
 def _marked(path: str) -> int:
@@ -171,17 +182,26 @@ def _marked(path: str) -> int:
         return int(mask.getbbox() is not None)  # the box around all pixels that are not 0
 
 
-def marked_table(kept: pd.DataFrame, *, dataset: str, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+def marked_table(
+    kept: pd.DataFrame, *, dataset: str, whole: str = BORDER, n_boot: int = 2000, seed: int = 0
+) -> pd.DataFrame:
     """Say how well each measure tells lesions with a marked structure from those without: AUC, 0.5 is chance.
 
     Streaks are irregular extensions at the border, so ``border`` and streaks speak of the same thing; no other pair
-    does, and the table shows the others for comparison.
+    does, and the table shows the others for comparison. Every lesion with streaks is compared with those of the sample
+    that have none, which leaves the AUC what it is in all; the other structures are compared in the sample alone.
+
+    Parameters
+    ----------
+    kept
+        As `marked` returns it.
     """
     cells = []
-    structures = [name for name in kept if name not in ("image_id", *abcd.MEASURES, "cut", "note")]
+    structures = [name for name in kept if name not in ("image_id", *abcd.MEASURES, "cut", "note", "sampled")]
     for structure in structures:
+        drawn = kept if structure == whole else kept[kept["sampled"] == 1]
         for name in abcd.MEASURES:
-            rows = kept.dropna(subset=[name]).reset_index(drop=True)
+            rows = drawn.dropna(subset=[name]).reset_index(drop=True)
             score = rows[name].rank(pct=True) if len(rows) else rows[name]
             table = pd.DataFrame({"label": rows[structure], "p_benign": 1 - score, "p_malignant": score})
             about = {"n": len(rows), "dataset": dataset, "note": f"{int(rows[structure].sum())} lesions have it"}

@@ -6,6 +6,7 @@ A run is one of the store, or evidence in results/reference opened in the same w
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 
@@ -19,16 +20,24 @@ DIGITS = 4  # of a probability: those that the evidence keeps, so that both give
 Runs = Mapping[str, Run]
 
 
-def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a prediction table with its probabilities as the evidence keeps them."""
+def parts_of(paper: str) -> int | None:
+    """Return in how many steps the evidence of a paper keeps probabilities, if its plan says so; else None."""
+    return getattr(importlib.import_module(f"skinlib.plans.{paper}"), "PARTS", None)
+
+
+def rounded(table: pd.DataFrame, unit: int | None = None) -> pd.DataFrame:
+    """Return a prediction table with its probabilities as the evidence keeps them: decimals, or parts of a unit."""
     scores = [name for name in table if name.startswith("p_")]
+    if unit and len(table):
+        parts = stored.in_parts(table, unit) / unit
+        return table.assign(**{name: parts[:, k] for k, name in enumerate(scores)})
     return table.assign(**{name: [float(f"{p:.{DIGITS}f}") for p in table[name]] for name in scores})
 
 
 def rows(run: Run, part: str, view: str = "mean") -> pd.DataFrame:
     """Return the rows of one part (val, test) of a run's predictions, of one view (mean, identity)."""
     table = run.predictions(view)
-    return rounded(table[table["part"] == part].reset_index(drop=True))
+    return rounded(table[table["part"] == part].reset_index(drop=True), parts_of(run.config.system))
 
 
 def by_seed(runs: Runs, name: str) -> list[Run]:

@@ -16,6 +16,7 @@ from skinlib.evaluation.statistics import bootstrap_ci, holm, paired_bootstrap, 
 OF_MASKS = {metric.name: metric for metric in segmentation.METRICS}
 COUNTS = ("tp", "fn", "tn", "fp")
 FROM_SCORES = ("roc_auc", "average_precision", "ece", "brier")  # the others look at calls
+WITHIN = "within"  # the column of what seeds lie within
 LESS_IS_BETTER = ("fn", "fp", "fn_rate", "fp_rate", "false_positives", "ece", "brier", "hd95", "hd95_share")
 
 
@@ -111,6 +112,27 @@ def groups(table: pd.DataFrame) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     return (clusters, table["seed"].to_numpy()) if _seeds(table) > 1 else clusters
 
 
+def resampled(table: pd.DataFrame, strata: np.ndarray | None = None) -> dict:
+    """Return the arguments ``groups`` and ``strata`` of the bootstrap of a table.
+
+    Where a table has the column `WITHIN`, seeds lie within what it names, and are drawn in two stages: first those
+    (folds), then the seeds of each. Seeds of one fold share its training images and networks, so a row of three folds
+    with three seeds each has three independent units and not nine. Folds are not quite independent either: they share
+    part of their training images and all test images, so an interval over few folds is too narrow rather than too wide.
+
+    Parameters
+    ----------
+    strata
+        Within which the patients or lesions are drawn.
+    """
+    found = groups(table)
+    if not isinstance(found, tuple) or WITHIN not in table:
+        return {"groups": found, "strata": strata}
+    clusters, seeds = found
+    within = table[WITHIN].to_numpy()
+    return {"groups": (clusters, within, seeds), "strata": (strata, None, within)}
+
+
 def measure(row: str, arm: Arm, names: Sequence[str], *, n_boot: int = 2000, seed: int = 0) -> list[dict]:
     """Return the cells of one row: each metric with its 95 % cluster bootstrap interval; counts have none.
 
@@ -123,7 +145,7 @@ def measure(row: str, arm: Arm, names: Sequence[str], *, n_boot: int = 2000, see
         value = one(table)
         if name not in COUNTS:
             try:
-                value, low, high = bootstrap_ci(one, table, groups=groups(table), n=n_boot, seed=seed)
+                value, low, high = bootstrap_ci(one, table, **resampled(table), n=n_boot, seed=seed)
             except UndefinedMetricError as error:
                 note = "; ".join(filter(None, [note, f"no interval: {error}"]))
         cells.append(cell(row, name, value, low=low, high=high, note=note, **about))
@@ -153,7 +175,7 @@ def compare(
     cells = []
     for name in names:
         try:
-            value, low, high, p = paired_bootstrap(metric(name, a), a, b, groups=groups(a), n=n_boot, seed=seed)
+            value, low, high, p = paired_bootstrap(metric(name, a), a, b, **resampled(a), n=n_boot, seed=seed)
         except UndefinedMetricError as error:
             cells.append(cell(row, name + suffix, np.nan, note=f"not defined: {error}", **origin(a)) | {"p": np.nan})
             continue

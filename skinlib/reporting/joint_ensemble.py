@@ -20,7 +20,7 @@ from skinlib.images.abcd import MEASURES
 from skinlib.models.joint_ensemble import design
 from skinlib.reporting import multiclass
 from skinlib.reporting.estimates import Arm, cell, judge, measure, origin
-from skinlib.reporting.joint_ensemble_arms import MELANOMA, Row, drawn, malignant, melanoma, paired
+from skinlib.reporting.joint_ensemble_arms import MELANOMA, Row, alone_on, drawn, malignant, melanoma, paired
 from skinlib.reporting.ladder import CHANGE
 
 PAPER = "joint_ensemble"
@@ -35,6 +35,7 @@ WHOLE = {
 OF_MELANOMA = {"melanoma_recall": f"recall_of_{MELANOMA}", "melanoma_specificity": f"specificity_of_{MELANOMA}"}
 COMPARED = ("accuracy", "balanced_accuracy", "roc_auc")
 BINARY = "malignant_roc_auc"  # compared too: it exists where a rare class has hardly a lesion
+OVER_MEMBER, OVER_ALONE = "proposed - best member", "proposed - head on the best member alone"
 CLASSWISE = ("recall", "precision", "f1", "specificity")
 
 
@@ -70,7 +71,8 @@ def settings(member: RunConfig, head: RunConfig) -> pd.DataFrame:
         ("branches", "attributes"): f"measured on mask and image: {', '.join(MEASURES)}",
         ("split", "folds"): "images of a lesion stay together",
         ("deployment", "frameworks"): "PyTorch",
-        ("training", "learning_rate"): "of a member; profiles set it for each",
+        ("training", "learning_rate"): f"of a member; profiles set it for each; schedule {member.schedule}",
+        ("training, head", "learning_rate"): f"schedule {head.schedule}",
     }
     where = {"dataset": member.dataset, "split": member.split}
     return pd.DataFrame([cell(*key, float(v), note=notes.get(key, ""), **where) for key, v in values.items()])
@@ -132,6 +134,9 @@ def changes(
 def members_vs_fusion(rows: Mapping[str, Row], best: str, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Put members, fusions and the proposed system side by side, what is joined with its change to the best member.
 
+    The best member has one view and no metadata, so what the proposed system has over it is not fusion alone: the row
+    `OVER_ALONE`, where that head was trained, is its change to the same head on that member, which has both too.
+
     Parameters
     ----------
     rows
@@ -142,12 +147,14 @@ def members_vs_fusion(rows: Mapping[str, Row], best: str, *, n_boot: int = 2000,
     boot = {"n_boot": n_boot, "seed": seed}
     cells = [found for name, one in rows.items() for found in measured(name, one, **boot)]
     joined = {name: (one, rows[best]) for name, one in rows.items() if name == "proposed" or _joined(one)}
+    if alone_on(best) in rows:
+        joined[OVER_ALONE] = rows["proposed"], rows[alone_on(best)]
     return pd.DataFrame(cells + changes(joined, **boot))
 
 
 def _joined(one: Row) -> bool:
     """Whether a row was made of several members' tables."""
-    return one.shared and len({run.config.backbone for run in one.runs}) > 1
+    return one.shared and len({run.config.replace(fold=None).to_json() for run in one.runs}) > 1
 
 
 def per_class(name: str, one: Row, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:

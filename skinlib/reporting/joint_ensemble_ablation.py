@@ -11,7 +11,7 @@ from skinlib.evaluation import fusion
 from skinlib.reporting.arms import Runs, machine
 from skinlib.reporting.estimates import cell, origin
 from skinlib.reporting.joint_ensemble import COMPARED, OF_MELANOMA, WHOLE, changes, of_classes
-from skinlib.reporting.joint_ensemble_arms import Row, drawn, malignant, members, paired, row, run_tables, there
+from skinlib.reporting.joint_ensemble_arms import Row, drawn, malignant, members, paired, row, run_tables, there, usual
 from skinlib.training.runs import Run
 
 SHOWN = {name: WHOLE[name] for name in (*COMPARED, "macro_f1")}
@@ -64,7 +64,8 @@ def modularity(runs: Runs, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame
         cells.append(_seconds(f"{name} added", "member_seconds", own, about))
         cells.append(_seconds(f"{name} removed", "train_seconds", less, about))
         cells.append(cell(f"{name} added", "members_retrained", float(_retrained(heads, less)), **about))
-        lone = of_classes(f"{name} alone", drawn(row(runs, f"only/{name}").test), SHOWN, n_boot=n_boot, seed=seed)
+        same, _ = paired(row(runs, f"only/{name}"), pair[1])  # in the folds that the head without it has
+        lone = of_classes(f"{name} alone", drawn(same.test), SHOWN, n_boot=n_boot, seed=seed)
         cells += [one | {"note": "the fused head on this member alone, with metadata"} for one in lone]
     judged = changes(pairs, n_boot=n_boot, seed=seed)
     return pd.DataFrame([*_printed(cells, judged), *cells, *judged])
@@ -132,30 +133,50 @@ def leakage(found: Mapping[str, Mapping[str, Row]], *, n_boot: int = 2000, seed:
     return pd.DataFrame(cells + changes(pairs, **boot))
 
 
-def left_out(runs: Runs, sources: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Test on a source that no part has seen, beside the same source's images of the usual test part.
+def sources(runs: Runs) -> dict[tuple[str, str], tuple[Row, Row]]:
+    """Return (source, system) -> the system trained without the source, and the same of the first fold with it."""
+    found = {}
+    for name in there(runs, "source/"):
+        _, source, system = name.split("/", 2)
+        system = system.removeprefix("member/")
+        without = row(runs, name, shared=system != "proposed")
+        found[source, system] = without, usual(runs, system, without)
+    return found
 
-    The two rows hold other images of one source, so they cannot be paired: compare the intervals.
+
+def left_out(
+    pairs: Mapping[tuple[str, str], tuple[Row, Row]], of: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Compare training without and with a source, on that source's images of the usual test part.
+
+    Neither has trained on those images or their lesions, and members and head are the same, so the rows are paired;
+    the change is without minus with. What differs besides the source is how many images trained, and the notes say how
+    many. A third row has all images of the source, most of which train the system that is trained with it.
 
     Parameters
     ----------
-    sources
+    of
         image_id, source.
     """
-    boot, usual = {"n_boot": n_boot, "seed": seed}, row(runs, "proposed")
-    shown = {name: WHOLE[name] for name in ("accuracy", "balanced_accuracy", "roc_auc")} | OF_MELANOMA
-    of_source = sources.set_index("image_id")["source"]
-    cells = []
-    for name in there(runs, "source/"):
-        system = name.split("/", 2)[2].removeprefix("member/")
-        one = row(runs, name)
-        source = name.split("/")[1]
-        words = f"{system}, trained without {source}"
-        cells += of_classes(words, drawn(one.test), shown, **boot)
-        if system == "proposed":
-            inside = usual.test[usual.test["image_id"].map(of_source) == source].reset_index(drop=True)
-            cells += of_classes(f"proposed, {source} among the others", drawn(inside), shown, **boot)
-    return pd.DataFrame(cells)
+    boot, cells, alike = {"n_boot": n_boot, "seed": seed}, [], {}
+    shown = {name: WHOLE[name] for name in COMPARED} | OF_MELANOMA
+    source_of = of.set_index("image_id")["source"]
+    for (source, system), (without, like) in pairs.items():
+        images = like.test["image_id"][like.test["image_id"].map(source_of) == source]
+        pair = tuple(one._replace(test=one.test[one.test["image_id"].isin(images)]) for one in paired(without, like))
+        note = f"trained on {_trained(without)} images an epoch, with {source} on {_trained(like)}"
+        rows = dict(zip((f"trained without {source}", f"trained with {source}"), pair, strict=True))
+        rows |= {f"trained without {source}, all its images": without}
+        for words, one in rows.items():
+            cells += of_classes(f"{system}, {words}", drawn(one.test.reset_index(drop=True)), shown, note=note, **boot)
+        alike[f"{system}, trained without {source}"] = pair
+    return pd.DataFrame(cells + changes(alike, **boot))
+
+
+def _trained(one: Row) -> int:
+    """Return how many images a row's first run saw an epoch."""
+    metrics = one.runs[0].metrics
+    return round(metrics["images"] / metrics["epochs"])
 
 
 def by_draw(rows: Mapping[str, Row]) -> pd.DataFrame:

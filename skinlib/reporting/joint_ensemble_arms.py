@@ -1,7 +1,9 @@
 """From the plan's runs to the rows that the tables of the ensemble paper compare, and who is paired with whom.
 
 A network is trained once a fold, a head also once a seed; all are tested on the same images. A *draw* is one of these
-pairs of fold and seed. Tables hold every draw and scores are never pooled over draws: intervals draw lesions and draws.
+pairs of fold and seed. Tables hold every draw and scores are never pooled over draws: intervals draw lesions, folds
+and, within a fold, seeds. Folds share their test images and part of their training images, and members have one seed:
+what another seed of a member would do is in no interval.
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ import pandas as pd
 
 from skinlib.data.cards import CARDS
 from skinlib.evaluation import tables
+from skinlib.models.joint_ensemble import design
+from skinlib.plans.joint_ensemble import VALIDATED
 from skinlib.reporting.arms import Runs, rows
+from skinlib.reporting.estimates import WITHIN
 from skinlib.training.runs import Run
 
 MELANOMA = "mel"
 DRAW = ["fold", "seed"]
 KEYS = ["image_id", *DRAW]
+ABOUT = ["image_id", "lesion_id", "patient_id", "dataset", "split", "part", "fold"]
 
 
 class Row(NamedTuple):
@@ -28,7 +34,8 @@ class Row(NamedTuple):
     Attributes
     ----------
     test, val
-        Prediction tables of all its draws; ``val`` is empty where a split has no validation part.
+        Prediction tables of all its draws; ``val`` is empty where a split has no validation part, and of runs on
+        whose validation rows nothing is chosen: the plan's ``VALIDATED`` has the others, and evidence theirs alone.
     runs
         All its runs.
     shared
@@ -56,7 +63,9 @@ def row(runs: Runs, name: str, *, shared: bool = False, note: str = "") -> Row:
     group = tuple(run for key, run in runs.items() if pattern.fullmatch(key))
     if not group:
         raise KeyError(f"no run {name} among {', '.join(runs) or 'no runs'}")
-    test, val = (pd.concat([rows(run, part) for run in group], ignore_index=True) for part in ("test", "val"))
+    test = pd.concat([rows(run, "test") for run in group], ignore_index=True)
+    validated = f"{name}/".startswith(VALIDATED)
+    val = pd.concat([rows(run, "val") for run in group], ignore_index=True) if validated else test.head(0)
     return Row(test, val, group, shared, note)
 
 
@@ -74,6 +83,78 @@ def members(runs: Runs, arm: str = "") -> dict[str, Row]:
     }
 
 
+def alone(runs: Runs) -> dict[str, Row]:
+    """Return ``head on <member> alone`` -> row: the proposed head with one member, metadata and views as there."""
+    note = "the proposed head on one member: metadata, attributes and views as there"
+    return {alone_on(name.removeprefix("only/")): row(runs, name, note=note) for name in sorted(there(runs, "only/"))}
+
+
+def asked(runs: Runs, best: str) -> pd.DataFrame:
+    """Return the melanoma scores by which thresholds are chosen: of the proposed head, and of that on the best member.
+
+    Returns
+    -------
+    DataFrame
+        A row a validation image and fold: `ABOUT`, ``label`` (1: melanoma), and ``<row>/seed<s>`` of each head. It is
+        all that evidence keeps of the validation rows of heads.
+    """
+    parts = []
+    for name, key in {"proposed": "proposed", alone_on(best): f"only/{best}"}.items():
+        for run in row(runs, key).runs if there(runs, f"{key}/") else ():
+            parts.append(melanoma(rows(run, "val")).assign(column=f"{name}/seed{run.config.seed}"))
+    long = pd.concat(parts, ignore_index=True)
+    once = long.drop_duplicates(["fold", "image_id"])[[*ABOUT, "label"]]
+    wide = long.pivot(index=["fold", "image_id"], columns="column", values="p_malignant").reset_index()
+    return once.merge(wide, on=["fold", "image_id"], validate="one_to_one")
+
+
+def heads(runs: Runs, scores: pd.DataFrame) -> dict[str, Row]:
+    """Return the proposed head and those on one member alone; of the ones in `asked`, with its validation rows.
+
+    Parameters
+    ----------
+    scores
+        What `asked` returned, as evidence keeps it.
+    """
+    found = {"proposed": row(runs, "proposed", note="the fused head")} | alone(runs)
+    for name, one in found.items():
+        columns = [column for column in scores if column.startswith(f"{name}/seed")]
+        parts = [
+            scores[[*ABOUT, "label"]].assign(
+                seed=int(column.rpartition("seed")[2]), p_other=1 - scores[column], **{f"p_{MELANOMA}": scores[column]}
+            )[scores[column].notna()]
+            for column in columns
+        ]
+        found[name] = one._replace(val=pd.concat(parts, ignore_index=True)) if parts else one
+    return found
+
+
+def alone_on(member: str) -> str:
+    """Return what the head on one member is called in the tables."""
+    return f"head on {member} alone"
+
+
+def usual(runs: Runs, system: str, arm: Row) -> Row:
+    """Return the row of the usual split that an arm's ``system`` is compared with, in the arm's fold.
+
+    The run of the same member, or of a head of the proposed design on the very members of the arm's.
+
+    Raises
+    ------
+    KeyError
+        When the plan has none.
+    """
+    fold = arm.runs[0].config.fold
+    if system != "proposed":
+        return only(row(runs, f"member/{system}", shared=True), fold)
+    wanted = set(design(arm.runs[0].config)["members"])
+    for name in ("proposed", "same", *there(runs, "only/"), *there(runs, "without/")):
+        group = [run for key, run in runs.items() if key.startswith(f"{name}/") and run.config.fold == fold]
+        if group and set(design(group[0].config)["members"]) == wanted:
+            return only(row(runs, name), fold)
+    raise KeyError(f"no head on {', '.join(sorted(wanted))} trained with every source, in fold {fold}")
+
+
 def _of(runs: Runs, name: str) -> str:
     config = next(run.config for key, run in runs.items() if key == name or key.startswith(f"{name}/"))
     start = "from scratch" if config.weights == "none" else f"weights {config.weights}"
@@ -82,7 +163,7 @@ def _of(runs: Runs, name: str) -> str:
 
 def drawn(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose ``seed`` names the draw: what the shared functions call a seed is one of ours."""
-    return table.assign(seed=1000 * table["fold"] + table["seed"])
+    return table.assign(seed=1000 * table["fold"] + table["seed"], **{WITHIN: table["fold"]})
 
 
 def paired(after: Row, before: Row) -> tuple[Row, Row]:
@@ -118,8 +199,9 @@ def _kept(one: Row, draws: set) -> Row:
 
 
 def only(one: Row, fold: int) -> Row:
-    """Return a row's draws of one fold."""
-    return _kept(one, {draw for draw in _draws(one.test) if draw[0] == fold})
+    """Return a row's draws of one fold, and its runs."""
+    kept = _kept(one, {draw for draw in _draws(one.test) if draw[0] == fold})
+    return kept._replace(runs=tuple(run for run in one.runs if run.config.fold == fold))
 
 
 def melanoma(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,11 +9,13 @@ import pandas as pd
 
 from skinlib.evaluation import fusion, stacking, tables
 from skinlib.evaluation.agreement import error_correlation
+from skinlib.plans.joint_ensemble import PARTS
 from skinlib.reporting.estimates import cell, origin
 from skinlib.reporting.joint_ensemble_arms import Row, run_tables
 
 WEIGHTED = "weighted mean"  # the paper's: section IV
 BY_RECALL = "weighted mean, BACC"  # weights of the best balanced accuracy
+FLOOR = 0.5 / PARTS  # of a probability in a log loss: half a step of those that are kept
 SAME_VIEWS = "weighted mean, views"  # of as many views as the fused head sees
 
 
@@ -24,7 +26,9 @@ def weights(found: Mapping[str, Row]) -> dict[str, fusion.Weights]:
     """
     val, _ = run_tables(found)
     objectives = {WEIGHTED: "log_loss"} | ({BY_RECALL: "balanced_accuracy"} if every_class(found) else {})
-    return {name: fusion.simplex_weights(val, objective=objective) for name, objective in objectives.items()}
+    return {
+        name: fusion.simplex_weights(val, objective=objective, floor=FLOOR) for name, objective in objectives.items()
+    }
 
 
 def every_class(found: Mapping[str, Row]) -> bool:
@@ -35,7 +39,7 @@ def every_class(found: Mapping[str, Row]) -> bool:
 
 def best_member(found: Mapping[str, Row]) -> str:
     """Return the member of lowest log loss on the validation rows of all folds."""
-    return fusion.best_member(run_tables(found)[0])
+    return fusion.best_member(run_tables(found)[0], floor=FLOOR)
 
 
 def fused(found: Mapping[str, Row], chosen: Mapping[str, fusion.Weights]) -> dict[str, Row]:
@@ -49,7 +53,7 @@ def fused(found: Mapping[str, Row], chosen: Mapping[str, fusion.Weights]) -> dic
     ways = {"mean": fusion.mean, "majority vote": fusion.majority_vote}
     ways |= {name: lambda part, w=w: fusion.weighted_mean(part, w) for name, w in chosen.items()}
     if every_class(found):
-        ways["stacking"] = lambda part: stacking.stack(val, part)
+        ways["stacking"] = lambda part: stacking.stack(val, part, floor=FLOOR)
     notes = {name: f"weights {_words(w.weights)}" for name, w in chosen.items()}
     return {name: Row(join(test), join(val), runs, True, notes.get(name, "")) for name, join in ways.items()}
 
@@ -76,7 +80,11 @@ def weight_table(chosen: Mapping[str, fusion.Weights], found: Mapping[str, Row])
     about = origin(pd.concat([one.val for one in found.values()]))
     cells = []
     for name, w in chosen.items():
-        words = "1 - balanced accuracy" if w.objective == "balanced_accuracy" else "log loss"
+        words = (
+            "1 - balanced accuracy"
+            if w.objective == "balanced_accuracy"
+            else f"log loss, probabilities not below {FLOOR:g},"
+        )
         cells += [cell(name, f"weight_of_{member}", value, **about) for member, value in w.weights.items()]
         cells.append(cell(name, "loss", w.loss, note=f"{words} of validation rows", **about))
         cells += [cell(f"{member} alone", f"loss_of_{name}", value, note=words, **about)

@@ -20,7 +20,9 @@ from skinlib.explain.run_maps import class_maps
 from skinlib.images import abcd
 from skinlib.images.cache import Cache
 from skinlib.models import joint_ensemble as model_of
+from skinlib.plans.joint_ensemble import PARTS
 from skinlib.provenance import generator
+from skinlib.reporting.arms import rounded
 from skinlib.reporting.estimates import cell
 from skinlib.reporting.joint_ensemble_arms import MELANOMA, Row
 from skinlib.training import features
@@ -52,7 +54,7 @@ def weighted_views(members: Mapping[str, Row], weights: Weights, cohort: pd.Data
             scores = [column for column in table if column.startswith("p_")]
             parts.append(table.assign(**{column: p[:, k] for k, column in enumerate(scores)}))
         tables[name] = pd.concat(parts, ignore_index=True)
-    return weighted_mean(tables, weights)
+    return rounded(weighted_mean(tables, weights), PARTS)
 
 
 @torch.inference_mode()

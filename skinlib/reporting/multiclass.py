@@ -11,7 +11,7 @@ from skinlib.evaluation import tables
 from skinlib.evaluation.metrics import CLASSWISE, MULTICLASS, WEIGHTED
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
 from skinlib.evaluation.statistics import bootstrap_ci, paired_bootstrap
-from skinlib.reporting.estimates import cell, groups, origin
+from skinlib.reporting.estimates import cell, origin, resampled
 
 
 def metric(name: str, table: pd.DataFrame) -> Metric:
@@ -75,7 +75,7 @@ def measure(
         one, low, high, words = metric(name, table), np.nan, np.nan, note
         value = one(table)
         try:
-            value, low, high = bootstrap_ci(one, table, groups=groups(table), n=n_boot, seed=seed, strata=strata)
+            value, low, high = bootstrap_ci(one, table, **resampled(table, strata), n=n_boot, seed=seed)
         except UndefinedMetricError as error:
             words = "; ".join(filter(None, [note, f"no interval: {error}"]))
         cells.append(cell(row, name, value, low=low, high=high, note=words, **origin(table)))
@@ -106,9 +106,7 @@ def compare(
     for name in names:
         one = metric(name, after)
         try:
-            value, low, high, p = paired_bootstrap(
-                one, after, before, groups=groups(after), n=n_boot, seed=seed, strata=strata
-            )
+            value, low, high, p = paired_bootstrap(one, after, before, **resampled(after, strata), n=n_boot, seed=seed)
         except UndefinedMetricError as error:
             value, low, high, p = (np.nan,) * 4
             more = {"note": f"not defined: {error}"}

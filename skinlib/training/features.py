@@ -25,7 +25,7 @@ from skinlib.training.predict import SYMMETRIES, batches_of, views_of
 if TYPE_CHECKING:
     from skinlib.training.runs import Run
 
-VERSION = 1  # raise it whenever a feature can come out different
+VERSION = 2  # raise it whenever a feature can come out different
 
 
 def pooled(run: Run, cohort: pd.DataFrame, *, tta: str = "none", device: str = "auto") -> np.ndarray:
@@ -70,13 +70,13 @@ def _compute(run: Run, cohort: pd.DataFrame, tta: str, device: str) -> dict[str,
     where = place(device, run.config.precision)
     if "label" in cohort:  # as the run saw its cohort: its decoded images are found again
         cohort = cards.relabel(cohort, run.config.label_space)
-    batches = batches_of(run, cohort)
+    batches = batches_of(run, cohort, tta=tta)
     model = run.model().to(where.device)
     found: dict[str, list[np.ndarray]] = {}
     for batch in tqdm(batches.epoch(0, where.device), total=len(batches), desc=f"features {run.id}", mininterval=2):
-        for name, image in views_of(batch, tta):
+        for name, view in views_of(batch, tta):
             with where.autocast():
-                output = model(image, batch.get("meta"), features=batch.get("features"))
+                output = model(view.get("image"), view.get("meta"), features=view.get("features"))
             if "features" not in output:
                 raise ValueError(f"run {run.id} ({run.config.system}, {run.config.variant}) gives no features")
             values = output["features"].float().cpu().numpy().astype(np.float16)

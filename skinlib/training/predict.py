@@ -43,13 +43,20 @@ def views(image: torch.Tensor, tta: str) -> Iterator[tuple[str, torch.Tensor]]:
         yield name, image.flip(mirrored).rot90(quarters, (2, 3))
 
 
-def views_of(batch: dict, tta: str) -> Iterator[tuple[str, torch.Tensor | None]]:
-    """Yield (name, view) of a batch; of one without images, for networks that read columns alone, (identity, None)."""
-    if "image" not in batch:
-        yield "identity", None
-        return
-    for name, image in views(batch["image"], tta):
-        yield name, image.contiguous(memory_format=torch.channels_last)
+def views_of(batch: dict, tta: str) -> Iterator[tuple[str, dict]]:
+    """Yield (name, batch) of each view: with the image turned, or with the cached features (B, V, C) of that view.
+
+    A batch that has neither, or features without views, for networks that read columns alone, is its own identity.
+    """
+    features = batch.get("features")
+    if "image" in batch:
+        for name, image in views(batch["image"], tta):
+            yield name, batch | {"image": image.contiguous(memory_format=torch.channels_last)}
+    elif features is not None and features.ndim == 3:
+        for name, view in zip(("identity", *SYMMETRIES[tta]), features.unbind(1), strict=True):
+            yield name, batch | {"features": view}
+    else:
+        yield "identity", batch
 
 
 def undo(maps: torch.Tensor, view: str) -> torch.Tensor:
@@ -90,9 +97,9 @@ def outputs(
     bar = tqdm(batches.epoch(0, where.device), total=len(batches), desc=progress, disable=not progress, mininterval=2)
     for batch in bar:
         seen = []
-        for name, image in views_of(batch, tta):
+        for name, view in views_of(batch, tta):
             with where.autocast():
-                output = model(image, batch.get("meta"), features=batch.get("features"))
+                output = model(view.get("image"), view.get("meta"), features=view.get("features"))
             logits = output.get("logits", torch.empty(len(batch["index"]), 0))
             collected.setdefault(name, []).append(logits.float().softmax(1).cpu().numpy())
             if masks:
@@ -133,14 +140,17 @@ def table(cohort: pd.DataFrame, per_view: dict[str, np.ndarray], config: RunConf
     return pd.concat(tables, ignore_index=True)
 
 
-def batches_of(run: Run, cohort: pd.DataFrame, *, masks: bool = False) -> Batches:
-    """Return batches of any cohort, in its order, prepared as the images of a run were."""
+def batches_of(run: Run, cohort: pd.DataFrame, *, masks: bool = False, tta: str | None = None) -> Batches:
+    """Return batches of any cohort, in its order, prepared as the images of a run were.
+
+    ``tta`` names the views whose features a run on features reads; None: those that it was trained on.
+    """
     config, runs = run.config, Path(run.path).parent
     columns, cache = models.columns(config, cohort, runs), None
     if models.reads_features(config):
         from skinlib.training import features  # which makes batches of the parents here
 
-        columns |= {"features": features.column(run.parents(), cohort, tta=config.tta)}
+        columns |= {"features": features.column(run.parents(), cohort, tta=config.tta if tta is None else tta)}
     if models.reads_images(config):
         cache = Cache.build(cohort, config.image_size, root=runs.parent / "cache", colour=config.colour, masks=masks)
     rows = np.arange(len(cohort))
@@ -167,7 +177,7 @@ def predict(run: Run, cohort: pd.DataFrame, *, tta: str = "none", keep_views: bo
     DataFrame
         The prediction table, part ``external``.
     """
-    config, batches = run.config, batches_of(run, cohort)
+    config, batches = run.config, batches_of(run, cohort, tta=tta)
     per_view = probabilities(run.model(), batches, tta=tta, where=place(precision=config.precision), progress="predict")
     kept = per_view if keep_views else {"mean": per_view["mean"]}
     return table(cohort, kept, config, part="external", split="none")

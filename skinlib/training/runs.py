@@ -231,23 +231,23 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
     return bool(told)
 
 
-def write_evidence(run: Run, folder: str | Path, *, validation: bool = True, single: bool = True) -> Path:
-    """Write what is small of a run to ``folder/<id>``, probabilities to 4 decimals: its tables are recomputed from it.
+def write_evidence(run: Run, folder: str | Path, *, validation=True, single=True, parts: int | None = None) -> Path:
+    """Write what is small of a run to ``folder/<id>``, probabilities to 4 decimals or in steps of 1 / ``parts``.
 
     Scores of masks and compared gradients are among it where the run has any; the masks are not. The names of the
     images stand in ``folder`` (`skinlib.training.stored`). ``validation=False`` leaves out the rows of that part,
     ``single=False`` those of the image as it is where a mean over views stands beside them.
     """
-    parts = ("val", "test") if validation else ("test",)
+    shown = ("val", "test") if validation else ("test",)
     target = Path(folder) / run.id
     for name in ("config.json", "environment.json", DONE):
         write_atomic(target / name, (run.path / name).read_bytes())
     views = ("mean", "identity") if single and run.config.tta != "none" else ("mean",)
     tables = pd.concat([run.predictions(view) for view in views])
-    stored.write_short(tables[tables["part"].isin(parts)], target / "predictions.csv.gz")
+    stored.write_short(tables[tables["part"].isin(shown)], target / "predictions.csv.gz", parts=parts)
     if stored.exists(run.path / segment.SCORES):
         stages = pd.concat([run.segmentation(stage) for stage in ("raw", "postprocessed")])
-        stored.write_short(stages[stages["part"].isin(parts)], target / segment.SCORES)
+        stored.write_short(stages[stages["part"].isin(shown)], target / segment.SCORES)
     for name in ("history.csv", gradients.FILE):
         if (run.path / name).is_file():
             text = pd.read_csv(run.path / name).to_csv(index=False, float_format="%.6g", lineterminator="\n")

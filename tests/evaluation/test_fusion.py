@@ -255,3 +255,16 @@ def test_error_correlation_by_hand():
     assert found.loc[("x", "z")].tolist() == pytest.approx([-1, 1, 0, 1])
     assert np.isnan(found.loc[("x", "never"), "correlation"])
     assert len(found) == 6 and error_correlation({"x": members["x"]}).empty
+
+
+def test_the_floor_keeps_one_rounded_probability_from_deciding():
+    label = np.tile([0, 1], 10)
+    good = np.where(np.eye(2)[label] == 1, 0.8, 0.2)
+    good[0] = [0, 1]  # 0.001 before it was rounded
+    members = {"good": table(good, label), "dull": table(np.full((20, 2), 0.5), label)}
+    assert fusion.best_member(members) == "dull" and fusion.best_member(members, floor=0.002) == "good"
+    alone = fusion.simplex_weights(members, floor=0.002).alone
+    assert alone["good"] == pytest.approx(-(19 * np.log(0.8) + np.log(0.002)) / 20)
+    near = members | {"good": members["good"].assign(p_a=members["good"]["p_a"].clip(0.002))}
+    by = {floor: [stack(given, given, floor=floor)["p_a"] for given in (members, near)] for floor in (1e-6, 0.002)}
+    assert np.allclose(*by[0.002], atol=1e-6) and not np.allclose(*by[1e-6], atol=1e-3)

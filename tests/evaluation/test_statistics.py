@@ -243,6 +243,19 @@ def test_verdict(low, high, p, expected):
     assert statistics.verdict(low, high, p) == expected
 
 
+def test_seeds_are_drawn_within_their_fold():
+    lesions, folds, seeds = (np.array(x) for x in (list("aabb") * 2, [0] * 4 + [1] * 4, [0, 1, 0, 1, 10, 11, 10, 11]))
+    (counts,) = statistics.resamples((lesions, folds, seeds), 8, 400, 0, (None, None, folds))
+    shares = counts.reshape(400, 2, 2, 2)  # fold, lesion, seed
+    drawn = shares.sum(axis=(2, 3))
+    assert set(drawn.sum(axis=1)) == {8} and {0.0, 4.0, 8.0} == set(drawn[:, 0])  # a fold comes with as many seeds
+    assert (drawn[:, 0] == 0).mean() == pytest.approx(0.25, abs=0.06)  # two units, not four
+    once = shares[drawn[:, 0] == 4][:, 0].sum(axis=1)  # the seeds of a fold that was drawn once
+    assert {tuple(row) for row in once} == {(0.0, 4.0), (2.0, 2.0), (4.0, 0.0)}
+    two = next(statistics.resamples((lesions, folds), 8, 400, 0))
+    assert np.array_equal(two.reshape(400, 2, 4).sum(axis=2), drawn)
+
+
 def test_strata_keep_their_number_of_clusters():
     groups, strata = np.array(list("aabbcdde")), np.array([0, 0, 0, 0, 1, 1, 1, 1])
     plain, kept = (next(statistics.resamples(groups, 8, 50, 0, given)) for given in (None, strata))

@@ -12,12 +12,14 @@ PROFILE = {
         "dataset": "ham10000", "precision": "fp32", "image_size": [32, 32], "folds": 3, "seeds": [0, 1], "visits": 50,
         "members": {
             "resnet": {"backbone": "test_resnet", "weights": "none", "epochs": 2, "lr": 1e-3},
-            "mobile": {"backbone": "test_resnet", "weights": "none", "epochs": 3, "lr": 1e-3},
+            "mobile": {"backbone": "test_resnet", "weights": "none", "epochs": 3, "lr": 1e-3, "precision": "bf16",
+                       "schedule": "cosine", "patience": 2},
             "pretrained": {"backbone": "mobilenetv2_100", "weights": "imagenet", "epochs": 1, "lr": 1e-4},
         },
         "head_epochs": 4, "views": "flips", "design": {"width": 8, "components": 4, "hidden": [8, 8]},
-        "switch_folds": [0], "switches": list(SWITCHES), "modularity": ["resnet", "mobile"],
-        "joint_folds": [0], "joint": [{"epochs": 2, "visits": 40}],
+        "switch_folds": [0], "alone": ["resnet", "pretrained"], "switches": list(SWITCHES),
+        "modularity": ["resnet", "mobile"],
+        "joint_folds": [0], "joint": [{"epochs": 2, "visits": 40, "precision": "bf16", "schedule": "cosine"}],
         "harder_members": ["resnet", "mobile"], "leakage": [0.5], "sources": ["rosendahl"],
     },
 }  # fmt: skip
@@ -36,6 +38,10 @@ def test_the_names_of_the_runs(runs):
     beside = [f"switch/{name}" for name in SWITCHES]
     beside += [f"{how}/{name}" for how in ("without", "only") for name in ("resnet", "mobile")]
     wanted |= {f"{name}/fold0/seed{seed}" for name in beside for seed in (0, 1)}
+    wanted |= {
+        f"only/{name}/fold{fold}/seed{s}" for name in ("resnet", "pretrained") for fold in range(3) for s in (0, 1)
+    }
+    wanted |= {f"same/fold0/seed{seed}" for seed in (0, 1)}
     for arm in (*ARMS, "source/rosendahl"):
         wanted |= {f"{arm}/member/resnet", f"{arm}/member/mobile", f"{arm}/proposed/seed0", f"{arm}/proposed/seed1"}
     assert set(runs) == wanted | {"joint/fold0"}
@@ -110,6 +116,35 @@ def test_folds_and_seeds_change_nothing_else(runs):
     assert difference(runs["member/resnet/fold0"], runs["member/resnet/fold1"]) == {"fold"}
 
 
+def test_a_head_keeps_its_own_schedule_whatever_suits_its_members(runs):
+    first = dict(sorted(runs[START].options["members"].items()))["mobile"]
+    assert (first["schedule"], first["patience"], first["precision"]) == ("cosine", 2, "bf16")
+    turned = {name: PROFILE["joint_ensemble"]["members"][name] for name in ("mobile", "resnet", "pretrained")}
+    other = plan({"joint_ensemble": PROFILE["joint_ensemble"] | {"members": turned}})
+    for head in (runs[START], other[START], runs["only/pretrained/fold2/seed1"], runs["same/fold0/seed0"]):
+        assert (head.schedule, head.patience, head.precision) == (HEAD.schedule, HEAD.patience, "fp32")
+        assert head.schedule == "plateau"
+
+
+def test_an_arm_decides_for_members_and_heads_alike(runs):
+    for arm in ARMS:
+        for name in ("member/resnet", "member/mobile", "proposed/seed0"):
+            config = runs[f"{arm}/{name}"]
+            assert (config.schedule, config.patience, config.fold) == ("cosine", None, None), name
+    for name in ("member/mobile", "proposed/seed0"):  # a source left out has a validation part: all as usual
+        usual = runs["member/mobile/fold0" if "member" in name else START]
+        config = runs[f"source/rosendahl/{name}"]
+        assert (config.schedule, config.patience) == (usual.schedule, usual.patience)
+
+
+def test_a_source_left_out_has_a_head_on_the_same_members_beside_it(runs):
+    same, left = runs["same/fold0/seed0"], runs["source/rosendahl/proposed/seed0"]
+    assert set(same.options["members"]) == set(left.options["members"]) == {"resnet", "mobile"}
+    assert difference(same, left) == {"split", "options"}
+    few = plan({"joint_ensemble": PROFILE["joint_ensemble"] | {"harder_members": ["resnet"]}})
+    assert not [name for name in few if name.startswith("same/")]  # it is the head on that member alone
+
+
 def test_arms_differ_in_the_split_alone(runs):
     for name in ("member/resnet", "proposed/seed0"):
         found = difference(runs[f"leaky/{name}"], runs[f"clean/{name}"])
@@ -125,4 +160,5 @@ def test_joint_begins_at_the_proposed_head(runs):
     joint = runs["joint/fold0"]
     assert head_of(joint).to_json() == runs[START].to_json()
     assert (joint.epochs, joint.visits, joint.fold) == (2, 40, 0)
+    assert (joint.precision, joint.schedule) == ("bf16", "cosine")  # for its images and few epochs, as the profile says
     assert joint.lr * joint.lr_early < joint.lr * joint.lr_late < joint.lr < runs[START].lr

@@ -98,7 +98,17 @@ def test_marked_structures_by_hand(tmp_path):
         rows.append(row | {"attribute_streaks": str(tmp_path / f"i{k}_streaks.png")})
     kept = checks.marked(pd.DataFrame(rows), 10)
     assert list(kept["streaks"]) == [0, 1, 0, 1]
-    assert len(checks.marked(pd.DataFrame(rows), 2)) == 2
+    assert list(kept["sampled"]) == [1, 1, 1, 1]
+    few = checks.marked(pd.DataFrame(rows), 2)  # i0 and i2 at even steps, of which neither has streaks
+    assert list(few["image_id"]) == ["i0", "i1", "i2", "i3"] and few["streaks"].sum() == 2  # and no case is lost
+    assert list(few["sampled"]) == [1, 0, 1, 0]
+    few = few.assign(other=[0, 1, 1, 0], border=few["streaks"] + 1.0)
+    few = pd.concat([few] * 10, ignore_index=True)
+    frame = checks.marked_table(few, dataset="d", n_boot=50)
+    assert value(frame, "streaks, by border", "roc_auc") == 1
+    counts = frame.set_index("row")[["n", "note"]]
+    assert counts.loc["streaks, by border"].tolist() == [40, "20 lesions have it"]
+    assert counts.loc["other, by border"].tolist() == [20, "10 lesions have it"]
     assert checks.marked(pd.DataFrame(rows).drop(columns="attribute_streaks"), 10).empty
     many = pd.concat([kept.assign(image_id=[f"{r}-{k}" for k in range(4)]) for r in range(10)])
     many = many.assign(border=many["streaks"] + 1.0, asymmetry=1.0)

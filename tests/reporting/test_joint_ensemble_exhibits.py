@@ -9,7 +9,7 @@ import pytest
 
 from skinlib.config import RunConfig
 from skinlib.evaluation.tables import TestDataError
-from skinlib.plans.joint_ensemble import HEAD, MEMBER
+from skinlib.plans.joint_ensemble import HEAD, MEMBER, VALIDATED
 from skinlib.reporting import joint_ensemble as paper
 from skinlib.reporting import joint_ensemble_ablation as ablation
 from skinlib.reporting import joint_ensemble_arms as arms
@@ -55,7 +55,7 @@ class Drawn:
 
     @property
     def metrics(self):
-        return {"train_seconds": self.seconds, "parents": self.parents}
+        return {"train_seconds": self.seconds, "parents": self.parents, "images": 200, "epochs": 2}
 
     def predictions(self, view="mean"):
         val = table(self.held_out or self.called, self.config, "val", f"v{self.config.fold}-")
@@ -94,6 +94,10 @@ def few_classes(monkeypatch):
     monkeypatch.setattr(arms, "CARDS", {"ham10000": types.SimpleNamespace(malignant=("bcc", "mel"))})
 
 
+def proposed_of(runs):
+    return arms.heads(runs, arms.asked(runs, "a"))["proposed"]
+
+
 def value(frame, row, metric, column="ours"):
     return frame.set_index(["row", "metric"]).loc[(row, metric), column]
 
@@ -116,7 +120,7 @@ def test_a_class_of_one_lesion_leaves_balanced_accuracy_its_interval():
 
 def test_a_member_stands_beside_every_seed_and_a_switch_beside_its_own(runs):
     proposed, one = arms.paired(arms.row(runs, "proposed"), arms.members(runs)["a"])
-    assert len(one.test) == len(proposed.test) == 4 * len(TRUTH) and len(one.val) == len(proposed.val)
+    assert len(one.test) == len(proposed.test) == len(one.val) == 4 * len(TRUTH)
     switched, beside = arms.paired(arms.row(runs, "switch/no_metadata"), arms.row(runs, "proposed"))
     assert set(beside.test["fold"]) == {0} and len(beside.test) == len(switched.test) == 2 * len(TRUTH)
     other = arms.Row(*(part.assign(seed=7) for part in switched[:2]))
@@ -136,6 +140,61 @@ def test_members_by_hand(runs):
     assert value(frame, "proposed", "malignant_roc_auc") == 1  # bcc and mel against nv
 
 
+def test_the_proposed_head_is_compared_with_itself_on_the_best_member_alone(runs):
+    for fold in (0, 1):  # with metadata and views the member alone is right but for a quarter of nevi
+        runs |= {f"only/b/fold{fold}/seed{seed}": head(fold, seed, HALF) for seed in (0, 1)}
+    rows = arms.members(runs) | {"proposed": arms.row(runs, "proposed")} | arms.alone(runs)
+    frame = paper.members_vs_fusion(rows, "b", **FEW)
+    assert value(frame, "head on b alone", "accuracy") == 0.75
+    assert value(frame, paper.OVER_ALONE, "accuracy_change") == 0.25
+    assert verdicts(frame).loc[paper.OVER_ALONE, "accuracy"] == "helps"
+    same = rows | {"proposed": rows["head on b alone"]}  # nothing but metadata and views over the member: no fusion
+    frame = paper.members_vs_fusion(same, "a", **FEW)
+    assert value(frame, "proposed", "roc_auc_change") > 0
+    frame = paper.members_vs_fusion(same, "b", **FEW)
+    assert value(frame, paper.OVER_ALONE, "roc_auc_change") == 0
+    assert verdicts(frame).loc[paper.OVER_ALONE, "roc_auc"] == "no evidence"
+
+
+def test_two_members_of_one_backbone_are_joined_and_one_member_of_two_folds_is_not(runs):
+    twins = {"one": runs["member/a/fold0"], "two": runs["member/b/fold0"]}
+    twins["two"].config = twins["one"].config.replace(weights="none")
+    assert paper._joined(arms.members(runs)["a"]) is False
+    assert paper._joined(arms.Row(*[pd.DataFrame()] * 2, tuple(twins.values()), True))
+
+
+def test_validation_rows_are_those_that_evidence_keeps(runs):
+    """Or a table from the runs would have cells that one from the evidence lacks."""
+    assert arms.row(runs, "switch/no_metadata").val.empty and arms.row(runs, "without/a").val.empty
+    for name in VALIDATED:
+        assert any(key.startswith(name) for key in runs)
+    assert all(len(one.val) for one in arms.members(runs).values())
+    scores = arms.asked(runs, "a")
+    assert len(scores) == 2 * len(TRUTH) and scores["label"].mean() == 0.25  # a row an image that a fold held out
+    heads = arms.heads(runs, scores)
+    for name, key in (("proposed", "proposed"), ("head on a alone", "only/a")):
+        val = pd.concat([run.predictions().query("part == 'val'") for run in arms.row(runs, key).runs])
+        assert np.allclose(heads[name].val["p_mel"].sort_values(), val["p_mel"].sort_values(), atol=0.004)
+        keys = ["image_id", "fold", "seed"]
+        assert heads[name].val[keys].merge(val[keys]).shape == (len(val), 3)
+    assert arms.heads(runs, arms.asked(runs, "b"))["head on a alone"].val.empty
+    metrics = {cell["metric"] for cell in paper.measured("s", arms.row(runs, "switch/no_metadata"), **FEW)}
+    assert "melanoma_recall" in metrics and "melanoma_recall_fixed" not in metrics
+
+
+def test_seeds_of_a_fold_are_no_further_folds():
+    """Two folds of which one is all right and one three quarters, with many seeds: still two units."""
+    rows = []
+    for seeds in (1, 6):
+        found = {f"x/fold{f}/seed{s}": head(f, s, RIGHT if f else HALF) for f in (0, 1) for s in range(seeds)}
+        test = arms.drawn(arms.row(found, "x").test).assign(lesion_id="the only one")  # images apart, folds alone vary
+        rows.append(paper.of_classes("x", test, {"accuracy": "accuracy"}, n_boot=500)[0])
+    assert [(one["low"], one["high"]) for one in rows] == [(0.75, 1.0)] * 2
+    alone = arms.drawn(arms.row({f"x/fold0/seed{s}": head(0, s, RIGHT if s % 2 else HALF) for s in range(4)}, "x").test)
+    (cell,) = paper.of_classes("x", alone.assign(lesion_id="one"), {"accuracy": "accuracy"}, n_boot=500)
+    assert cell["low"] < 0.875 < cell["high"]  # in one fold there are seeds to draw
+
+
 def test_the_published_rows_are_met_by_name(runs):
     rows = arms.members(runs) | {"proposed": arms.row(runs, "proposed")}
     ours = set(map(tuple, paper.members_vs_fusion(rows, "b", **FEW)[["row", "metric"]].to_numpy()))
@@ -147,7 +206,7 @@ def test_the_published_rows_are_met_by_name(runs):
 
 def test_the_fixed_specificity_is_chosen_on_validation_rows(runs):
     run = head(0, 0, RIGHT, held_out=BLIND)  # on validation rows the score says nothing of melanoma
-    one = arms.row({"proposed/fold0/seed0": run}, "proposed")
+    one = proposed_of({"proposed/fold0/seed0": run})
     arm = paper.at_specificity(one)
     assert arm.threshold[0] == np.inf  # a lower one would call half of all
     with pytest.raises(TestDataError):
@@ -205,20 +264,27 @@ def test_the_ambiguous_are_those_of_least_margin_and_of_no_system_compared(runs)
     members = arms.members(runs)
     judge = fusion_of.fused(members, {})["mean"]
     assert set(np.round(claims_of.margins(judge.test), 3)) == {0.0, 0.7}  # a tie where the members disagree
-    near = claims_of.ambiguous(arms.row(runs, "proposed"), judge)
+    near = claims_of.ambiguous(proposed_of(runs), judge)
     assert len(near.test) == 4 * len(TRUTH) // 2 and set(near.test["label"]) == {1, 2}
-    assert len(near.val) == len(arms.row(runs, "proposed").val)
+    assert len(near.val) == len(proposed_of(runs).val) == 4 * len(TRUTH)
 
 
 def test_false_positives_at_one_sensitivity(runs):
     members = arms.members(runs)
     judge = fusion_of.fused(members, {})["mean"]
-    frame = claims_of.false_positives(arms.row(runs, "proposed"), members["a"], judge, **FEW)
+    frame = claims_of.false_positives(proposed_of(runs), members["a"], judge, **FEW)
     # a gives melanomas 0.1 like everything else: to find 90 % it must call all
     assert value(frame, "fusion off, ambiguous lesions", "fp_rate") == 1
     assert value(frame, claims_of.FUSION, "false_positives") == -1
     assert "helps" in value(frame, claims_of.FUSION, "false_positives", "note")
     assert value(frame, claims_of.FUSION, "melanoma_recall") == 0
+
+
+def test_fusion_off_is_named(runs):
+    heads = arms.heads(runs, arms.asked(runs, "a"))
+    judge = fusion_of.fused(arms.members(runs), {})["mean"]
+    frame = claims_of.false_positives(*[heads[name] for name in ("proposed", "head on a alone")], judge, **FEW)
+    assert "off: the proposed head on one member" in value(frame, claims_of.FUSION, "false_positives", "note")
 
 
 def test_metadata_on_borderline_lesions(runs):
@@ -262,7 +328,7 @@ def test_a_claim_is_judged_by_its_interval(low, high, said):
 
 def test_claims_meet_the_published_rows(runs):
     members = arms.members(runs)
-    rows = members | {"proposed": arms.row(runs, "proposed")}
+    rows = members | {"proposed": proposed_of(runs)}
     judge = fusion_of.fused(members, {})["mean"]
     special = pd.concat([
         claims_of.false_positives(rows["proposed"], members["a"], judge, **FEW),
@@ -276,7 +342,21 @@ def test_claims_meet_the_published_rows(runs):
     theirs = set(map(tuple, published(paper.PAPER, "claims")[["row", "metric"]].to_numpy()))
     assert theirs <= set(map(tuple, frame[["row", "metric"]].to_numpy()))
     assert not frame.duplicated(["row", "metric"]).any()
-    assert "not reached" in value(frame, "proposed", "images_per_second", "note")
+    assert value(frame, "proposed", "images_per_second") == 12
+    assert value(frame, "proposed", "images_per_second", "note").endswith(
+        "not comparable: printed of a GPU, timed on a CPU"
+    )
+    assert "reached" not in value(frame, "proposed", "images_per_second", "note")
+    both = pd.concat([kept.assign(milliseconds=1000.0, machine="here"),
+                      kept.assign(milliseconds=100.0, machine="there", device="cuda")])  # fmt: skip
+    speed = speed_of.throughput(both, dataset="d")
+    frame = claims_of.claims(paper.members_vs_fusion(rows, "b", **FEW), special, speed, cohort=cohort)
+    assert value(frame, "proposed", "images_per_second") == 120
+    assert value(frame, "proposed", "images_per_second", "note").endswith("reached: the interval lies above 30")
+    rows |= {"head on b alone": rows["proposed"]}
+    frame = claims_of.claims(paper.members_vs_fusion(rows, "b", **FEW), special, speed, cohort=cohort)
+    assert value(frame, paper.OVER_ALONE, "accuracy") == 0
+    assert "one view and no metadata" in value(frame, paper.OVER_MEMBER, "accuracy", "note")
     assert value(frame, "melanoma", "share") == 0.25 and "0.321" in value(frame, "melanoma", "share", "note")
 
 
@@ -328,14 +408,33 @@ def test_a_leak_is_leaky_minus_clean(runs):
     assert ablation.leaked({"proposed/fold0/seed0": runs["proposed/fold0/seed0"]}) == {}
 
 
-def test_a_source_left_out_stands_beside_its_usual_images(runs):
-    runs |= {f"source/x/proposed/seed{s}": head(0, s, HALF) for s in (0, 1)}
-    runs["source/x/member/b"] = member("b", 0, BLIND)
-    sources = pd.DataFrame({"image_id": [f"i{k}" for k in range(48)], "source": ["x", "x", "x", "y"] * 12})
-    frame = ablation.left_out(runs, sources, **FEW)
-    assert value(frame, "proposed, trained without x", "accuracy") == 0.75
-    assert value(frame, "proposed, x among the others", "accuracy", "n") == 36
-    assert value(frame, "b, trained without x", "accuracy") == 0.75
+def test_a_source_left_out_is_compared_on_the_same_images_with_the_same_members(runs):
+    on = lambda *names: {"options": {"members": {name: MEMBER.to_dict() for name in names}}}
+    for key in [key for key in runs if key.startswith(("proposed/", "only/"))]:
+        names = ("a", "b") if "proposed" in key else ("a",)
+        runs[key].config = runs[key].config.replace(**on(*names))
+    left = {f"source/x/proposed/seed{s}": head(0, s, HALF) for s in (0, 1)}
+    for run in left.values():
+        run.config = run.config.replace(**on("a"))
+    runs |= left | {"source/x/member/a": member("a", 0, HALF)}
+    for key in ("source/x/proposed/seed0", "source/x/proposed/seed1", "source/x/member/a"):
+        more = table(runs[key].called, runs[key].config, prefix="new")  # of the source, outside the usual test part
+        runs[key].predictions = lambda view="mean", run=runs[key], more=more: pd.concat(
+            [Drawn.predictions(run), more], ignore_index=True
+        )
+    of = pd.DataFrame({"image_id": [f"i{k}" for k in range(48)], "source": ["x", "x", "x", "y"] * 12})
+    frame = ablation.left_out(ablation.sources(runs), of, **FEW)
+    # of its images i0 i1 i2 of each four, HALF has all right, BLIND (the head on a alone) two: melanoma is missed
+    assert value(frame, "proposed, trained without x", "accuracy") == 1
+    assert value(frame, "proposed, trained with x", "accuracy") == pytest.approx(2 / 3)
+    assert value(frame, "proposed, trained without x", "accuracy_change") == pytest.approx(1 / 3)
+    assert value(frame, "a, trained without x", "accuracy_change") == pytest.approx(1 / 3)
+    assert value(frame, "proposed, trained without x", "accuracy", "n") == 36
+    assert value(frame, "proposed, trained with x", "accuracy", "n") == 36
+    assert value(frame, "proposed, trained without x, all its images", "accuracy", "n") == 96
+    assert "on 100 images an epoch" in value(frame, "proposed, trained without x", "accuracy", "note")
+    with pytest.raises(KeyError, match="no head on a trained with every source"):
+        ablation.sources({key: run for key, run in runs.items() if not key.startswith("only/")})
 
 
 def test_every_draw_has_its_row(runs):

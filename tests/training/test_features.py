@@ -106,11 +106,35 @@ def test_a_killed_computation_leaves_nothing_that_looks_whole(head, cohort, monk
 
 def test_a_head_predicts_any_cohort_as_it_did_its_own(head, cohort):
     mine = head.predictions().query("part == 'test'").set_index("image_id")
-    again = predict.predict(head, cohort).set_index("image_id").loc[mine.index]
+    again = predict.predict(head, cohort, tta="flips").set_index("image_id").loc[mine.index]
     scores = [c for c in mine if c.startswith("p_")]
     assert np.allclose(again[scores], mine[scores], atol=1e-5)
-    without = predict.predict(head, cohort.drop(columns=["label", "diagnosis", "mask_path"])).set_index("image_id")
+    strange = cohort.drop(columns=["label", "diagnosis", "mask_path"])
+    without = predict.predict(head, strange, tta="flips").set_index("image_id")
     assert np.allclose(without.loc[mine.index, scores], mine[scores], atol=1e-5)
+
+
+def test_the_single_view_of_a_head_is_the_image_as_it_is(head, cohort):
+    """Not the mean over views: where systems stand side by side, none has its image turned."""
+    rows = cohort[cohort["image_id"].isin(head.predictions("identity")["image_id"])]
+    seen = features.column(head.parents(), rows, tta="flips")
+    columns = models.columns(head.config, rows, head.path.parent)
+    model, meta = head.model(), torch.from_numpy(columns["meta"])
+    with torch.inference_mode():
+        each = [
+            model(None, meta, features=torch.from_numpy(seen[:, k]).float())["logits"].softmax(1).numpy()
+            for k in range(3)
+        ]
+    scores = [c for c in head.predictions() if c.startswith("p_")]
+    single, mean = (
+        head.predictions(view).set_index("image_id").loc[rows["image_id"], scores] for view in ("identity", "mean")
+    )
+    assert np.allclose(single, each[0], atol=1e-5) and np.allclose(mean, np.mean(each, 0), atol=1e-5)
+    assert np.abs(single.to_numpy() - mean.to_numpy()).max() > 1e-3
+    alone = predict.predict(head, rows).set_index("image_id").loc[rows["image_id"], scores]
+    assert np.allclose(alone, each[0], atol=1e-5)
+    kept = predict.predict(head, rows, tta="flips", keep_views=True)
+    assert list(kept["view"].unique()) == ["mean", "identity", "left_right", "up_down"]
 
 
 def test_a_head_has_features_too_although_it_reads_no_image(head, cohort):
@@ -119,8 +143,9 @@ def test_a_head_has_features_too_although_it_reads_no_image(head, cohort):
     assert fused.shape[:2] == (6, 1) and fused.std(0).max() > 0
     with torch.inference_mode():
         batch = next(iter(predict.batches_of(head, cohort.iloc[:6]).epoch(0, torch.device("cpu"))))
-        output = head.model()(None, batch.get("meta"), features=batch["features"])
+        output = head.model()(None, batch.get("meta"), features=batch["features"][:, 0])  # the image as it is
     assert np.allclose(fused[:, 0], output["features"].numpy(), atol=1e-2)
+    assert features.pooled(head, cohort.iloc[:6], tta="flips").shape == (6, 3, fused.shape[2])
 
 
 def test_scaling_is_fitted_on_training_rows_alone(head, cohort, place_of):

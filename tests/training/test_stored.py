@@ -25,6 +25,43 @@ def test_a_table_that_does_not_fit_its_names_is_refused(tmp_path):
         stored.read(path)
 
 
+SHORT = pd.DataFrame(
+    {"image_id": list("abcd"), "lesion_id": None, "patient_id": None, "label": [0, 1, 2, 2]}
+    | {"p_a": [0.9996, 1 / 3, 0.0, 0.2504], "p_b": [0.0002, 1 / 3, 0.0, 0.2503], "p_c": [0.0002, 1 / 3, 1.0, 0.4993]}
+)
+
+
+def test_short_probabilities_sum_to_one_and_keep_their_order():
+    parts = stored.in_parts(SHORT, 1000)
+    assert parts.tolist() == [[1000, 0, 0], [334, 333, 333], [0, 0, 1000], [251, 250, 499]]  # the rest to the largest
+    again = SHORT.assign(**{f"p_{name}": parts[:, k] / 1000 for k, name in enumerate("abc")})
+    assert np.array_equal(stored.in_parts(again, 1000), parts)
+    drawn = np.random.default_rng(0).dirichlet(np.full(7, 0.1), 500)
+    table = pd.DataFrame(drawn.round(6), columns=[f"p_{k}" for k in range(7)])
+    parts = stored.in_parts(table, 1000)
+    assert (parts.sum(axis=1) == 1000).all() and parts.min() == 0 and np.abs(parts / 1000 - drawn).max() < 0.001 + 1e-5
+    assert (
+        np.take_along_axis(parts, np.argsort(drawn), 1)[:, 1:]
+        >= np.take_along_axis(parts, np.argsort(drawn), 1)[:, :-1]
+    ).all()
+    exact = pd.DataFrame(parts / 1000, columns=list(table))
+    assert np.array_equal(stored.in_parts(exact, 1000), parts)
+
+
+def test_short_probabilities_are_read_as_they_were(tmp_path):
+    path = tmp_path / "run" / "predictions.csv.gz"
+    stored.write_short(SHORT, path, parts=1000)
+    kept = pd.read_csv(stored.packed(path))
+    assert "label" not in kept  # it lies with the names, once for all runs
+    assert kept["p_c"].isna().all() and kept["p_a"].tolist() == [1000, 334, 0, 251]  # of the commonest none
+    found = stored.read(path)
+    assert list(found) == list(SHORT) and found["label"].tolist() == SHORT["label"].tolist()
+    assert found[["p_a", "p_b", "p_c"]].to_numpy().tolist() == (stored.in_parts(SHORT, 1000) / 1000).tolist()
+    two = SHORT.drop(columns="p_c").assign(p_b=1 - SHORT["p_a"])
+    stored.write_short(two, path, parts=1000)
+    assert stored.read(path)["p_b"].tolist() == [0.0, 0.667, 1.0, 0.75]
+
+
 def test_scores_from_counts_are_read_as_the_store_writes_them(tmp_path):
     """147 of 160 is 0.91875: as text 0.9187, rounded by numpy 0.9188."""
     truth = np.zeros((2, 16, 16), bool)
