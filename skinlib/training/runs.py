@@ -112,13 +112,7 @@ class Run:
         return {name: load(self.path.parent / seen["id"]) for name, seen in self.metrics.get("parents", {}).items()}
 
     def model(self) -> nn.Module:
-        """Return the trained network, on the CPU, in evaluation mode.
-
-        Raises
-        ------
-        RunMissing
-            When the run was restored from evidence, which keeps no weights.
-        """
+        """Return the trained network, on the CPU, in evaluation mode; `RunMissing` where it has no weights."""
         model = models.build(self.config.replace(weights="none"))
         model.load_state_dict(load_file(self._whole("model.safetensors")))
         return model.eval()
@@ -126,10 +120,7 @@ class Run:
     def _whole(self, name: str) -> Path:
         """Return the path of a file that evidence does not keep."""
         if not (self.path / name).is_file():
-            raise RunMissing(
-                f"{self.path} has no {name}: evidence keeps none; delete the folder and train the run again "
-                "(`make reproduce`)"
-            )
+            raise RunMissing(f"{self.path} has no {name}: delete the folder and train the run again")
         return self.path / name
 
 
