@@ -242,6 +242,16 @@ def test_flags_and_cells_that_training_may_empty():
     assert [check["row"] + check["metric"] for check in checks if check["verdict"] == "FAILED"] == ["finalrecall"]
 
 
+def test_how_many_maps_have_heat_is_a_result_but_how_many_images_is_not():
+    columns = ["row", "metric", "ours", "n"]
+    cells = [["Grad-CAM++ minus centred blob", "iou_diff", 0.1, 165], ["random blob", "iou", 0.1, 165]]
+    cells += [["seg", "iou", 0.1, 165]]
+    stored = regression.to_store(store(cells, columns), "trained")
+    fewer = [[*cell[:3], 164] for cell in cells]
+    checks = regression.compare_exhibit("p/t", stored, store(fewer, columns))
+    assert [check["row"] for check in checks if check["verdict"] == "FAILED"] == ["seg"]
+
+
 def test_widening_keeps_what_was_in_range(tmp_path, expected):
     shifted = trained_table(predictions())
     shifted.loc[0, "ours"] = 0.6
