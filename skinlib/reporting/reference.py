@@ -41,9 +41,7 @@ def publish(
     evidence: bool = True,
     kept: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
 ) -> Path:
-    """Replace a profile's reference, of the papers in ``plans``, by the exhibits and evidence of its results.
-
-    What it holds of other papers stays: a paper can be run, and published, alone.
+    """Replace what a profile's reference holds of the papers in ``plans``, and nothing else, by its results.
 
     Parameters
     ----------
@@ -60,10 +58,7 @@ def publish(
     kept
         Paper -> what `skinlib.catalogue.kept` says of it; of other papers everything is kept.
 
-    Returns
-    -------
-    Path
-        ``results/reference/<profile>``
+    Returns ``results/reference/<profile>``.
 
     Raises
     ------
