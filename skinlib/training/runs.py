@@ -118,8 +118,8 @@ class Run:
         return model.eval()
 
     def _whole(self, name: str) -> Path:
-        """Return the path of a file that evidence does not keep."""
-        if not (self.path / name).is_file():
+        """Return the path of a file that evidence does not keep; a whole run may still lack masks."""
+        if self.restored:
             raise RunMissing(f"{self.path} has no {name}: delete the folder and train the run again")
         return self.path / name
 
