@@ -31,15 +31,19 @@ def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(text), dtype=AS_TEXT)
 
 
-def earlier(paper: str, name: str, study) -> pd.DataFrame:
-    """Return the measures that were kept before: of runs restored from evidence, which cannot be measured again.
+def earlier(paper: str, name: str, study, *, row: str) -> pd.DataFrame:
+    """Return a row's measures that were kept before: of a run restored from evidence, which cannot be measured again.
 
     Raises
     ------
-    FileNotFoundError
-        When none were kept.
+    FileNotFoundError, KeyError
+        When none were kept, or none of that row.
     """
-    return pd.read_csv(_file(paper, name, study), dtype=AS_TEXT)
+    path = _file(paper, name, study)
+    found = pd.read_csv(path, dtype=AS_TEXT).query("row == @row")
+    if found.empty:
+        raise KeyError(f"{path} has no row {row!r}; delete the folder of its run and train it again")
+    return found
 
 
 def _file(paper: str, name: str, study) -> Path:

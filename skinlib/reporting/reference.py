@@ -58,7 +58,10 @@ def publish(
     kept
         Paper -> what `skinlib.catalogue.kept` says of it; of other papers everything is kept.
 
-    Returns ``results/reference/<profile>``.
+    Returns
+    -------
+    Path
+        ``results/reference/<profile>``
 
     Raises
     ------
@@ -82,10 +85,7 @@ def publish(
         if evidence:
             _write_evidence(found, new, behind, names, kept=kept or {}, others=others)
         beside = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
-        if (size := sum(map(size_of, [new, *beside]))) > MOST_BYTES:
-            raise NotPublishable(
-                f"{reference} would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less evidence"
-            )
+        _check_size([new, *beside], reference)
         shutil.rmtree(final, ignore_errors=True)
         new.replace(final)
     return final
@@ -204,6 +204,11 @@ def _pictured(reference: Path, paper: str, exhibit: str) -> bool:
 def _copy(files: list[Path], folder: Path) -> None:
     for file in files:
         write_atomic(folder / file.name, file.read_bytes())
+
+
+def _check_size(folders: list[Path], reference: Path) -> None:
+    if (size := sum(map(size_of, folders))) > MOST_BYTES:
+        raise NotPublishable(f"{reference} would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less evidence")
 
 
 def size_of(folder: Path) -> int:

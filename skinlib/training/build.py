@@ -85,8 +85,8 @@ def train(
         progress=lambda *state: [watch(*state) for watch in watchers],
     )
     bar.close()
-    history = _keep_last(model, history, folder / "last") if config.keep == "last" else history
-    if where.rank == 0:
+    if where.rank == 0:  # who wrote the last state
+        history = _keep_last(model, history, folder / "last") if config.keep == "last" else history
         _finish(prepared, model, history, make=make, folder=folder, where=where, parents=parents)
     _meet(where)  # nobody looks for the run before it is there
 

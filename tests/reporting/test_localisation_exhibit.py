@@ -81,8 +81,11 @@ def test_evidence_comes_back_as_it_is_stored(tmp_path):
     assert kept["x"][0] == 0.3333 and np.isnan(kept["x"][1])
     assert kept["image_id"].tolist() == ["007", "8"] and kept["constant"].dtype == bool
     pd.testing.assert_frame_equal(pd.read_csv(path, dtype={"image_id": str}), kept)
-    pd.testing.assert_frame_equal(evidence.earlier("recall_oriented", "m", study), kept)
-    with pytest.raises(FileNotFoundError, match="other"):
-        evidence.earlier("recall_oriented", "other", study)
     evidence.keep(frame, paper="recall_oriented", name="m", study=study)
     assert path.read_bytes() == first
+    evidence.keep(frame.assign(row=["one", "two"]), paper="recall_oriented", name="m", study=study)
+    assert evidence.earlier("recall_oriented", "m", study, row="two")["image_id"].tolist() == ["8"]
+    with pytest.raises(KeyError, match="no row 'three'"):
+        evidence.earlier("recall_oriented", "m", study, row="three")
+    with pytest.raises(FileNotFoundError, match="other"):
+        evidence.earlier("recall_oriented", "other", study, row="two")
