@@ -72,7 +72,9 @@ PLAIN = {
     "class_weights": False,
     "losses": {"cross_entropy": 1.0},
     "optimiser": "adamw",
-    "lr": 0.001,
+    "lr": 0.003,  # of the new layers; both rates were chosen on validation rows: one rate for all is worse for `concat`
+    "lr_early": 0.1,
+    "lr_late": 0.1,
     "weight_decay": 0.01,
     "schedule": "onecycle",
 }
