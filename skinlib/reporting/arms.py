@@ -15,8 +15,6 @@ import pandas as pd
 from skinlib.training import stored
 from skinlib.training.runs import Run
 
-DIGITS = 4  # of a probability: those that the evidence keeps, so that both give the same tables
-
 Runs = Mapping[str, Run]
 
 
@@ -26,12 +24,12 @@ def parts_of(paper: str) -> int | None:
 
 
 def rounded(table: pd.DataFrame, unit: int | None = None) -> pd.DataFrame:
-    """Return a prediction table with its probabilities as the evidence keeps them: decimals, or parts of a unit."""
+    """Return a prediction table with its probabilities as the evidence keeps them: both then give the same."""
     scores = [name for name in table if name.startswith("p_")]
     if unit and len(table):
         parts = stored.in_parts(table, unit) / unit
         return table.assign(**{name: parts[:, k] for k, name in enumerate(scores)})
-    return table.assign(**{name: [float(f"{p:.{DIGITS}f}") for p in table[name]] for name in scores})
+    return table.assign(**{name: [float(stored.brief(p)) for p in table[name]] for name in scores})
 
 
 def rows(run: Run, part: str, view: str = "mean") -> pd.DataFrame:

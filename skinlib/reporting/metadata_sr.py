@@ -36,7 +36,7 @@ from skinlib.reporting.metadata_sr_arms import (
 
 OTHER_RECIPES = {  # prefix in the plan -> words in the row, note
     "own": ("its own", "Pacheco & Krohling 2021: SGD 0.001, plateau, early stop"),
-    "plain": ("a plain", "ours: AdamW 0.001, one-cycle, no colour steps, no class weights, no validation part"),
+    "plain": ("a plain", "ours: AdamW, one-cycle, slow backbone, no colour steps or class weights, no validation part"),
 }
 DESCRIBED = "from the description only: no text of the method could be had"
 OF_A_CLASS = ("recall", "precision", "f1", "specificity")

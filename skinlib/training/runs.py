@@ -223,7 +223,7 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
 
 
 def write_evidence(run: Run, folder: str | Path, *, validation=True, single=True, parts: int | None = None) -> Path:
-    """Write what is small of a run to ``folder/<id>``, probabilities to 4 decimals or in steps of 1 / ``parts``.
+    """Write what is small of a run to ``folder/<id>``, probabilities short or in steps of 1 / ``parts``.
 
     Scores of masks and compared gradients are among it where the run has any; the masks are not. The names of the
     images stand in ``folder`` (`skinlib.training.stored`). ``validation=False`` leaves out the rows of that part,

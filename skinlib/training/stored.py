@@ -22,6 +22,7 @@ from skinlib.provenance import canonical_json, digest
 
 NAMES = ("image_id", "lesion_id", "patient_id")
 AS_TEXT = dict.fromkeys(NAMES, str)
+SMALL = 0.001  # of a probability: below it four decimals are too few
 DIGITS = 4  # of the evidence, and of scores of masks in a run: tables made from either agree to the digit
 UNIT = "unit"  # the column that says how many parts of a short probability make 1
 PACKED = ".csv.bz2"  # a quarter smaller than gzip
@@ -79,6 +80,15 @@ def _short(rows: pd.DataFrame, unit: int) -> pd.DataFrame:
     return kept.assign(**{names[int(parts.sum(axis=0).argmax())]: "", UNIT: unit})
 
 
+def brief(score: float) -> str:
+    """Return a probability as the evidence keeps it: four decimals, below 0.001 two significant digits.
+
+    Decimals alone make ties of what a sure network tells apart, and an AUC of ties is another one.
+    """
+    text = f"{score:.{DIGITS}f}"
+    return text if score >= SMALL or float(text) == score else f"{score:.1e}"
+
+
 def _whole(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a table with its probabilities as they are, if they were short."""
     if UNIT not in rows:
@@ -93,7 +103,7 @@ def _whole(rows: pd.DataFrame) -> pd.DataFrame:
 def write_short(rows: pd.DataFrame, path: Path, *, parts: int | None = None) -> None:
     """Write a table of a run's evidence, packed, as ``path`` in ``<evidence>/<run id>``; its names beside the folder.
 
-    Numbers are kept to four decimals; with ``parts``, probabilities in so many steps, and short.
+    Numbers are kept to four decimals, probabilities as `brief` writes them or, with ``parts``, in so many steps.
     """
     keys = [*NAMES, "label"] if parts else list(NAMES)
     names = rows[keys].reset_index(drop=True)
@@ -104,7 +114,9 @@ def write_short(rows: pd.DataFrame, path: Path, *, parts: int | None = None) -> 
     key = digest(text)[:12]
     pack(text, _names_file(path, key))
     derived = segmentation.FROM_CELLS if set(segmentation.CELLS) <= set(rows) else ()
-    left = (_short(rows, parts) if parts else rows).drop(columns=[*keys, *derived]).assign(**{SHARED: key})
+    scores = {name: rows[name].map(brief) for name in rows if name.startswith("p_")}
+    kept = _short(rows, parts) if parts else rows.assign(**scores)
+    left = kept.drop(columns=[*keys, *derived]).assign(**{SHARED: key})
     pack(left.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n"), packed(path))
 
 

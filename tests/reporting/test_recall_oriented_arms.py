@@ -104,9 +104,9 @@ def test_backbones_are_found_by_name_and_averaged_over_seeds():
 
 
 def test_scores_are_those_that_the_evidence_keeps():
-    table = pd.DataFrame({"p_benign": [0.123456, 0.00005], "p_malignant": [0.87654, 0.99995], "label": [0, 1]})
-    again = table.to_csv(index=False, float_format="%.4f")
-    assert rounded(table)["p_malignant"].tolist() == [float(line.split(",")[1]) for line in again.split()[1:]]
+    table = pd.DataFrame({"p_benign": [0.123456, 0.000054321], "p_malignant": [0.87654, 0.99995], "label": [0, 1]})
+    assert rounded(table)["p_malignant"].tolist() == [0.8765, 1.0]
+    assert rounded(table)["p_benign"].tolist() == [0.1235, 0.000054]
 
 
 def test_a_plain_run_is_turned_to_benign_and_malignant():

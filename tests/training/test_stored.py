@@ -3,8 +3,11 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skinlib.evaluation.segmentation import per_image
+from skinlib.reporting.arms import rounded
 from skinlib.training import stored
 
 
@@ -60,6 +63,40 @@ def test_short_probabilities_are_read_as_they_were(tmp_path):
     two = SHORT.drop(columns="p_c").assign(p_b=1 - SHORT["p_a"])
     stored.write_short(two, path, parts=1000)
     assert stored.read(path)["p_b"].tolist() == [0.0, 0.667, 1.0, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (0.0, "0.0000"),
+        (0.5, "0.5000"),
+        (0.12345, "0.1235"),
+        (0.0003, "0.0003"),
+        (0.00034, "3.4e-04"),
+        (2e-6, "2.0e-06"),
+    ],
+)
+def test_a_small_probability_keeps_two_digits(score, text):
+    assert stored.brief(score) == text
+    assert stored.brief(float(text)) == text  # so that what was kept before stays as it is
+
+
+@given(st.lists(st.floats(0, 1), min_size=2))
+def test_kept_probabilities_are_in_the_same_order(scores):
+    ordered = sorted(scores)
+    kept = [float(stored.brief(score)) for score in ordered]
+    assert kept == sorted(kept)
+    assert kept == pytest.approx(ordered, abs=5.1e-5) and kept == [float(stored.brief(score)) for score in kept]
+
+
+def test_what_the_evidence_keeps_is_what_the_tables_are_made_of(tmp_path):
+    """A sure network: four decimals would tie the first three images, of which one has the class."""
+    names = pd.DataFrame({name: list("abcd") for name in stored.NAMES})
+    sure = names.assign(label=[0, 0, 1, 1], p_a=[0.999999, 0.99997, 0.99998, 0.2], p_b=[1e-6, 3e-5, 2.04e-5, 0.8])
+    path = tmp_path / "run" / "predictions.csv.gz"
+    stored.write_short(sure, path)
+    found = stored.read(path)
+    assert found["p_b"].tolist() == [1e-6, 3e-5, 2e-5, 0.8] == rounded(sure)["p_b"].tolist()
 
 
 def test_scores_from_counts_are_read_as_the_store_writes_them(tmp_path):
