@@ -252,6 +252,20 @@ def test_how_many_maps_have_heat_is_a_result_but_how_many_images_is_not():
         assert [check["row"] for check in checks if check["verdict"] == "FAILED"] == wrong
 
 
+def test_how_many_lesions_are_unsure_and_how_few_are_called_are_results():
+    columns = ["row", "metric", "ours", "n", "note"]
+    cells = [["fusion on, ambiguous lesions", "recall", 0.5, 86, ""], ["all", "recall", 0.5, 86, ""]]
+    cells += [["all", "precision", None, 149, "counts only: 0 called malignant (fewer than 10)"]]
+    cells += [["dark", "recall", None, 3, "counts only: 1 malignant (fewer than 10)"]]
+    stored = regression.to_store(store(cells, columns), "trained")
+    assert stored["kind"].tolist() == ["range", "range", "any", "absent"]
+    cells[0][3] = cells[1][3] = 97
+    cells[2][4], cells[3][4] = "counts only: 8 called malignant (fewer than 10)", "counts only: 2 malignant"
+    checks = regression.compare_exhibit("p/t", stored, store(cells, columns))
+    found = [(check["row"], check["column"]) for check in checks if check["verdict"] == "FAILED"]
+    assert found == [("all", "n"), ("dark", "note")]
+
+
 def test_widening_keeps_what_was_in_range(tmp_path, expected):
     shifted = trained_table(predictions())
     shifted.loc[0, "ours"] = 0.6
