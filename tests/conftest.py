@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("here", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("here")
 
 
 @pytest.fixture(scope="session")

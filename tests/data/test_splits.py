@@ -30,7 +30,7 @@ def people(lesions: list[int], seed: int = 0, share: float = 0.4) -> pd.DataFram
 cohorts = st.builds(
     people, st.lists(st.integers(1, 4), min_size=40, max_size=80), st.integers(0, 100), st.floats(0.2, 0.8)
 )
-quick = settings(max_examples=15, deadline=None)
+quick = settings(max_examples=15)
 
 
 @quick

@@ -38,7 +38,7 @@ def members_of(seed, count=3, rows=60, classes=3, part="val", signal=1.5):
 
 
 several = given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 4))
-quick = settings(max_examples=12, deadline=None)
+quick = settings(max_examples=12)
 
 
 @quick

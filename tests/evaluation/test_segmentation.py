@@ -16,7 +16,7 @@ from skinlib.evaluation.statistics import bootstrap_ci, paired_bootstrap
 from skinlib.evaluation.tables import PredictionTableError
 
 MASK = arrays(bool, (5, 7))
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 
 
 def square(top=0, left=0, *, tall=2, wide=2, shape=(6, 8)):

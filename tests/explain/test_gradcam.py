@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pytorch_grad_cam import GradCAMPlusPlus
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -173,7 +173,6 @@ def test_sharpen_by_hand():
     torch.testing.assert_close(sharpen(maps, 1.0), maps)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.floats(0.01, 1))
 def test_sharpen_keeps_the_wanted_number_of_distinct_values(side, keep):
     values = torch.randperm(side * 3).reshape(side, 3) + 1.0

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -38,7 +38,6 @@ def test_ties_share():
     assert iou_at_area(heat, mask) == pytest.approx((1 / 3) / (2 - 1 / 3))
 
 
-@settings(deadline=None)
 @given(MAPS, MASKS, st.permutations(range(20)))
 def test_measures_lie_in_range_and_ignore_the_order_of_pixels(heat, mask, order):
     for measure in (energy_inside, pointing_game, iou_at_area):
@@ -50,7 +49,6 @@ def test_measures_lie_in_range_and_ignore_the_order_of_pixels(heat, mask, order)
             assert 0 <= value <= 1 and shuffled == pytest.approx(value)
 
 
-@settings(deadline=None)
 @given(MASKS)
 def test_the_mask_itself_scores_one(mask):
     if mask.any() and not mask.all():

@@ -157,7 +157,7 @@ def test_the_numbers_of_an_image_are_independent():
     assert correlations.abs().max() < 0.12
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 10**6), min_size=2, max_size=6, unique=True), st.integers(0, 99), st.integers(0, 99))
 def test_an_image_draws_the_same_whatever_its_batch(images, seed, epoch):
     together = draw(EVERYTHING, seed, epoch, np.array(images))

@@ -32,7 +32,7 @@ def batches(n: int = 12, rows=None, **options) -> Batches:
 sizes = {"n": st.integers(1, 40), "visits": st.integers(1, 100), "batch": st.integers(1, 16), "seed": st.integers(0, 9)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**sizes)
 def test_the_epochs_walk_through_permutations_without_a_gap(n, visits, batch, seed):
     train = Batches(None, np.arange(n), {}, batch_size=batch, augment=GEOMETRY, seed=seed, visits=visits)
@@ -42,7 +42,7 @@ def test_the_epochs_walk_through_permutations_without_a_gap(n, visits, batch, se
         assert sorted(stream[start : start + n]) == list(range(n))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**sizes, world=st.integers(1, 3))
 def test_processes_share_an_epoch_without_loss_or_repetition(n, visits, batch, seed, world):
     train = Batches(None, np.arange(n), {}, batch_size=batch, augment=GEOMETRY, seed=seed, visits=visits)

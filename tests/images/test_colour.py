@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage import color
@@ -16,7 +16,6 @@ def flat(*rgb, side=16):
     return np.full((side, side, 3), rgb, dtype=np.uint8)
 
 
-@settings(deadline=None)
 @given(IMAGES)
 def test_lab_equals_scikit_image(image):
     np.testing.assert_allclose(colour.rgb_to_lab(image), color.rgb2lab(image), atol=2e-3)
@@ -28,7 +27,6 @@ def test_float_image_out_of_range_is_refused():
         colour.rgb_to_lab(np.full((2, 2, 3), 200.0))
 
 
-@settings(deadline=None)
 @given(IMAGES)
 def test_lab_round_trip_is_exact_on_codes(image):
     np.testing.assert_array_equal(colour.lab_to_rgb(colour.rgb_to_lab(image)), image)
@@ -108,7 +106,6 @@ def test_bad_exponent_is_refused(p):
         colour.shades_of_gray(flat(1, 2, 3), p)
 
 
-@settings(deadline=None)
 @given(IMAGES, st.floats(0.5, 12))
 def test_shades_of_gray_keeps_order_within_a_channel(image, p):
     out = colour.shades_of_gray(image, p)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from skinlib.images import masks
 
 MASKS = arrays(bool, (3, 6, 7))
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings(max_examples=40)
 
 
 def drawn(*rows):

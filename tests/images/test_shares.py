@@ -26,7 +26,7 @@ def test_a_share_by_hand():
     assert nested_share(part, 0.25, 0).tolist() != nested_share(part, 0.25, 1).tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lesions=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2)), min_size=1, max_size=30),
     shares=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)),

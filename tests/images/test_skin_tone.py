@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from skimage import color
@@ -84,7 +84,6 @@ def test_trimmed_mean_by_hand():
     assert skin_tone._trimmed_mean(np.array([1.0, 3.0])) == 2.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=30))
 def test_trimmed_mean_always_exists(values):
     assert min(values) - 1e-9 <= skin_tone._trimmed_mean(np.array(values)) <= max(values) + 1e-9
@@ -123,7 +122,6 @@ def test_category_of_nan_and_of_an_unknown_scheme():
         skin_tone.ita(flat(1, 2, 3), scheme="fitzpatrick")
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(skin_tone.SCHEMES)), st.floats(-90, 90), st.floats(-90, 90))
 def test_categories_are_ordered(scheme, a, b):
     low, high = sorted((a, b))
@@ -131,7 +129,6 @@ def test_categories_are_ordered(scheme, a, b):
     assert order(skin_tone.category(low, scheme)) >= order(skin_tone.category(high, scheme))
 
 
-@settings(deadline=None)
 @given(st.floats(0, 100), st.floats(0, 100), st.floats(0.1, 60))
 def test_ita_rises_with_lightness(a, b, blue_yellow):
     low, high = sorted((a, b))

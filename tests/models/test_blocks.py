@@ -78,7 +78,7 @@ def test_masked_mean_by_hand():
     assert masked_mean(maps, 0 * weight).item() == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0, 1))
 def test_masked_mean_lies_between_zero_and_the_largest_value(seed, share):
     maps, weight = noise(1, 3, 6, 6, seed=seed).abs(), (noise(1, 1, 6, 6, seed=seed + 1).abs() < share).float()

@@ -67,7 +67,7 @@ def fitted() -> dict[str, Imputer]:
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=8), st.sampled_from(METHODS))
 def test_given_answers_stay_and_filled_ones_cannot_be_told_from_them(fitted, holes, method):
     whole, imputer = table(len(holes), seed=2), fitted[method]

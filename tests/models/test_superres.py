@@ -73,7 +73,7 @@ def test_bicubic_enlargement_by_hand():
     assert steps.min() == 0 and steps.max() == 1  # its overshoot is cut
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 100))
 def test_reducing_undoes_a_bilinear_enlargement_of_what_is_even(height, width, seed):
     flat = torch.rand(1, 3, 1, 1, generator=torch.Generator().manual_seed(seed)).expand(1, 3, 2 * height, 2 * width)

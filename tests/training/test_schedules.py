@@ -44,7 +44,7 @@ def test_exponential_is_torchs_and_its_gamma_the_whole_runs():
     assert factor(config, 12, 0, 1, []) == pytest.approx(0.01)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.floats(0.5, 2.0) | st.sampled_from([1.0, 1.00005, 0.99995]), min_size=12, max_size=12),
     st.integers(0, 3),
