@@ -264,6 +264,9 @@ def test_how_many_lesions_are_unsure_and_how_few_are_called_are_results():
     checks = regression.compare_exhibit("p/t", stored, store(cells, columns))
     found = [(check["row"], check["column"]) for check in checks if check["verdict"] == "FAILED"]
     assert found == [("all", "n"), ("dark", "note")]
+    cells[0][3] = 110  # more than a margin away: no longer the same question
+    checks = regression.compare_exhibit("p/t", stored, store(cells, columns))
+    assert [check["column"] for check in checks if check["verdict"] == "FAILED"] == ["n", "n", "note"]
 
 
 def test_widening_keeps_what_was_in_range(tmp_path, expected):

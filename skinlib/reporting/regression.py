@@ -30,7 +30,7 @@ UNDEFINED = re.compile(r"does not exist|not defined|counts only: \d+ called")
 MAY_VANISH = re.compile(r"^precision")  # where a model calls nothing
 P_VALUE = re.compile(r"^p$|_p$|p_value")
 CONDITIONAL = re.compile(r"_of_|^count$")  # its n is itself a result, such as the number of false negatives
-OF_UNSURE = re.compile(r"(ambiguous|borderline) lesions$")  # a row of those on which the networks were unsure
+OF_UNSURE = re.compile(r"(ambiguous|borderline) lesions$")  # their n is how often networks were unsure
 OF_MAPS = re.compile(r"^Grad-CAM\+\+|blob$")  # a row whose n leaves out images on which a network's map has no heat
 FEW_MAPS = 0.05  # the share of the images that this may be
 MARGIN = 0.15  # of a rate; about three standard errors of an AUC on the smoke test part
@@ -202,8 +202,9 @@ def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame) -> lis
     for old, new in zip(stored.to_dict("records"), table.to_dict("records"), strict=True):
         fixed = ["dataset", "split", "published"] + (["note"] if old["kind"] == "absent" else [])
         trained = old["kind"] in ("range", "any")
-        fixed += [] if trained and (CONDITIONAL.search(old["metric"]) or OF_UNSURE.search(old["row"])) else ["n"]
-        spared = FEW_MAPS if trained and OF_MAPS.search(old["row"]) else 0.0
+        fixed += [] if trained and CONDITIONAL.search(old["metric"]) else ["n"]
+        shares = {OF_MAPS: FEW_MAPS, OF_UNSURE: MARGIN} if trained else {}
+        spared = max((share for rows, share in shares.items() if rows.search(old["row"])), default=0.0)
         wrong = [name for name in fixed if not _equal(old[name], new[name], rel=spared if name == "n" else 0.0)]
         checks += [_check(name, column, old[column], new[column], passed=False, cell=new) for column in wrong]
         checks.append(_value(name, old, new))

@@ -114,8 +114,10 @@ def write_short(rows: pd.DataFrame, path: Path, *, parts: int | None = None) -> 
     key = digest(text)[:12]
     pack(text, _names_file(path, key))
     derived = segmentation.FROM_CELLS if set(segmentation.CELLS) <= set(rows) else ()
-    scores = {name: rows[name].map(brief) for name in rows if name.startswith("p_")}
-    kept = _short(rows, parts) if parts else rows.assign(**scores)
+    if parts:
+        kept = _short(rows, parts)
+    else:
+        kept = rows.assign(**{name: rows[name].map(brief) for name in rows if name.startswith("p_")})
     left = kept.drop(columns=[*keys, *derived]).assign(**{SHARED: key})
     pack(left.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n"), packed(path))
 
