@@ -10,12 +10,13 @@ import pytest
 from recompute import FROM_PIXELS, KNOWN, PAPERS, Known, broken_verdicts, differences, unlike_published
 
 from skinlib.catalogue import plan_of
-from skinlib.config import load_profile
+from skinlib.config import RunConfig, load_profile
 from skinlib.data.cards import CARDS, class_names
 from skinlib.paths import project_root, read_json, write_atomic, write_json
 from skinlib.plans.recall_oriented import plan
 from skinlib.provenance import code_fingerprint
 from skinlib.reporting import reference, tables
+from skinlib.training import stored
 
 FOLDER = project_root() / "results" / "reference"
 PROFILES = [name for name in ("sample", "real") if (FOLDER / name).is_dir()]
@@ -46,7 +47,12 @@ def test_a_reference_is_whole(profile):
     names = read_json(folder / reference.EVIDENCE / reference.NAMES)
     assert behind == {run for paper in names.values() for run in paper.values()}
     for paper, runs in names.items():
-        assert set(runs) == set(plan_of(paper, load_profile(profile))), "no run of the plan may be left out"
+        planned = plan_of(paper, load_profile(profile))
+        assert set(runs) == set(planned), "no run of the plan may be left out"
+        files = {name: folder / reference.EVIDENCE / run / "config.json" for name, run in runs.items()}
+        trained = {name: RunConfig.from_json(stored.text(file)).identity() for name, file in files.items()}
+        other = [name for name, values in trained.items() if values != planned[name].identity()]
+        assert other == [], "these were trained by other settings than the plan has today"
 
 
 def test_references_are_small():
