@@ -82,11 +82,11 @@ def kept(paper: str) -> dict:
 
     ``validation``, the rows of that part, and ``single``, those of the image as it is, of the runs of which exhibits
     read them. A plan says so in ``VALIDATED`` and ``SINGLE``; where it is silent, they are kept of all. Under
-    ``parts``, in how many steps probabilities are kept, of a plan that says so in ``PARTS``.
+    ``decimals``, how many of a probability are kept, of a plan that says so in ``DECIMALS``.
     """
     plan = importlib.import_module(f"skinlib.plans.{paper}")
     chosen = {"validation": getattr(plan, "VALIDATED", ("",)), "single": getattr(plan, "SINGLE", ("",))}
-    return chosen | {"parts": getattr(plan, "PARTS", None)}
+    return chosen | ({"decimals": plan.DECIMALS} if hasattr(plan, "DECIMALS") else {})
 
 
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:

@@ -122,6 +122,7 @@ EXHIBITS = {
     "claims": claims,
     "switches": lambda known: ablation.switch_table(ablation.switches(known.runs), **BOOT),
     "modularity": lambda known: ablation.modularity(known.runs, **BOOT),
+    "same_time": lambda known: ablation.same_time(known.runs, **BOOT),
     "leakage": lambda known: ablation.leakage(ablation.leaked(known.runs), **BOOT),
     "sources": lambda known: ablation.left_out(ablation.sources(known.runs), known.kept("sources"), **BOOT),
     "shap_metadata": lambda known: shap_table(known.kept("shap"), **known.where, **BOOT),

@@ -69,7 +69,7 @@ ARM = {"fold": None, "schedule": "cosine", "patience": None}
 ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
 VALIDATED = ("member/",)  # weights of the fusion; the melanoma scores by which thresholds of heads are chosen lie apart
 SINGLE = ("proposed/fold0/seed0",)  # where the systems stand side by side, no view is turned: one network of each
-PARTS = 250  # of a probability: steps of 0.004, for of some ninety tables of seven classes four decimals fill 2 MB
+DECIMALS = 3  # of a probability, below 0.01 one digit: of some ninety tables of seven classes four would fill 2 MB
 
 
 def plan(profile: dict) -> dict[str, RunConfig]:
@@ -85,10 +85,11 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     dict
         ``member/<name>/fold<k>``; ``proposed/fold<k>/seed<s>``; of the members in ``alone``
         ``only/<name>/fold<k>/seed<s>``; in the folds of the switches ``switch/<name>/...``, and of the members in
-        ``modularity`` ``without/<name>/...`` and ``only/<name>/...``; ``joint/fold<k>``; of the arms of the leakage
-        test and of each source left out ``<arm>/member/<name>`` and ``<arm>/proposed/seed<s>``, and beside the sources,
-        where no other is that, ``same/fold0/seed<s>``: the head on the same members trained with every source. Members
-        have seed 0 everywhere.
+        ``modularity`` ``without/<name>/...`` and ``only/<name>/...``, and of those in ``longer``, which are trained as
+        long as all members together, ``longer/member/<name>/fold<k>`` and ``longer/only/<name>/...``;
+        ``joint/fold<k>``; of the arms of the leakage test and of each source left out ``<arm>/member/<name>`` and
+        ``<arm>/proposed/seed<s>``, and beside the sources, where no other is that, ``same/fold0/seed<s>``: the head on
+        the same members trained with every source. Members have seed 0 everywhere.
     """
     sizes = profile["joint_ensemble"]
     runs = {}
@@ -104,6 +105,12 @@ def plan(profile: dict) -> dict[str, RunConfig]:
         for joint in sizes["joint"] if fold in sizes["joint_folds"] else ():
             begin = runs[f"proposed/fold{fold}/seed{sizes['seeds'][0]}"]
             runs[f"joint/fold{fold}"] = joint_of(begin, **JOINT | {"augment": MEMBER.augment} | joint)
+    for name, changes in sizes["longer"].items():
+        for fold in sizes["switch_folds"]:
+            member = _members(sizes, [name], fold=fold, **changes)
+            runs[f"longer/member/{name}/fold{fold}"] = member[name]
+            heads = {f"fold{fold}/seed{seed}": _head(sizes, member, seed=seed) for seed in sizes["seeds"]}
+            runs |= {f"longer/only/{name}/{where}": head for where, head in heads.items()}
     for arm, changes in _harder(sizes):
         members = _members(sizes, sizes["harder_members"], **changes)
         runs |= {f"{arm}/member/{name}": config for name, config in members.items()}

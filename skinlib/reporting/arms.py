@@ -18,24 +18,21 @@ from skinlib.training.runs import Run
 Runs = Mapping[str, Run]
 
 
-def parts_of(paper: str) -> int | None:
-    """Return in how many steps the evidence of a paper keeps probabilities, if its plan says so; else None."""
-    return getattr(importlib.import_module(f"skinlib.plans.{paper}"), "PARTS", None)
+def decimals_of(paper: str) -> int:
+    """Return how many decimals of a probability the evidence of a paper keeps: four, if its plan says no other."""
+    return getattr(importlib.import_module(f"skinlib.plans.{paper}"), "DECIMALS", stored.DIGITS)
 
 
-def rounded(table: pd.DataFrame, unit: int | None = None) -> pd.DataFrame:
+def rounded(table: pd.DataFrame, decimals: int = stored.DIGITS) -> pd.DataFrame:
     """Return a prediction table with its probabilities as the evidence keeps them: both then give the same."""
     scores = [name for name in table if name.startswith("p_")]
-    if unit and len(table):
-        parts = stored.in_parts(table, unit) / unit
-        return table.assign(**{name: parts[:, k] for k, name in enumerate(scores)})
-    return table.assign(**{name: [float(stored.brief(p)) for p in table[name]] for name in scores})
+    return table.assign(**{name: [float(stored.brief(p, decimals)) for p in table[name]] for name in scores})
 
 
 def rows(run: Run, part: str, view: str = "mean") -> pd.DataFrame:
     """Return the rows of one part (val, test) of a run's predictions, of one view (mean, identity)."""
     table = run.predictions(view)
-    return rounded(table[table["part"] == part].reset_index(drop=True), parts_of(run.config.system))
+    return rounded(table[table["part"] == part].reset_index(drop=True), decimals_of(run.config.system))
 
 
 def by_seed(runs: Runs, name: str) -> list[Run]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from skinlib.reporting import figures
 from skinlib.reporting.figures_style import COLOURS, PUBLISHED
@@ -87,9 +88,10 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
     """
     rows, theirs = list(verdicts.index), False
     named = [textwrap.fill(row, WIDEST) for row in rows]
+    lines = 1 + max((name.count("\n") for name in named), default=0)
     gap = "\n" if len(metrics) > 3 or any(len(row) > WIDEST for row in rows) else " "  # narrow panels
     with figures.style():
-        figure, axes = figures.new(1, len(metrics), height=1.2 + 0.34 * len(rows), sharey=True)
+        figure, axes = figures.new(1, len(metrics), height=1.2 + max(0.34, 0.17 * lines) * len(rows), sharey=True)
         for axis, metric in zip(axes, metrics, strict=True):
             cells = frame[frame["metric"] == metric + CHANGE].set_index("row").reindex(rows)
             for place, (row, one) in enumerate(cells.iterrows()):
@@ -100,6 +102,7 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
                 axis.plot(cells["published"], np.arange(len(rows)), "D", color=PUBLISHED, markersize=4)
                 theirs = True
             axis.axvline(0, color="0.3", linewidth=1)
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))  # short numbers: panels are narrow
             axis.set(xlabel=f"change in{gap}{LABELS.get(metric, metric.replace('_', ' '))}")
         axes[0].set_yticks(range(len(rows)), named)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top

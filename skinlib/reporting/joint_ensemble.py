@@ -57,7 +57,7 @@ def settings(member: RunConfig, head: RunConfig) -> pd.DataFrame:
         ("training", "learning_rate"): member.lr,
         ("training", "batch_size"): member.batch_size,
         ("training", "epochs"): member.epochs,
-        ("training", "patience"): member.patience,
+        ("training", "patience"): np.nan if member.patience is None else member.patience,
         ("training", "weight_decay"): member.weight_decay,
         ("training, head", "learning_rate"): head.lr,
         ("training, head", "batch_size"): head.batch_size,
@@ -72,8 +72,11 @@ def settings(member: RunConfig, head: RunConfig) -> pd.DataFrame:
         ("split", "folds"): "images of a lesion stay together",
         ("deployment", "frameworks"): "PyTorch",
         ("training", "learning_rate"): f"of a member; profiles set it for each; schedule {member.schedule}",
+        ("training", "epochs"): "of the first member; profiles set it for each",
         ("training, head", "learning_rate"): f"schedule {head.schedule}",
     }
+    if member.patience is None:
+        notes["training", "patience"] = "none: every member trains to the end of its schedule"
     where = {"dataset": member.dataset, "split": member.split}
     return pd.DataFrame([cell(*key, float(v), note=notes.get(key, ""), **where) for key, v in values.items()])
 

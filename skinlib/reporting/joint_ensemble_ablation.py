@@ -1,4 +1,4 @@
-"""The ensemble paper's switches, the price of a further member, and two harder tests: leaked lesions, a new clinic."""
+"""The ensemble paper's switches, what a member costs or its time would give, and two harder tests: a leak, a clinic."""
 
 from __future__ import annotations
 
@@ -104,16 +104,48 @@ def _printed(cells: list[dict], judged: list[dict]) -> list[dict]:
     return [*found, cell(ADDED, "accuracy", float(np.mean(gains)), **about, note=note)]
 
 
+def same_time(runs: Runs, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Compare all members with one of them that was trained as long as all together, in the folds that it has.
+
+    Once as decisions (the plain mean of the members, one view each), once as features (the proposed head against the
+    same head on the longer trained member alone). ``train_seconds`` of both say how alike the times are.
+    """
+    boot, shown, pairs, cells = {"n_boot": n_boot, "seed": seed}, {}, {}, []
+    everyone = members(runs)
+    for name, longer in members(runs, "longer").items():
+        head = row(runs, f"longer/only/{name}")
+        alike = {
+            (f"{name}, longer", name): (longer, everyone[name]),
+            ("mean of members", f"{name}, longer"): (_mean(everyone), longer),
+            ("proposed", f"head on {name} alone, longer"): (row(runs, "proposed"), head),
+        }
+        for words, (after, before) in ((words, paired(*pair)) for words, pair in alike.items()):
+            shown |= dict(zip(words, (after, before), strict=True))
+            pairs[" - ".join(words)] = after, before
+        folds = {run.config.fold for run in longer.runs}
+        them = [run for one in everyone.values() for run in one.runs if run.config.fold in folds]
+        about = origin(longer.test) | {"note": f"{len(folds)} fold(s); {machine(longer.runs[0])}"}
+        for words, trained in (("mean of members", them), (f"{name}, longer", longer.runs)):
+            cells.append(cell(words, "train_seconds", sum(run.metrics["train_seconds"] for run in trained), **about))
+    cells += [one for words, of in shown.items() for one in of_classes(words, drawn(of.test), SHOWN, **boot)]
+    return pd.DataFrame(cells + changes(pairs, **boot))
+
+
 def leaked(runs: Runs) -> dict[str, dict[str, Row]]:
     """Return arm (leaky, clean) -> row -> member, mean of members or fused head; {} where the profile trains none."""
     found = {}
     for arm in ARMS:
         if there(runs, f"{arm}/"):
             parts = members(runs, arm)
-            mean = Row(fusion.mean(run_tables(parts)[1]), next(iter(parts.values())).val, (), True)
-            several = {"mean": mean} if len(parts) > 1 else {}
+            several = {"mean": _mean(parts)} if len(parts) > 1 else {}
             found[arm] = parts | several | {"proposed": row(runs, f"{arm}/proposed")}
     return found
+
+
+def _mean(parts: Mapping[str, Row]) -> Row:
+    """Return the plain mean of members as a row; nothing is chosen on it, so it has no validation rows."""
+    test = fusion.mean(run_tables(parts)[1])
+    return Row(test, test.head(0), (), True)
 
 
 def leakage(found: Mapping[str, Mapping[str, Row]], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:

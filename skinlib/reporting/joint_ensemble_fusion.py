@@ -9,13 +9,11 @@ import pandas as pd
 
 from skinlib.evaluation import fusion, stacking, tables
 from skinlib.evaluation.agreement import error_correlation
-from skinlib.plans.joint_ensemble import PARTS
 from skinlib.reporting.estimates import cell, origin
 from skinlib.reporting.joint_ensemble_arms import Row, run_tables
 
 WEIGHTED = "weighted mean"  # the paper's: section IV
 BY_RECALL = "weighted mean, BACC"  # weights of the best balanced accuracy
-FLOOR = 0.5 / PARTS  # of a probability in a log loss: half a step of those that are kept
 SAME_VIEWS = "weighted mean, views"  # of as many views as the fused head sees
 
 
@@ -26,9 +24,7 @@ def weights(found: Mapping[str, Row]) -> dict[str, fusion.Weights]:
     """
     val, _ = run_tables(found)
     objectives = {WEIGHTED: "log_loss"} | ({BY_RECALL: "balanced_accuracy"} if every_class(found) else {})
-    return {
-        name: fusion.simplex_weights(val, objective=objective, floor=FLOOR) for name, objective in objectives.items()
-    }
+    return {name: fusion.simplex_weights(val, objective=objective) for name, objective in objectives.items()}
 
 
 def every_class(found: Mapping[str, Row]) -> bool:
@@ -39,7 +35,7 @@ def every_class(found: Mapping[str, Row]) -> bool:
 
 def best_member(found: Mapping[str, Row]) -> str:
     """Return the member of lowest log loss on the validation rows of all folds."""
-    return fusion.best_member(run_tables(found)[0], floor=FLOOR)
+    return fusion.best_member(run_tables(found)[0])
 
 
 def fused(found: Mapping[str, Row], chosen: Mapping[str, fusion.Weights]) -> dict[str, Row]:
@@ -53,7 +49,7 @@ def fused(found: Mapping[str, Row], chosen: Mapping[str, fusion.Weights]) -> dic
     ways = {"mean": fusion.mean, "majority vote": fusion.majority_vote}
     ways |= {name: lambda part, w=w: fusion.weighted_mean(part, w) for name, w in chosen.items()}
     if every_class(found):
-        ways["stacking"] = lambda part: stacking.stack(val, part, floor=FLOOR)
+        ways["stacking"] = lambda part: stacking.stack(val, part)
     notes = {name: f"weights {_words(w.weights)}" for name, w in chosen.items()}
     return {name: Row(join(test), join(val), runs, True, notes.get(name, "")) for name, join in ways.items()}
 
@@ -83,7 +79,7 @@ def weight_table(chosen: Mapping[str, fusion.Weights], found: Mapping[str, Row])
         words = (
             "1 - balanced accuracy"
             if w.objective == "balanced_accuracy"
-            else f"log loss, probabilities not below {FLOOR:g},"
+            else f"log loss, probabilities not below {fusion.FLOOR:g},"
         )
         cells += [cell(name, f"weight_of_{member}", value, **about) for member, value in w.weights.items()]
         cells.append(cell(name, "loss", w.loss, note=f"{words} of validation rows", **about))

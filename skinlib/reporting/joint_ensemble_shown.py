@@ -20,7 +20,7 @@ from skinlib.explain.run_maps import class_maps
 from skinlib.images import abcd
 from skinlib.images.cache import Cache
 from skinlib.models import joint_ensemble as model_of
-from skinlib.plans.joint_ensemble import PARTS
+from skinlib.plans.joint_ensemble import DECIMALS
 from skinlib.provenance import generator
 from skinlib.reporting.arms import rounded
 from skinlib.reporting.estimates import cell
@@ -54,7 +54,7 @@ def weighted_views(members: Mapping[str, Row], weights: Weights, cohort: pd.Data
             scores = [column for column in table if column.startswith("p_")]
             parts.append(table.assign(**{column: p[:, k] for k, column in enumerate(scores)}))
         tables[name] = pd.concat(parts, ignore_index=True)
-    return rounded(weighted_mean(tables, weights), PARTS)
+    return rounded(weighted_mean(tables, weights), DECIMALS)
 
 
 @torch.inference_mode()

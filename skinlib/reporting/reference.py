@@ -144,10 +144,10 @@ def _write_evidence(
         what: {key for starts, name, key in called if name.startswith(starts.get(what, ""))}
         for what in ("validation", "single")
     }
-    parts = {key: of["parts"] for of, _, key in called if of.get("parts")}
+    decimals = {key: of["decimals"] for of, _, key in called if "decimals" in of}
     for key, run in behind.items():
         chosen = {what: key in keys for what, keys in more.items()}
-        runs.write_evidence(run, new / EVIDENCE, **chosen, parts=parts.get(key))
+        runs.write_evidence(run, new / EVIDENCE, **chosen, decimals=decimals.get(key, stored.DIGITS))
     stored.pack_texts(new / EVIDENCE)
     write_json(new / EVIDENCE / NAMES, names)
 

@@ -222,8 +222,10 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
     return bool(told)
 
 
-def write_evidence(run: Run, folder: str | Path, *, validation=True, single=True, parts: int | None = None) -> Path:
-    """Write what is small of a run to ``folder/<id>``, probabilities short or in steps of 1 / ``parts``.
+def write_evidence(
+    run: Run, folder: str | Path, *, validation=True, single=True, decimals: int = stored.DIGITS
+) -> Path:
+    """Write what is small of a run to ``folder/<id>``, probabilities as `skinlib.training.stored.brief` writes them.
 
     Scores of masks and compared gradients are among it where the run has any; the masks are not. The names of the
     images stand in ``folder`` (`skinlib.training.stored`). ``validation=False`` leaves out the rows of that part,
@@ -235,7 +237,7 @@ def write_evidence(run: Run, folder: str | Path, *, validation=True, single=True
         write_atomic(target / name, (run.path / name).read_bytes())
     views = ("mean", "identity") if single and run.config.tta != "none" else ("mean",)
     tables = pd.concat([run.predictions(view) for view in views])
-    stored.write_short(tables[tables["part"].isin(shown)], target / "predictions.csv.gz", parts=parts)
+    stored.write_short(tables[tables["part"].isin(shown)], target / "predictions.csv.gz", decimals=decimals)
     if stored.exists(run.path / segment.SCORES):
         stages = pd.concat([run.segmentation(stage) for stage in ("raw", "postprocessed")])
         stored.write_short(stages[stages["part"].isin(shown)], target / segment.SCORES)

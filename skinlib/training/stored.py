@@ -2,8 +2,7 @@
 
 There the names of the images stand in a file beside the run folders, one for all runs of the same images, scores that
 follow from counts of pixels are left out, and settings, scores and histories of all runs lie in one file, for they are
-much alike. Who reads sees no difference. Where many runs of many classes are kept, probabilities may be short: whole
-numbers of a unit that stands beside them, of one class none, for it has the rest, and the labels lie with the names.
+much alike. Who reads sees no difference. Where many runs of many classes are kept, probabilities may have fewer digits.
 """
 
 from __future__ import annotations
@@ -22,9 +21,7 @@ from skinlib.provenance import canonical_json, digest
 
 NAMES = ("image_id", "lesion_id", "patient_id")
 AS_TEXT = dict.fromkeys(NAMES, str)
-SMALL = 0.001  # of a probability: below it four decimals are too few
 DIGITS = 4  # of the evidence, and of scores of masks in a run: tables made from either agree to the digit
-UNIT = "unit"  # the column that says how many parts of a short probability make 1
 PACKED = ".csv.bz2"  # a quarter smaller than gzip
 SHARED = "images"  # the column that says which file has the names
 DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
@@ -49,7 +46,7 @@ def read(path: Path) -> pd.DataFrame:
     named = _repeated(names, len(rows))
     if len(named) != len(rows):
         raise ValueError(f"{path} has {len(rows)} rows for the {len(names)} images of its names; publish the run again")
-    rows = _whole(named.join(rows.drop(columns=SHARED)))
+    rows = named.join(rows.drop(columns=SHARED))
     if not set(segmentation.CELLS) <= set(rows):
         return rows
     scores = segmentation.from_cells(*(rows[name] for name in segmentation.CELLS))
@@ -58,55 +55,22 @@ def read(path: Path) -> pd.DataFrame:
     return rows.assign(**written)[[*about, *segmentation.COLUMNS]]
 
 
-def in_parts(rows: pd.DataFrame, unit: int) -> np.ndarray:
-    """Return probabilities (N, K) of a prediction table as whole numbers of parts of 1 / unit, which sum to the unit.
-
-    Each is rounded down, and what is left goes to the largest remainders: none moves by a whole part, none passes
-    another, and any of them is the rest. Probabilities that are whole parts already stay as they are.
-    """
-    scores = rows[[name for name in rows if name.startswith("p_")]].to_numpy(float)
-    parts = scores / scores.sum(axis=1, keepdims=True) * unit
-    whole = np.floor(parts + 1e-6).astype(int)
-    order = np.argsort(whole - parts, axis=1, kind="stable")  # the largest remainder first
-    more = np.arange(scores.shape[1]) < unit - whole.sum(axis=1, keepdims=True)
-    np.put_along_axis(whole, order, np.take_along_axis(whole, order, 1) + more, 1)
-    return whole
-
-
-def _short(rows: pd.DataFrame, unit: int) -> pd.DataFrame:
-    """Return a prediction table whose probabilities are whole parts, the class of the most of them empty."""
-    parts, names = in_parts(rows, unit), [name for name in rows if name.startswith("p_")]
-    kept = rows.assign(**{name: parts[:, k] for k, name in enumerate(names)})
-    return kept.assign(**{names[int(parts.sum(axis=0).argmax())]: "", UNIT: unit})
-
-
-def brief(score: float) -> str:
+def brief(score: float, decimals: int = DIGITS) -> str:
     """Return a probability as the evidence keeps it: four decimals, below 0.001 two significant digits.
 
-    Decimals alone make ties of what a sure network tells apart, and an AUC of ties is another one.
+    Of three decimals, one digit below 0.01. Decimals alone make ties of what a sure network tells apart, and an AUC of
+    ties is another one.
     """
-    text = f"{score:.{DIGITS}f}"
-    return text if score >= SMALL or float(text) == score else f"{score:.1e}"
+    text = f"{score:.{decimals}f}"
+    return text if score >= 10 ** (1 - decimals) or float(text) == score else f"{score:.{decimals - 3}e}"
 
 
-def _whole(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with its probabilities as they are, if they were short."""
-    if UNIT not in rows:
-        return rows
-    unit, names = rows[UNIT].to_numpy(), [name for name in rows if name.startswith("p_")]
-    parts = rows[names].to_numpy(float)
-    parts[:, np.isnan(parts).all(axis=0)] = (unit - np.nansum(parts, axis=1))[:, None]
-    about = [name for name in rows if name not in ("label", UNIT, *names)]
-    return rows[[*about, "label"]].assign(**{name: parts[:, k] / unit for k, name in enumerate(names)})
-
-
-def write_short(rows: pd.DataFrame, path: Path, *, parts: int | None = None) -> None:
+def write_short(rows: pd.DataFrame, path: Path, *, decimals: int = DIGITS) -> None:
     """Write a table of a run's evidence, packed, as ``path`` in ``<evidence>/<run id>``; its names beside the folder.
 
-    Numbers are kept to four decimals, probabilities as `brief` writes them or, with ``parts``, in so many steps.
+    Numbers are kept to four decimals, probabilities as `brief` writes them.
     """
-    keys = [*NAMES, "label"] if parts else list(NAMES)
-    names = rows[keys].reset_index(drop=True)
+    names = rows[list(NAMES)].reset_index(drop=True)
     once = names.drop_duplicates(ignore_index=True)  # the views, or stages, of the same images follow each other
     if not _repeated(once, len(names)).equals(names):
         once = names
@@ -114,11 +78,9 @@ def write_short(rows: pd.DataFrame, path: Path, *, parts: int | None = None) -> 
     key = digest(text)[:12]
     pack(text, _names_file(path, key))
     derived = segmentation.FROM_CELLS if set(segmentation.CELLS) <= set(rows) else ()
-    if parts:
-        kept = _short(rows, parts)
-    else:
-        kept = rows.assign(**{name: rows[name].map(brief) for name in rows if name.startswith("p_")})
-    left = kept.drop(columns=[*keys, *derived]).assign(**{SHARED: key})
+    scores = [name for name in rows if name.startswith("p_")]
+    kept = rows.assign(**{name: [brief(p, decimals) for p in rows[name]] for name in scores})
+    left = kept.drop(columns=[*NAMES, *derived]).assign(**{SHARED: key})
     pack(left.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n"), packed(path))
 
 

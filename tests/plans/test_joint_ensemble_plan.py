@@ -18,7 +18,7 @@ PROFILE = {
         },
         "head_epochs": 4, "views": "flips", "design": {"width": 8, "components": 4, "hidden": [8, 8]},
         "switch_folds": [0], "alone": ["resnet", "pretrained"], "switches": list(SWITCHES),
-        "modularity": ["resnet", "mobile"],
+        "modularity": ["resnet", "mobile"], "longer": {"mobile": {"epochs": 9}},
         "joint_folds": [0], "joint": [{"epochs": 2, "visits": 40, "precision": "bf16", "schedule": "cosine"}],
         "harder_members": ["resnet", "mobile"], "leakage": [0.5], "sources": ["rosendahl"],
     },
@@ -41,10 +41,19 @@ def test_the_names_of_the_runs(runs):
     wanted |= {
         f"only/{name}/fold{fold}/seed{s}" for name in ("resnet", "pretrained") for fold in range(3) for s in (0, 1)
     }
-    wanted |= {f"same/fold0/seed{seed}" for seed in (0, 1)}
+    wanted |= {f"same/fold0/seed{seed}" for seed in (0, 1)} | {"longer/member/mobile/fold0"}
+    wanted |= {f"longer/only/mobile/fold0/seed{seed}" for seed in (0, 1)}
     for arm in (*ARMS, "source/rosendahl"):
         wanted |= {f"{arm}/member/resnet", f"{arm}/member/mobile", f"{arm}/proposed/seed0", f"{arm}/proposed/seed1"}
     assert set(runs) == wanted | {"joint/fold0"}
+
+
+def test_one_member_is_trained_longer_and_nothing_else_of_it_changes(runs):
+    longer = runs["longer/member/mobile/fold0"]
+    assert difference(longer, runs["member/mobile/fold0"]) == {"epochs"} and longer.epochs == 9
+    head = runs["longer/only/mobile/fold0/seed1"]
+    assert difference(head, runs["only/mobile/fold0/seed1"]) == {"options"}
+    assert head.options["members"] == {"mobile": longer.to_dict()}
 
 
 def test_the_plan_is_pure_and_names_each_run_once():

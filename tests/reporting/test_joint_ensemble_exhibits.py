@@ -391,6 +391,23 @@ def test_modularity_counts_seconds_and_retrained_members(runs, monkeypatch):
     assert ablation.modularity({k: v for k, v in runs.items() if "without" not in k}, **FEW).empty
 
 
+def test_one_member_is_given_the_time_of_all(runs, monkeypatch):
+    """Of four images a (BLIND) and b (HALF) have three right, their mean two (a tie is wrong), a trained longer all."""
+    monkeypatch.setattr(ablation, "machine", lambda run: "here")
+    assert ablation.same_time(runs, **FEW).empty
+    runs |= {"longer/member/a/fold0": member("a", 0, RIGHT, seconds=19.0)}
+    runs |= {f"longer/only/a/fold0/seed{seed}": head(0, seed, HALF) for seed in (0, 1)}
+    frame = ablation.same_time(runs, **FEW)
+    assert value(frame, "mean of members", "train_seconds") == 20
+    assert value(frame, "a, longer", "train_seconds") == 19
+    assert value(frame, "a, longer", "accuracy") == 1 and value(frame, "mean of members", "accuracy") == 0.5
+    assert value(frame, "a, longer - a", "accuracy_change") == 0.25
+    assert value(frame, "mean of members - a, longer", "accuracy_change") == -0.5
+    assert value(frame, "proposed - head on a alone, longer", "accuracy_change") == 0.25
+    assert verdicts(frame).loc["mean of members - a, longer", "accuracy"] == "harms"
+    assert set(arms.members(runs)) == {"a", "b"}  # the longer trained one is no member
+
+
 def test_a_leak_is_leaky_minus_clean(runs):
     arm = MEMBER.replace(fold=None)
     none = lambda called, seed=0: Drawn(arm.replace(seed=seed), called)
@@ -448,6 +465,10 @@ def test_settings_of_member_and_head(runs):
     frame = paper.settings(MEMBER, HEAD.replace(options=options))
     assert value(frame, "loss", "attribute_weight") == 0.3 and value(frame, "branches", "attributes") == 5
     assert value(frame, "reduction", "components") == 256 and value(frame, "members", "n") == 1
+    assert value(frame, "training", "patience") == 10
+    endless = paper.settings(MEMBER.replace(patience=None), HEAD.replace(options=options))
+    assert np.isnan(value(endless, "training", "patience"))
+    assert value(endless, "training", "patience", "note").startswith("none")
 
 
 def test_maps_are_compared_with_a_blob_and_constant_ones_are_counted():

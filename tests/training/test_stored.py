@@ -28,65 +28,31 @@ def test_a_table_that_does_not_fit_its_names_is_refused(tmp_path):
         stored.read(path)
 
 
-SHORT = pd.DataFrame(
-    {"image_id": list("abcd"), "lesion_id": None, "patient_id": None, "label": [0, 1, 2, 2]}
-    | {"p_a": [0.9996, 1 / 3, 0.0, 0.2504], "p_b": [0.0002, 1 / 3, 0.0, 0.2503], "p_c": [0.0002, 1 / 3, 1.0, 0.4993]}
-)
-
-
-def test_short_probabilities_sum_to_one_and_keep_their_order():
-    parts = stored.in_parts(SHORT, 1000)
-    assert parts.tolist() == [[1000, 0, 0], [334, 333, 333], [0, 0, 1000], [251, 250, 499]]  # the rest to the largest
-    again = SHORT.assign(**{f"p_{name}": parts[:, k] / 1000 for k, name in enumerate("abc")})
-    assert np.array_equal(stored.in_parts(again, 1000), parts)
-    drawn = np.random.default_rng(0).dirichlet(np.full(7, 0.1), 500)
-    table = pd.DataFrame(drawn.round(6), columns=[f"p_{k}" for k in range(7)])
-    parts = stored.in_parts(table, 1000)
-    assert (parts.sum(axis=1) == 1000).all() and parts.min() == 0 and np.abs(parts / 1000 - drawn).max() < 0.001 + 1e-5
-    assert (
-        np.take_along_axis(parts, np.argsort(drawn), 1)[:, 1:]
-        >= np.take_along_axis(parts, np.argsort(drawn), 1)[:, :-1]
-    ).all()
-    exact = pd.DataFrame(parts / 1000, columns=list(table))
-    assert np.array_equal(stored.in_parts(exact, 1000), parts)
-
-
-def test_short_probabilities_are_read_as_they_were(tmp_path):
-    path = tmp_path / "run" / "predictions.csv.gz"
-    stored.write_short(SHORT, path, parts=1000)
-    kept = pd.read_csv(stored.packed(path))
-    assert "label" not in kept  # it lies with the names, once for all runs
-    assert kept["p_c"].isna().all() and kept["p_a"].tolist() == [1000, 334, 0, 251]  # of the commonest none
-    found = stored.read(path)
-    assert list(found) == list(SHORT) and found["label"].tolist() == SHORT["label"].tolist()
-    assert found[["p_a", "p_b", "p_c"]].to_numpy().tolist() == (stored.in_parts(SHORT, 1000) / 1000).tolist()
-    two = SHORT.drop(columns="p_c").assign(p_b=1 - SHORT["p_a"])
-    stored.write_short(two, path, parts=1000)
-    assert stored.read(path)["p_b"].tolist() == [0.0, 0.667, 1.0, 0.75]
-
-
 @pytest.mark.parametrize(
-    ("score", "text"),
+    ("score", "four", "three"),
     [
-        (0.0, "0.0000"),
-        (0.5, "0.5000"),
-        (0.12345, "0.1235"),
-        (0.0003, "0.0003"),
-        (0.00034, "3.4e-04"),
-        (2e-6, "2.0e-06"),
+        (0.0, "0.0000", "0.000"),
+        (0.5, "0.5000", "0.500"),
+        (0.12345, "0.1235", "0.123"),
+        (0.003, "0.0030", "0.003"),
+        (0.00034, "3.4e-04", "3e-04"),
+        (0.0003, "0.0003", "3e-04"),
+        (2e-6, "2.0e-06", "2e-06"),
     ],
 )
-def test_a_small_probability_keeps_two_digits(score, text):
-    assert stored.brief(score) == text
-    assert stored.brief(float(text)) == text  # so that what was kept before stays as it is
+def test_a_small_probability_keeps_a_digit_or_two(score, four, three):
+    assert (stored.brief(score), stored.brief(score, 3)) == (four, three)
+    assert stored.brief(float(four)) == four  # so that what was kept before stays as it is
+    assert stored.brief(float(three), 3) == three
 
 
-@given(st.lists(st.floats(0, 1), min_size=2))
-def test_kept_probabilities_are_in_the_same_order(scores):
+@given(st.lists(st.floats(0, 1), min_size=2), st.sampled_from([3, 4]))
+def test_kept_probabilities_are_in_the_same_order(scores, decimals):
     ordered = sorted(scores)
-    kept = [float(stored.brief(score)) for score in ordered]
+    kept = [float(stored.brief(score, decimals)) for score in ordered]
     assert kept == sorted(kept)
-    assert kept == pytest.approx(ordered, abs=5.1e-5) and kept == [float(stored.brief(score)) for score in kept]
+    assert kept == pytest.approx(ordered, abs=0.51 * 10**-decimals)
+    assert kept == [float(stored.brief(score, decimals)) for score in kept]
 
 
 def test_what_the_evidence_keeps_is_what_the_tables_are_made_of(tmp_path):
@@ -97,6 +63,8 @@ def test_what_the_evidence_keeps_is_what_the_tables_are_made_of(tmp_path):
     stored.write_short(sure, path)
     found = stored.read(path)
     assert found["p_b"].tolist() == [1e-6, 3e-5, 2e-5, 0.8] == rounded(sure)["p_b"].tolist()
+    stored.write_short(sure.assign(p_b=[0.00123, 3e-5, 0.01234, 0.8]), path, decimals=3)
+    assert stored.read(path)["p_b"].tolist() == [0.001, 3e-5, 0.012, 0.8]
 
 
 def test_scores_from_counts_are_read_as_the_store_writes_them(tmp_path):
