@@ -17,6 +17,7 @@ from skinlib.reporting.ladder import CHANGE
 LABELS = figures.READABLE | {"auc_gap": "AUC gap (val - test)", "best_epoch": "best epoch"}
 LABELS |= {"balanced_accuracy": "bal. accuracy", "malignant_roc_auc": "malignant AUC"}
 WIDEST = 42  # letters of a row's name before it is broken: beside longer ones the panels are too narrow
+NARROW = 28  # the same where there are four panels
 SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "no evidence": "0.6"}
 
 
@@ -87,9 +88,9 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
         of them, are drawn in black.
     """
     rows, theirs = list(verdicts.index), False
-    named = [textwrap.fill(row, WIDEST) for row in rows]
+    named = [textwrap.fill(row, WIDEST if len(metrics) < 4 else NARROW) for row in rows]
     lines = 1 + max((name.count("\n") for name in named), default=0)
-    gap = "\n" if len(metrics) > 3 or any(len(row) > WIDEST for row in rows) else " "  # narrow panels
+    gap = "\n" if len(metrics) > 3 or lines > 1 else " "  # narrow panels
     with figures.style():
         figure, axes = figures.new(1, len(metrics), height=1.2 + max(0.34, 0.17 * lines) * len(rows), sharey=True)
         for axis, metric in zip(axes, metrics, strict=True):
