@@ -8,12 +8,14 @@ data need no evidence: whoever doubts such a table makes it again; nor pictures,
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from skinlib.config import RunConfig
 from skinlib.paths import read_json, write_atomic, write_json
@@ -24,6 +26,7 @@ from skinlib.training.stored import AS_TEXT, PACKED
 EVIDENCE = "evidence"
 NAMES = "runs.json"
 MOST_BYTES = 8_000_000  # of results/reference as a whole
+MOST_COLOURS = 112  # of a picture there: a sixth smaller than with the 256 that a run gives it
 PICTURE = ".png"
 ENDINGS = (".csv", PICTURE, ".json")
 
@@ -203,7 +206,16 @@ def _pictured(reference: Path, paper: str, exhibit: str) -> bool:
 
 def _copy(files: list[Path], folder: Path) -> None:
     for file in files:
-        write_atomic(folder / file.name, file.read_bytes())
+        write_atomic(folder / file.name, _small(file) if file.suffix == PICTURE else file.read_bytes())
+
+
+def _small(picture: Path) -> bytes:
+    """Return a picture with a palette of `MOST_COLOURS`; one that has no more stays as it is."""
+    image, small = Image.open(picture), io.BytesIO()
+    if image.getcolors(MOST_COLOURS):
+        return picture.read_bytes()
+    image.convert("RGB").quantize(MOST_COLOURS, kmeans=3).save(small, format="PNG", optimize=True)
+    return small.getvalue()
 
 
 def _check_size(folders: list[Path], reference: Path) -> None:
