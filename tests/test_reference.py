@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from recompute import FROM_PIXELS, KNOWN, PAPERS, Known, broken_verdicts, differences, unlike_published
 
 from skinlib.catalogue import plan_of
@@ -253,12 +254,33 @@ def test_exhibits_can_be_kept_without_evidence(results):
     assert not (folder / reference.EVIDENCE).exists() and not (folder / PAPER / reference.EVIDENCE).exists()
 
 
+def drawing(colours):
+    """A picture of as many grays."""
+    gray = np.resize(np.linspace(0, 255, colours).astype(np.uint8), (32, 32))
+    return Image.fromarray(np.stack([gray] * 3, axis=-1))
+
+
+def test_a_picture_is_kept_with_fewer_colours(results):
+    for name, colours in (("fig7", 250), ("table3", 40)):
+        drawing(colours).save(results / "smoke" / PAPER / f"{name}.png")
+    folder = publish(results)
+    many, few = (Image.open(folder / PAPER / f"{name}.png").convert("RGB") for name in ("fig7", "table3"))
+    assert len(many.getcolors()) == reference.MOST_COLOURS and len(few.getcolors()) == 40
+    before = np.asarray(drawing(250), float)
+    assert np.abs(np.asarray(many, float) - before).max() <= 3  # of 255: a gray goes to one near it
+    kept = [(folder / PAPER / f"{name}.png").read_bytes() for name in ("fig7", "table3")]
+    for name, content in zip(("fig7", "table3"), kept, strict=True):
+        (results / "smoke" / PAPER / f"{name}.png").write_bytes(content)
+    publish(results)
+    assert [(folder / PAPER / f"{name}.png").read_bytes() for name in ("fig7", "table3")] == kept  # once is enough
+
+
 def test_a_picture_of_drawn_images_is_kept_where_none_of_real_ones_is(results):
     for name in ("fig7", "table3"):
-        (results / "smoke" / PAPER / f"{name}.png").write_bytes(b"drawn")
+        drawing(4).save(results / "smoke" / PAPER / f"{name}.png")
     other = results / "reference" / "real" / PAPER
     other.mkdir(parents=True)
-    (other / "fig7.png").write_bytes(b"real")
+    drawing(4).save(other / "fig7.png")
 
     def pictures(**options):
         return {path.stem for path in publish(results, **options).rglob("*.png")}
