@@ -92,7 +92,20 @@ def test_joined_networks_are_judged_against_the_best_member():
     rows += [["resnet50", "accuracy", None, None, None, None, "", "", 0.917, "not run"]]
     for row, note in (("mean", "helps (p = 0.0010, Holm over 2)"), ("proposed", "no evidence (p = 0.4, Holm over 2)")):
         rows += [[row, "accuracy" + CHANGE, 0.02, 0.01, 0.03, 2003, "ham10000", "grouped", None, note]]
-    text = several_networks(pd.DataFrame(rows, columns=columns), {"dataset": "ham10000", "seeds": [0, 1, 2]})
+
+    def changed(row, note):
+        both = ((metric + CHANGE, value) for metric, value in (("accuracy", 0.02), ("roc_auc", -0.01)))
+        return [[row, name, v, v - 0.01, v + 0.01, 2003, "ham10000", "grouped", None, note] for name, v in both]
+
+    rows += changed("proposed - head on the best member alone", "no evidence (p = 0.2, Holm over 3)")
+    timed = changed("proposed - head on resnet18 alone, longer", "harms (p = 0.0010, Holm over 3)")
+    leaked = changed("proposed, leaky", "helps (p = 0.0010, Holm over 2)")
+    record = {"dataset": "ham10000", "seeds": [0, 1, 2]}
+    text = several_networks(*(pd.DataFrame(cells, columns=columns) for cells in (rows, timed, leaked)), record)
+    both = "0.020 (0.010 to 0.030) in accuracy, −0.010 (−0.020 to 0.000) in AUC"
+    assert [line.rpartition(": ")[2] for line in text.splitlines() if line.startswith("- ")] == [
+        f"{both}, {said}." for said in ("no evidence", "harms", "helps")
+    ]
     one = "0.800 (0.700 to 0.900)"
     assert f"| resnet18 | {one} |  | {one} | {one} | {one} | {one} |  |  |" in text and "resnet50" not in text
     assert f"| mean | {one} |  | {one} | {one} | {one} | {one} | 0.020 (0.010 to 0.030) | helps |" in text
