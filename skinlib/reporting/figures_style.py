@@ -99,9 +99,16 @@ def save(
 def _png(figure: Figure) -> bytes:
     """Return the figure as PNG with a palette, half the size of one without, and with fewer pixels where too large."""
     for dpi, colours in ((110, 256), (80, 256), (60, 256), (45, 128)):
-        drawn, small = io.BytesIO(), io.BytesIO()
+        drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=dpi, metadata={"Software": None})
-        Image.open(drawn).convert("RGB").quantize(colours, kmeans=3).save(small, format="PNG", optimize=True)
-        if small.tell() <= MOST_BYTES:
-            return small.getvalue()
-    raise ValueError(f"the figure takes {small.tell()} bytes at 45 dpi; show fewer images in it")
+        small = with_palette(Image.open(drawn), colours)
+        if len(small) <= MOST_BYTES:
+            return small
+    raise ValueError(f"the figure takes {len(small)} bytes at 45 dpi; show fewer images in it")
+
+
+def with_palette(image: Image.Image, colours: int) -> bytes:
+    """Return a picture as PNG with so many colours, chosen for it."""
+    small = io.BytesIO()
+    image.convert("RGB").quantize(colours, kmeans=3).save(small, format="PNG", optimize=True)
+    return small.getvalue()

@@ -8,7 +8,6 @@ data need no evidence: whoever doubts such a table makes it again; nor pictures,
 
 from __future__ import annotations
 
-import io
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from PIL import Image
 
 from skinlib.config import RunConfig
 from skinlib.paths import read_json, write_atomic, write_json
+from skinlib.reporting.figures_style import with_palette
 from skinlib.training import runs, stored
 from skinlib.training.runs import Run
 from skinlib.training.stored import AS_TEXT, PACKED
@@ -211,11 +211,8 @@ def _copy(files: list[Path], folder: Path) -> None:
 
 def _small(picture: Path) -> bytes:
     """Return a picture with a palette of `MOST_COLOURS`; one that has no more stays as it is."""
-    image, small = Image.open(picture), io.BytesIO()
-    if image.getcolors(MOST_COLOURS):
-        return picture.read_bytes()
-    image.convert("RGB").quantize(MOST_COLOURS, kmeans=3).save(small, format="PNG", optimize=True)
-    return small.getvalue()
+    image = Image.open(picture)
+    return picture.read_bytes() if image.getcolors(MOST_COLOURS) else with_palette(image, MOST_COLOURS)
 
 
 def _check_size(folders: list[Path], reference: Path) -> None:
