@@ -66,5 +66,13 @@ def test_commands_are_those_of_the_program():
         build_parser().parse_args(line.split())
 
 
+def test_constants_that_a_sixth_system_may_have_are_those_of_the_five():
+    guide = readme().split("## Adding a sixth system\n")[1].split("\n## ")[0]
+    files = [file for room in ("models", "plans") for file in (ROOT / "skinlib" / room).glob("*.py")]
+    known = set(re.findall(r"^([A-Z]+)\b", "\n".join(file.read_text(encoding="utf-8") for file in files), re.M))
+    named = set(re.findall(r"`([A-Z]+)`", guide))
+    assert len(named) >= 3 and named - known == set()
+
+
 def test_results_are_those_of_the_reference():
     assert between("results", readme()) == section(), "run `python tests/results_section.py`"

@@ -134,9 +134,11 @@ def fillings(runs: Runs) -> dict[str, Row]:
 
 
 def longer(runs: Runs) -> dict[str, Row]:
-    """Return the ladder's U-Net and those trained for longer or at another size."""
-    more = {name.removeprefix("longer/"): row(runs, name) for name in names(runs) if name.startswith("longer/")}
-    return {"seg": row(runs, "seg")} | more
+    """Return the ladder's U-Net, then those trained for longer or at another size, on the seeds that all have."""
+    there = {"seg": "seg"}
+    there |= {name.removeprefix("longer/"): name for name in names(runs) if name.startswith("longer/")}
+    seeds = set.intersection(*(seeds_of(runs, name) for name in there.values()))
+    return {word: row(runs, name, seeds=seeds) for word, name in there.items()}
 
 
 def leaked(runs: Runs, added: pd.DataFrame) -> np.ndarray:

@@ -10,6 +10,7 @@ import pandas as pd
 from skinlib.reporting.estimates import Arm, cell, measure, origin
 from skinlib.reporting.joint_reverse_mtl_arms import BENIGN, Row
 from skinlib.reporting.ladder import changes
+from skinlib.training.runs import Run
 
 # Of the diagnosis: the paper's first. Weighted means let the benign majority speak; recall is melanoma sensitivity.
 DIAGNOSIS = (
@@ -121,14 +122,26 @@ def controls(pairs: Mapping[str, tuple[Row, Row]], benign: Arm, *, n_boot: int =
 
 
 def longer(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Say what U-Nets reach that see more images, or larger ones, than the ladder's; the note counts the visits."""
-    return pd.DataFrame(
-        [
-            one | {"note": f"{row.runs[0].metrics['images']:,} visits"}
-            for name, row in rows.items()
-            for one in measure(name, row.outline, ("dice", "iou"), n_boot=n_boot, seed=seed)
-        ]
-    )
+    """Compare U-Nets that see more images, or larger ones, with the ladder's, which is the first row.
+
+    Each is scored at the size of its own input, image by image; the note says how it was trained.
+    """
+    boot = {"n_boot": n_boot, "seed": seed}
+    first, *others = rows
+    names = ("dice", "iou")
+    cells = [
+        one | {"note": _trained(row.runs[0])}
+        for name, row in rows.items()
+        for one in measure(name, row.outline, names, **boot)
+    ]
+    outlines = {name: row.outline for name, row in rows.items()}
+    return pd.DataFrame(cells + changes(outlines, dict.fromkeys(others, outlines[first]), names, **boot))
+
+
+def _trained(run: Run) -> str:
+    config, (height, width) = run.config, run.config.image_size
+    kept = "last epoch" if config.keep == "last" else "epoch of the lowest validation loss"
+    return f"{run.metrics['images']:,} visits at {height} x {width}, {config.precision}; {kept}"
 
 
 def by_seed(rows: Mapping[str, Row], names: tuple[str, ...] = ("roc_auc", "recall", "dice")) -> pd.DataFrame:

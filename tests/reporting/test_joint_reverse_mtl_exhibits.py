@@ -230,6 +230,19 @@ def test_fillings_are_compared_with_reflection(runs):
     assert "network, reflection" not in set(frame.loc[frame["metric"].str.endswith("_change"), "row"])
 
 
+def test_a_longer_trained_unet_is_paired_with_the_ladders_on_common_seeds(runs):
+    runs |= {"seg/seed1": run("seg", seed=1)}
+    runs |= {"longer/seg/64px-80/seed0": run("seg", image_size=(64, 96), keep="last", precision="fp32")}
+    rows = arms.longer(runs)
+    assert list(rows) == ["seg", "seg/64px-80"] and len(rows["seg"].runs) == 1
+    table = models_of.longer(rows, **FEW)
+    # two of eight outlines of the ladder's U-Net have Dice 2/3, all of the longer trained one 1
+    assert value(table, "seg/64px-80", "dice_change") == pytest.approx(2 / 8 / 3)
+    assert verdicts(table).loc["seg/64px-80", "dice"] == "helps"
+    assert "40 visits at 64 x 96, fp32; last epoch" in value(table, "seg/64px-80", "dice", "note")
+    assert "epoch of the lowest validation loss" in value(table, "seg", "dice", "note")
+
+
 def test_cases_are_the_best_the_median_and_the_worst():
     found = [8] + [6] * 22 + [5, 4] + [3] * 22 + [1]  # of 48: the best first, the worst last
     cases = pictures.cases(arms.row({"seg/seed0": run("seg", found=found)}, "seg"), each=1)
