@@ -80,12 +80,14 @@ def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
 def kept(paper: str) -> dict:
     """Return what evidence keeps beside the mean over views of test images -> how the names of those runs begin.
 
-    ``validation``, the rows of that part, and ``single``, those of the image as it is, of the runs of which exhibits
-    read them. A plan says so in ``VALIDATED`` and ``SINGLE``; where it is silent, they are kept of all. Under
-    ``decimals``, how many of a probability are kept, of a plan that says so in ``DECIMALS``.
+    ``validation``, the rows of that part, ``single``, those of the image as it is, and ``postprocessed``, scores of
+    masks after post-processing, of the runs of which exhibits read them. A plan says so in ``VALIDATED``, ``SINGLE``
+    and ``POSTPROCESSED``; where it is silent, they are kept of all. Under ``decimals``, how many of a probability are
+    kept, of a plan that says so in ``DECIMALS``.
     """
     plan = importlib.import_module(f"skinlib.plans.{paper}")
-    chosen = {"validation": getattr(plan, "VALIDATED", ("",)), "single": getattr(plan, "SINGLE", ("",))}
+    names = {"validation": "VALIDATED", "single": "SINGLE", "postprocessed": "POSTPROCESSED"}
+    chosen = {what: getattr(plan, name, ("",)) for what, name in names.items()}
     return chosen | ({"decimals": plan.DECIMALS} if hasattr(plan, "DECIMALS") else {})
 
 

@@ -51,6 +51,7 @@ CONTROLS: dict[str, dict] = {
     "unstretched": {"normalisation": "none"},  # 3.2 read as division by 255
 }
 VALIDATED = ()  # nothing is chosen but epochs
+POSTPROCESSED = ()  # the paper cleans no mask
 RECIPE = ("lr", "schedule_gamma", "keep")  # what a profile may set otherwise for its shorter training
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlib.reporting.tables import target
-from skinlib.training.stored import AS_TEXT, DIGITS, PACKED, pack
+from skinlib.training.stored import AS_TEXT, DIGITS, PACKED, completed, pack, slim
 
 
 def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
@@ -17,7 +17,7 @@ def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
     Parameters
     ----------
     frame
-        With image_id; numbers are kept to four decimals.
+        With image_id; numbers are kept to four decimals, of mask scores only what does not follow from the others.
     study
         Has name (of the profile), profile, results_root and dataset.
 
@@ -26,9 +26,9 @@ def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
     DataFrame
         What reading ``<results_root>/<profile>/<paper>/evidence/<name>[-<dataset>].csv.bz2`` gives.
     """
-    text = frame.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
+    text = slim(frame).to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
     pack(text, _file(paper, name, study))
-    return pd.read_csv(io.StringIO(text), dtype=AS_TEXT)
+    return completed(pd.read_csv(io.StringIO(text), dtype=AS_TEXT))
 
 
 def earlier(paper: str, name: str, study, *, row: str) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def earlier(paper: str, name: str, study, *, row: str) -> pd.DataFrame:
         When none were kept, or none of that row.
     """
     path = _file(paper, name, study)
-    found = pd.read_csv(path, dtype=AS_TEXT).query("row == @row")
+    found = completed(pd.read_csv(path, dtype=AS_TEXT)).query("row == @row")
     if found.empty:
         raise KeyError(f"{path} has no row {row!r}; delete the folder of its run and train it again")
     return found

@@ -145,12 +145,12 @@ def _write_evidence(
     called = [(kept.get(paper, {}), name, key) for paper, of in names.items() for name, key in of.items()]
     more = {
         what: {key for starts, name, key in called if name.startswith(starts.get(what, ""))}
-        for what in ("validation", "single")
+        for what in ("validation", "single", "postprocessed")
     }
     decimals = {key: of["decimals"] for of, _, key in called if "decimals" in of}
     for key, run in behind.items():
         chosen = {what: key in keys for what, keys in more.items()}
-        runs.write_evidence(run, new / EVIDENCE, **chosen, decimals=decimals.get(key, stored.DIGITS))
+        stored.write_run(run, new / EVIDENCE, **chosen, decimals=decimals.get(key, stored.DIGITS))
     stored.pack_texts(new / EVIDENCE)
     write_json(new / EVIDENCE / NAMES, names)
 
@@ -241,4 +241,4 @@ def open_evidence(profile: Path, paper: str) -> dict[str, Run]:
 
 def kept_table(profile: Path, paper: str, name: str) -> pd.DataFrame:
     """Read what `skinlib.reporting.evidence.keep` wrote; ids stay text."""
-    return pd.read_csv(profile / paper / EVIDENCE / f"{name}{PACKED}", dtype=AS_TEXT)
+    return stored.completed(pd.read_csv(profile / paper / EVIDENCE / f"{name}{PACKED}", dtype=AS_TEXT))

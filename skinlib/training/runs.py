@@ -18,7 +18,7 @@ from torch import nn
 
 from skinlib import models
 from skinlib.config import RunConfig
-from skinlib.paths import Lock, write_atomic
+from skinlib.paths import Lock
 from skinlib.provenance import file_digest
 from skinlib.training import build, gradients, segment, stored
 from skinlib.training.fit import Place, place
@@ -38,7 +38,6 @@ __all__ = [
     "read_config",
     "run_id",
     "split_of",
-    "write_evidence",
 ]
 
 
@@ -85,8 +84,15 @@ class Run:
         """Return the mask scores of validation and test images, of one stage (``raw`` or ``postprocessed``).
 
         The columns are those of `skinlib.training.segment.scores`. Only a run trained on masks has them.
+
+        Raises
+        ------
+        KeyError
+            When a run's evidence does not keep that stage.
         """
         rows = stored.read(self.path / segment.SCORES)
+        if stage not in set(rows["stage"]):
+            raise KeyError(f"{self.path} has no {stage} masks' scores; its plan does not list the run in POSTPROCESSED")
         return rows[rows["stage"] == stage].reset_index(drop=True)
 
     @property
@@ -220,29 +226,3 @@ def _as_rank_0(answer: bool, where: Place) -> bool:
     told = torch.tensor([int(answer)], device=where.device)
     dist.broadcast(told, 0)
     return bool(told)
-
-
-def write_evidence(
-    run: Run, folder: str | Path, *, validation=True, single=True, decimals: int = stored.DIGITS
-) -> Path:
-    """Write what is small of a run to ``folder/<id>``, probabilities as `skinlib.training.stored.brief` writes them.
-
-    Scores of masks and compared gradients are among it where the run has any; the masks are not. The names of the
-    images stand in ``folder`` (`skinlib.training.stored`). ``validation=False`` leaves out the rows of that part,
-    ``single=False`` those of the image as it is where a mean over views stands beside them.
-    """
-    shown = ("val", "test") if validation else ("test",)
-    target = Path(folder) / run.id
-    for name in ("config.json", "environment.json", DONE):
-        write_atomic(target / name, (run.path / name).read_bytes())
-    views = ("mean", "identity") if single and run.config.tta != "none" else ("mean",)
-    tables = pd.concat([run.predictions(view) for view in views])
-    stored.write_short(tables[tables["part"].isin(shown)], target / "predictions.csv.gz", decimals=decimals)
-    if stored.exists(run.path / segment.SCORES):
-        stages = pd.concat([run.segmentation(stage) for stage in ("raw", "postprocessed")])
-        stored.write_short(stages[stages["part"].isin(shown)], target / segment.SCORES)
-    for name in ("history.csv", gradients.FILE):
-        if (run.path / name).is_file():
-            text = pd.read_csv(run.path / name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-            write_atomic(target / name, text)
-    return target

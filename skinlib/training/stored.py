@@ -11,6 +11,7 @@ import bz2
 import functools
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,17 @@ import pandas as pd
 from skinlib.evaluation import segmentation
 from skinlib.paths import write_atomic
 from skinlib.provenance import canonical_json, digest
+from skinlib.training import gradients, segment
+
+if TYPE_CHECKING:
+    from skinlib.training.runs import Run
 
 NAMES = ("image_id", "lesion_id", "patient_id")
 AS_TEXT = dict.fromkeys(NAMES, str)
 DIGITS = 4  # of the evidence, and of scores of masks in a run: tables made from either agree to the digit
 PACKED = ".csv.bz2"  # a quarter smaller than gzip
 SHARED = "images"  # the column that says which file has the names
+PIXELS = "pixels"  # of a mask: with it the last count follows from the others, and compresses to nothing
 DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 TEXTS = "text.json.bz2"  # of the evidence: run id -> name of a text file -> text
 
@@ -46,8 +52,22 @@ def read(path: Path) -> pd.DataFrame:
     named = _repeated(names, len(rows))
     if len(named) != len(rows):
         raise ValueError(f"{path} has {len(rows)} rows for the {len(names)} images of its names; publish the run again")
-    rows = named.join(rows.drop(columns=SHARED))
-    if not set(segmentation.CELLS) <= set(rows):
+    return completed(named.join(rows.drop(columns=SHARED)))
+
+
+def slim(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of mask scores without what follows from its counts of pixels; any other as it is."""
+    if not set(segmentation.COLUMNS) <= set(rows):
+        return rows
+    pixels = rows[list(segmentation.CELLS)].sum(axis=1)
+    return rows.drop(columns=[*segmentation.FROM_CELLS, "tn"]).assign(**{PIXELS: pixels})
+
+
+def completed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a table that `slim` made with all that it left out, scores to four decimals; any other as it is."""
+    if {PIXELS, "tp", "fp", "fn"} <= set(rows):
+        rows = rows.assign(tn=rows[PIXELS] - rows["tp"] - rows["fp"] - rows["fn"]).drop(columns=PIXELS)
+    if set(segmentation.COLUMNS) - set(rows) != set(segmentation.FROM_CELLS):
         return rows
     scores = segmentation.from_cells(*(rows[name] for name in segmentation.CELLS))
     written = {name: _as_written(each) for name, each in scores.items()}
@@ -77,11 +97,39 @@ def write_short(rows: pd.DataFrame, path: Path, *, decimals: int = DIGITS) -> No
     text = once.to_csv(index=False, lineterminator="\n")
     key = digest(text)[:12]
     pack(text, _names_file(path, key))
-    derived = segmentation.FROM_CELLS if set(segmentation.CELLS) <= set(rows) else ()
     scores = [name for name in rows if name.startswith("p_")]
     kept = rows.assign(**{name: [brief(p, decimals) for p in rows[name]] for name in scores})
-    left = kept.drop(columns=[*NAMES, *derived]).assign(**{SHARED: key})
+    left = slim(kept).drop(columns=list(NAMES)).assign(**{SHARED: key})
     pack(left.to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n"), packed(path))
+
+
+def write_run(
+    run: Run, folder: str | Path, *, validation=True, single=True, postprocessed=True, decimals: int = DIGITS
+) -> Path:
+    """Write what is small of a run to ``folder/<id>``, probabilities as `brief` writes them.
+
+    Scores of masks and compared gradients are among it where the run has any; the masks are not. The names of the
+    images stand in ``folder``. ``validation=False`` leaves out the rows of that part, ``single=False`` those of the
+    image as it is where a mean over views stands beside them, ``postprocessed=False`` scores of masks after
+    post-processing.
+    """
+    shown = ("val", "test") if validation else ("test",)
+    target = Path(folder) / run.id
+    for name in ("config.json", "environment.json", DONE):
+        write_atomic(target / name, (run.path / name).read_bytes())
+    views = ("mean", "identity") if single and run.config.tta != "none" else ("mean",)
+    tables = pd.concat([run.predictions(view) for view in views])
+    write_short(tables[tables["part"].isin(shown)], target / "predictions.csv.gz", decimals=decimals)
+    if exists(run.path / segment.SCORES):
+        scores = read(run.path / segment.SCORES)
+        stages = ("raw", "postprocessed") if postprocessed else ("raw",)
+        ordered = pd.concat([scores[scores["stage"] == stage] for stage in stages])
+        write_short(ordered[ordered["part"].isin(shown)], target / segment.SCORES)
+    for name in ("history.csv", gradients.FILE):
+        if (run.path / name).is_file():
+            text = pd.read_csv(run.path / name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            write_atomic(target / name, text)
+    return target
 
 
 def text(path: Path) -> str:

@@ -39,7 +39,7 @@ def test_a_plan_is_pure_and_names_each_run_once(name):
 @pytest.mark.parametrize("paper", paper_names())
 def test_what_evidence_keeps_more_of_are_runs_of_the_plan(paper):
     names = list(plan_of(paper, load_profile("smoke")))
-    starts = [start for what in ("validation", "single") for start in kept(paper)[what]]
+    starts = [start for what in ("validation", "single", "postprocessed") for start in kept(paper)[what]]
     assert all(any(name.startswith(start) for name in names) for start in starts)
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from skinlib.config import RunConfig
 from skinlib.images.batches import Batches
-from skinlib.training import gradients, runs
+from skinlib.training import gradients, runs, stored
 from skinlib.training.fit import place
 
 HERE = place("cpu", "fp32")
@@ -82,7 +82,7 @@ def test_a_run_of_two_tasks_keeps_a_row_an_epoch_and_term_and_so_does_its_eviden
         (epoch, term) for epoch in (0, 1, 2) for term in ("dice", "cross_entropy")
     ]
     assert (table["norm"] > 0).all() and table["cosine"].abs().le(1).all()
-    copied = runs.write_evidence(watched, tmp_path) / gradients.FILE
+    copied = stored.write_run(watched, tmp_path) / gradients.FILE
     pd.testing.assert_frame_equal(pd.read_csv(copied), table, rtol=1e-5)
 
 

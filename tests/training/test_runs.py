@@ -294,7 +294,7 @@ def test_a_configuration_file_is_read_alone_or_in_a_plan(tmp_path, tiny_config):
 
 
 def test_evidence_is_the_small_files_with_four_decimals_byte_for_byte(finished_run, tmp_path):
-    first, second = (runs.write_evidence(finished_run, tmp_path / name) for name in "ab")
+    first, second = (stored.write_run(finished_run, tmp_path / name) for name in "ab")
     names = sorted(p.name for p in first.iterdir())
     assert names == ["config.json", "environment.json", "history.csv", "metrics.json", "predictions.csv.bz2"]
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
@@ -314,14 +314,14 @@ def test_evidence_is_the_small_files_with_four_decimals_byte_for_byte(finished_r
 
 
 def test_evidence_without_the_single_view_says_so_to_who_asks(finished_run, tmp_path):
-    kept = runs.load(runs.write_evidence(finished_run, tmp_path, single=False))
+    kept = runs.load(stored.write_run(finished_run, tmp_path, single=False))
     assert len(kept.predictions()) == len(finished_run.predictions())
     with pytest.raises(KeyError, match=r"no rows of the view 'identity'.*SINGLE"):
         kept.predictions("identity")
 
 
 def test_runs_of_the_same_images_share_their_names_in_the_evidence(finished_run, tmp_path):
-    kept = [runs.write_evidence(dataclasses.replace(finished_run, id=name), tmp_path) for name in ("one", "two")]
+    kept = [stored.write_run(dataclasses.replace(finished_run, id=name), tmp_path) for name in ("one", "two")]
     (names,) = tmp_path.glob("images-*.csv.bz2")
     assert pd.read_csv(names)["image_id"].is_unique
     for folder in kept:
@@ -334,7 +334,7 @@ def test_runs_of_the_same_images_share_their_names_in_the_evidence(finished_run,
 
 def test_without_views_evidence_keeps_the_one_that_there_is_and_gives_it_under_both_names(finished_run, tmp_path):
     alone = dataclasses.replace(finished_run, config=finished_run.config.replace(tta="none"))
-    kept = dataclasses.replace(alone, path=runs.write_evidence(alone, tmp_path))
+    kept = dataclasses.replace(alone, path=stored.write_run(alone, tmp_path))
     assert set(pd.read_csv(kept.path / "predictions.csv.bz2")["view"]) == {"mean"}
     mean, identity = kept.predictions("mean"), kept.predictions("identity")
     assert set(identity["view"]) == {"identity"} and len(identity) == len(alone.predictions("identity"))

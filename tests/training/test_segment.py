@@ -13,7 +13,7 @@ from skinlib.evaluation import segmentation
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.images.masks import postprocess
-from skinlib.training import build, losses, runs, segment
+from skinlib.training import build, losses, runs, segment, stored
 from skinlib.training.predict import KEYS
 
 FILES = {"config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz"}
@@ -123,13 +123,22 @@ def test_training_on_masks_improves_them(settings, ensure, outline):
 
 
 def test_evidence_takes_the_scores_and_leaves_the_masks(joint, finished_run, tmp_path):
-    kept = runs.write_evidence(joint, tmp_path)
+    kept = stored.write_run(joint, tmp_path)
     assert {path.name for path in kept.iterdir()} == KEPT | {"segmentation.csv.bz2"}
     name = "segmentation.csv.bz2"
     for stage in ("raw", "postprocessed"):
         pd.testing.assert_frame_equal(runs.load(kept).segmentation(stage), joint.segmentation(stage))
     assert not {"image_id", "dice", "iou"} & set(pd.read_csv(kept / name))  # beside it, and from the counts
-    assert not (runs.write_evidence(finished_run, tmp_path) / name).exists()
+    assert not (stored.write_run(finished_run, tmp_path) / name).exists()
+
+
+def test_evidence_without_post_processing_says_so_to_who_asks(joint, tmp_path):
+    kept = runs.load(stored.write_run(joint, tmp_path / "once", postprocessed=False))
+    pd.testing.assert_frame_equal(kept.segmentation(), joint.segmentation())
+    with pytest.raises(KeyError, match=r"no postprocessed masks' scores.*POSTPROCESSED"):
+        kept.segmentation("postprocessed")
+    again = runs.load(stored.write_run(kept, tmp_path / "twice", postprocessed=False))
+    pd.testing.assert_frame_equal(again.segmentation(), joint.segmentation())
 
 
 def test_a_run_without_masks_has_none_to_read(finished_run, tmp_path):

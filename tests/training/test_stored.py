@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skinlib.evaluation.segmentation import per_image
+from skinlib.evaluation.segmentation import FROM_CELLS, per_image
 from skinlib.reporting.arms import rounded
 from skinlib.training import stored
 
@@ -80,6 +80,17 @@ def test_scores_from_counts_are_read_as_the_store_writes_them(tmp_path):
     assert found["specificity"].tolist() == [0.9187, 1] and found["empty_prediction"].dtype == bool
     wanted = pd.read_csv(whole, dtype=stored.AS_TEXT)
     pd.testing.assert_frame_equal(found, wanted[list(found)], check_exact=True)
+    assert set(pd.read_csv(tmp_path / "run" / "masks.csv.bz2")) & {"tn", *FROM_CELLS} == set()
+
+
+def test_only_whole_tables_of_mask_scores_are_slimmed():
+    masks = np.eye(4, dtype=bool)[None]
+    rows = per_image(masks, masks, ["a"]).assign(gate="ones")
+    assert stored.slim(rows)["pixels"].tolist() == [16] and "dice" not in stored.slim(rows)
+    pd.testing.assert_frame_equal(stored.completed(stored.slim(rows))[list(rows)], rows)
+    counts = pd.DataFrame({"tp": [1], "fp": [2], "fn": [3], "tn": [4]})  # of a diagnosis
+    sizes = pd.DataFrame({"image_id": ["a"], "pixels": [128]})
+    assert all(stored.slim(each) is each and stored.completed(each) is each for each in (counts, sizes))
 
 
 def test_text_is_read_the_same_alone_and_packed_with_that_of_other_runs(tmp_path):
