@@ -67,8 +67,9 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     -------
     dict
         ``cls/<backbone>/<weights>``, ``seg``, ``mtl0`` to ``mtl3``, ``mtl4/<arm>``, ``control/<name>``,
-        ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``longer/seg/<height>px-<visits>``, each with
-        ``/seed<s>``: the rows of Table 3 over ``seeds``, what stands beside them over ``side_seeds``.
+        ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``longer/seg/<height>px-<visits>``, with a rate of its
+        own in the name, each with ``/seed<s>``: the rows of Table 3 over ``seeds``, what stands beside them over
+        ``side_seeds``.
     """
     sizes = profile["joint_reverse_mtl"]
     base = PROPOSED.replace(
@@ -126,4 +127,5 @@ def _beside(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
         yield f"mtl4/{arm}", _arm(base, arm)
     for more in sizes["longer"]:
         longer = base.replace(variant="seg", losses=ALONE["seg"], **more)
-        yield f"longer/seg/{longer.image_size[0]}px-{longer.epochs * longer.visits}", longer
+        other = "".join(f"-{name}{more[name]:g}" for name in ("lr", "schedule_gamma") if name in more)
+        yield f"longer/seg/{longer.image_size[0]}px-{longer.epochs * longer.visits}{other}", longer

@@ -141,7 +141,8 @@ def longer(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) -> pd.
 def _trained(run: Run) -> str:
     config, (height, width) = run.config, run.config.image_size
     kept = "last epoch" if config.keep == "last" else "epoch of the lowest validation loss"
-    return f"{run.metrics['images']:,} visits at {height} x {width}, {config.precision}; {kept}"
+    rate = f"rate {config.lr:g} to {config.lr * config.schedule_gamma:g}"
+    return f"{run.metrics['images']:,} visits at {height} x {width}, {rate}, {config.precision}; {kept}"
 
 
 def by_seed(rows: Mapping[str, Row], names: tuple[str, ...] = ("roc_auc", "recall", "dice")) -> pd.DataFrame:

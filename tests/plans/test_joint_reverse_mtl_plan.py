@@ -7,6 +7,7 @@ from skinlib.images.visits import VIEWS
 from skinlib.plans.joint_reverse_mtl import ARMS, CONTROLS, PROPOSED, plan
 from skinlib.training import losses, schedules
 
+LONGER = {"image_size": [64, 96], "epochs": 2, "visits": 20}
 PROFILE = {
     "dataset": "ham10000",
     "joint_reverse_mtl": {
@@ -15,7 +16,7 @@ PROFILE = {
         "classifiers": [["resnet10t", "none"], ["mobilenetv2_100", "imagenet"]],
         "variants": ["seg", "mtl0", "mtl1", "mtl2", "mtl3"], "arms": ["clean"], "side_arms": ["as_published"],
         "controls": list(CONTROLS), "lambdas": [[0.9, 0.1], [0.1, 0.9]], "fills": ["zeros"],
-        "longer": [{"image_size": [64, 96], "epochs": 2, "visits": 20}],
+        "longer": [LONGER, LONGER | {"lr": 0.001}],
     },
 }  # fmt: skip
 
@@ -35,6 +36,7 @@ def test_the_names_of_the_runs(runs):
         "lambda/0.1-0.9",
         "corner/zeros",
         "longer/seg/64px-40",
+        "longer/seg/64px-40-lr0.001",
     ]
     assert set(runs) == wanted | {f"{name}/seed0" for name in beside}
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
@@ -87,6 +89,7 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         ("mtl3", "lambda/0.9-0.1", {"losses"}),
         ("mtl3", "corner/zeros", {"augment"}),
         ("seg", "longer/seg/64px-40", {"image_size", "epochs", "visits"}),
+        ("longer/seg/64px-40", "longer/seg/64px-40-lr0.001", {"lr"}),
         ("cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", {"backbone", "weights"}),
     ],
 )

@@ -239,7 +239,7 @@ def test_a_longer_trained_unet_is_paired_with_the_ladders_on_common_seeds(runs):
     # two of eight outlines of the ladder's U-Net have Dice 2/3, all of the longer trained one 1
     assert value(table, "seg/64px-80", "dice_change") == pytest.approx(2 / 8 / 3)
     assert verdicts(table).loc["seg/64px-80", "dice"] == "helps"
-    assert "40 visits at 64 x 96, fp32; last epoch" in value(table, "seg/64px-80", "dice", "note")
+    assert "40 visits at 64 x 96, rate 0.003 to 0.0003, fp32; last epoch" in value(table, "seg/64px-80", "dice", "note")
     assert "epoch of the lowest validation loss" in value(table, "seg", "dice", "note")
 
 
