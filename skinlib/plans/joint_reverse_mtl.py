@@ -67,9 +67,8 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     -------
     dict
         ``cls/<backbone>/<weights>``, ``seg``, ``mtl0`` to ``mtl3``, ``mtl4/<arm>``, ``control/<name>``,
-        ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``longer/seg/<height>px-<visits>``, with a rate of its
-        own in the name, each with ``/seed<s>``: the rows of Table 3 over ``seeds``, what stands beside them over
-        ``side_seeds``.
+        ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``longer/seg/<height>px-<visits>`` with what else
+        is its own, each with ``/seed<s>``: rows of Table 3 over ``seeds``, what stands beside them over ``side_seeds``.
     """
     sizes = profile["joint_reverse_mtl"]
     base = PROPOSED.replace(
@@ -126,6 +125,14 @@ def _beside(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
     for arm in sizes["side_arms"]:
         yield f"mtl4/{arm}", _arm(base, arm)
     for more in sizes["longer"]:
-        longer = base.replace(variant="seg", losses=ALONE["seg"], **more)
-        other = "".join(f"-{name}{more[name]:g}" for name in ("lr", "schedule_gamma") if name in more)
-        yield f"longer/seg/{longer.image_size[0]}px-{longer.epochs * longer.visits}{other}", longer
+        yield _longer(base, more)
+
+
+def _longer(base: RunConfig, more: dict) -> tuple[str, RunConfig]:
+    """Return name and configuration of a U-Net with sizes, rate or views of its own: ``views`` are every image's."""
+    more = dict(more)
+    views = more.pop("views", None)
+    options = {"views": VIEWS | dict.fromkeys(("benign", "malignant"), views)} if views else {}
+    longer = _with(base, options, variant="seg", losses=ALONE["seg"], **more)
+    own = [f"{name}{more[name]:g}" for name in ("lr", "schedule_gamma") if name in more] + ([views] if views else [])
+    return "-".join([f"longer/seg/{longer.image_size[0]}px-{longer.epochs * longer.visits}", *own]), longer

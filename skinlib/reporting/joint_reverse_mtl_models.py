@@ -122,12 +122,14 @@ def controls(pairs: Mapping[str, tuple[Row, Row]], benign: Arm, *, n_boot: int =
 
 
 def longer(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Compare U-Nets that see more images, or larger ones, with the ladder's, which is the first row.
+    """Compare U-Nets that see more images, larger ones or others with the ladder's, and with each other.
 
-    Each is scored at the size of its own input, image by image; the note says how it was trained.
+    The change of a row is against the one whose name it continues: ``seg/96px-14000-lr0.001`` against
+    ``seg/96px-14000``, and that against ``seg``. Each is scored at the size of its own input, image by image; the note
+    says how it was trained.
     """
     boot = {"n_boot": n_boot, "seed": seed}
-    first, *others = rows
+    shorter = {name: [other for other in rows if name.startswith(other) and name != other] for name in rows}
     names = ("dice", "iou")
     cells = [
         one | {"note": _trained(row.runs[0])}
@@ -135,14 +137,17 @@ def longer(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) -> pd.
         for one in measure(name, row.outline, names, **boot)
     ]
     outlines = {name: row.outline for name, row in rows.items()}
-    return pd.DataFrame(cells + changes(outlines, dict.fromkeys(others, outlines[first]), names, **boot))
+    before = {name: outlines[max(others, key=len)] for name, others in shorter.items() if others}
+    return pd.DataFrame(cells + changes(outlines, before, names, **boot))
 
 
 def _trained(run: Run) -> str:
     config, (height, width) = run.config, run.config.image_size
     kept = "last epoch" if config.keep == "last" else "epoch of the lowest validation loss"
     rate = f"rate {config.lr:g} to {config.lr * config.schedule_gamma:g}"
-    return f"{run.metrics['images']:,} visits at {height} x {width}, {rate}, {config.precision}; {kept}"
+    alike = config.options["views"]["benign"] == config.options["views"]["malignant"]
+    views = "as many views of each image" if alike else "more views of melanomas"
+    return f"{run.metrics['images']:,} visits at {height} x {width}, {views}, {rate}, {config.precision}; {kept}"
 
 
 def by_seed(rows: Mapping[str, Row], names: tuple[str, ...] = ("roc_auc", "recall", "dice")) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from skinlib.plans.joint_reverse_mtl import ARMS, CONTROLS, PROPOSED, plan
 from skinlib.training import losses, schedules
 
 LONGER = {"image_size": [64, 96], "epochs": 2, "visits": 20}
+EVEN = LONGER | {"lr": 0.001, "views": "right_angles"}
 PROFILE = {
     "dataset": "ham10000",
     "joint_reverse_mtl": {
@@ -16,7 +17,7 @@ PROFILE = {
         "classifiers": [["resnet10t", "none"], ["mobilenetv2_100", "imagenet"]],
         "variants": ["seg", "mtl0", "mtl1", "mtl2", "mtl3"], "arms": ["clean"], "side_arms": ["as_published"],
         "controls": list(CONTROLS), "lambdas": [[0.9, 0.1], [0.1, 0.9]], "fills": ["zeros"],
-        "longer": [LONGER, LONGER | {"lr": 0.001}],
+        "longer": [LONGER, LONGER | {"lr": 0.001}, EVEN],
     },
 }  # fmt: skip
 
@@ -37,6 +38,7 @@ def test_the_names_of_the_runs(runs):
         "corner/zeros",
         "longer/seg/64px-40",
         "longer/seg/64px-40-lr0.001",
+        "longer/seg/64px-40-lr0.001-right_angles",
     ]
     assert set(runs) == wanted | {f"{name}/seed0" for name in beside}
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
@@ -90,6 +92,7 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         ("mtl3", "corner/zeros", {"augment"}),
         ("seg", "longer/seg/64px-40", {"image_size", "epochs", "visits"}),
         ("longer/seg/64px-40", "longer/seg/64px-40-lr0.001", {"lr"}),
+        ("longer/seg/64px-40-lr0.001", "longer/seg/64px-40-lr0.001-right_angles", {"options"}),
         ("cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", {"backbone", "weights"}),
     ],
 )

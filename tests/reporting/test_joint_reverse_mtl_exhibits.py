@@ -233,13 +233,18 @@ def test_fillings_are_compared_with_reflection(runs):
 def test_a_longer_trained_unet_is_paired_with_the_ladders_on_common_seeds(runs):
     runs |= {"seg/seed1": run("seg", seed=1)}
     runs |= {"longer/seg/64px-80/seed0": run("seg", image_size=(64, 96), keep="last", precision="fp32")}
+    even = {"views": {"benign": "right_angles", "malignant": "right_angles"}}
+    runs |= {"longer/seg/64px-80-right_angles/seed0": run("seg", options=even)}
     rows = arms.longer(runs)
-    assert list(rows) == ["seg", "seg/64px-80"] and len(rows["seg"].runs) == 1
+    assert list(rows) == ["seg", "seg/64px-80", "seg/64px-80-right_angles"] and len(rows["seg"].runs) == 1
     table = models_of.longer(rows, **FEW)
     # two of eight outlines of the ladder's U-Net have Dice 2/3, all of the longer trained one 1
     assert value(table, "seg/64px-80", "dice_change") == pytest.approx(2 / 8 / 3)
     assert verdicts(table).loc["seg/64px-80", "dice"] == "helps"
-    assert "40 visits at 64 x 96, rate 0.003 to 0.0003, fp32; last epoch" in value(table, "seg/64px-80", "dice", "note")
+    assert value(table, "seg/64px-80-right_angles", "dice_change") == 0  # against the one whose name it continues
+    trained = "40 visits at 64 x 96, more views of melanomas, rate 0.003 to 0.0003, fp32; last epoch"
+    assert trained in value(table, "seg/64px-80", "dice", "note")
+    assert "as many views of each image" in value(table, "seg/64px-80-right_angles", "dice", "note")
     assert "epoch of the lowest validation loss" in value(table, "seg", "dice", "note")
 
 
