@@ -96,8 +96,16 @@ def results(final: pd.DataFrame, steps: pd.DataFrame, record: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def both_tasks(table: pd.DataFrame, record: dict) -> str:
-    """Return the results of the network that outlines and diagnoses as Markdown, of its ``table3`` and its record."""
+def both_tasks(table: pd.DataFrame, record: dict, longer: pd.DataFrame) -> str:
+    """Return the results of the network that outlines and diagnoses as Markdown.
+
+    Parameters
+    ----------
+    table, record
+        The exhibit ``table3`` and the JSON beside it.
+    longer
+        The exhibit of that name.
+    """
     about = cell(table, "seg", "dice")
     said = verdicts(table)
     lines = [
@@ -120,6 +128,14 @@ def both_tasks(table: pd.DataFrame, record: dict) -> str:
         shown += [number(cells["published"].get("dice", float("nan")))]
         shown += [said[name].get(row, "") if name in said else "" for name in ("roc_auc", "dice")]
         lines.append(f"| {row} | {' | '.join(shown)} |")
+    lines += [
+        "",
+        "Dice of the U-Net alone, trained otherwise; changes are against the one whose name it continues.",
+        "",
+    ]
+    for row, word in verdicts(longer)["dice"].items():
+        mine, change = cell(longer, row, "dice"), cell(longer, row, f"dice{CHANGE}")
+        lines.append(f"- `{row}`: {interval(mine)}, change {interval(change)}, {word}; {mine['note']}.")
     return "\n".join(lines) + "\n"
 
 
@@ -222,8 +238,9 @@ def section() -> str:
             "### recall_oriented\n\n" + results(final, steps, json.loads((recall / "table3.json").read_text()))
         )
     if (joint := REFERENCE / "joint_reverse_mtl").is_dir():
-        table, record = pd.read_csv(joint / "table3.csv"), json.loads((joint / "table3.json").read_text())
-        parts.append("### joint_reverse_mtl\n\n" + both_tasks(table, record))
+        table, longer = (pd.read_csv(joint / f"{name}.csv") for name in ("table3", "longer"))
+        record = json.loads((joint / "table3.json").read_text())
+        parts.append("### joint_reverse_mtl\n\n" + both_tasks(table, record, longer))
     if (three := REFERENCE / "attention_autoencoder").is_dir():
         tables = [pd.read_csv(three / f"{name}.csv") for name in ("fig2", "segmentation")]
         record = json.loads((three / "fig2.json").read_text())

@@ -55,7 +55,12 @@ def test_both_tasks_stand_in_a_row_with_their_verdicts():
     rows += [["mtl0", "dice" + CHANGE, -0.05, -0.1, -0.01, 339, "isic2016", "official", None, note]]
     rows += [["mtl1", "dice", None, None, None, None, "isic2016", "official", 0.8886, "not run"]]
     record = {"dataset": "isic2016", "image_visits": 16000, "runs": ["a", "b"], "seeds": [0]}
-    text = both_tasks(pd.DataFrame(rows, columns=columns), record)
+    longer = [["seg/96px-14000", "dice", 0.86, 0.85, 0.87, 339, "isic2016", "official", None, "14,000 visits"]]
+    change = [0.01, -0.01, 0.02, 339, "isic2016", "official", None, "no evidence (p = 0.3000)"]
+    longer += [["seg/96px-14000", "dice" + CHANGE, *change]]
+    text = both_tasks(pd.DataFrame(rows, columns=columns), record, pd.DataFrame(longer, columns=columns))
+    said = "0.860 (0.850 to 0.870), change 0.010 (−0.010 to 0.020), no evidence; 14,000 visits."
+    assert text.endswith(f"- `seg/96px-14000`: {said}\n")
     assert "| seg |  |  |  |  | 0.850 (0.840 to 0.860) | 0.910 |  |  |" in text
     half = "0.500 (0.400 to 0.600)"
     assert f"| mtl0 | {half} | {half} | 0.290 |  | 0.800 (0.700 to 0.900) | 0.900 |  | harms |" in text
