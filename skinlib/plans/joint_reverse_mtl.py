@@ -69,6 +69,11 @@ def plan(profile: dict) -> dict[str, RunConfig]:
         ``cls/<backbone>/<weights>``, ``seg``, ``mtl0`` to ``mtl3``, ``mtl4/<arm>``, ``control/<name>``,
         ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``longer/seg/<height>px-<visits>`` with what else
         is its own, each with ``/seed<s>``: rows of Table 3 over ``seeds``, what stands beside them over ``side_seeds``.
+
+    Raises
+    ------
+    ValueError
+        When two different runs would have one name, as longer ones that differ in ``keep`` or ``precision`` alone.
     """
     sizes = profile["joint_reverse_mtl"]
     base = PROPOSED.replace(
@@ -88,7 +93,9 @@ def plan(profile: dict) -> dict[str, RunConfig]:
             runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
     for seed in sizes["side_seeds"]:
         for name, config in _beside(base, sizes):
-            runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
+            key, config = f"{name}/seed{seed}", config.replace(seed=seed)
+            if runs.setdefault(key, config) != config:
+                raise ValueError(f"joint_reverse_mtl: two runs are called {key}; change one in the profile")
     return runs
 
 

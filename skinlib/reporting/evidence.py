@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlib.reporting.tables import target
-from skinlib.training.stored import AS_TEXT, DIGITS, PACKED, completed, pack, slim
+from skinlib.training.stored import DIGITS, PACKED, pack, slim, unpacked
 
 
 def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
     """
     text = slim(frame).to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
     pack(text, _file(paper, name, study))
-    return completed(pd.read_csv(io.StringIO(text), dtype=AS_TEXT))
+    return unpacked(io.StringIO(text))
 
 
 def earlier(paper: str, name: str, study, *, row: str) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def earlier(paper: str, name: str, study, *, row: str) -> pd.DataFrame:
         When none were kept, or none of that row.
     """
     path = _file(paper, name, study)
-    found = completed(pd.read_csv(path, dtype=AS_TEXT)).query("row == @row")
+    found = unpacked(path).query("row == @row")
     if found.empty:
         raise KeyError(f"{path} has no row {row!r}; delete the folder of its run and train it again")
     return found

@@ -129,7 +129,7 @@ def longer(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) -> pd.
     says how it was trained.
     """
     boot = {"n_boot": n_boot, "seed": seed}
-    shorter = {name: [other for other in rows if name.startswith(other) and name != other] for name in rows}
+    shorter = {name: [other for other in rows if name.startswith((f"{other}/", f"{other}-"))] for name in rows}
     names = ("dice", "iou")
     cells = [
         one | {"note": _trained(row.runs[0])}

@@ -21,7 +21,7 @@ from skinlib.paths import read_json, write_atomic, write_json
 from skinlib.reporting.figures_style import with_palette
 from skinlib.training import runs, stored
 from skinlib.training.runs import Run
-from skinlib.training.stored import AS_TEXT, PACKED
+from skinlib.training.stored import PACKED
 
 EVIDENCE = "evidence"
 NAMES = "runs.json"
@@ -241,4 +241,4 @@ def open_evidence(profile: Path, paper: str) -> dict[str, Run]:
 
 def kept_table(profile: Path, paper: str, name: str) -> pd.DataFrame:
     """Read what `skinlib.reporting.evidence.keep` wrote; ids stay text."""
-    return stored.completed(pd.read_csv(profile / paper / EVIDENCE / f"{name}{PACKED}", dtype=AS_TEXT))
+    return stored.unpacked(profile / paper / EVIDENCE / f"{name}{PACKED}")

@@ -55,6 +55,11 @@ def read(path: Path) -> pd.DataFrame:
     return completed(named.join(rows.drop(columns=SHARED)))
 
 
+def unpacked(source) -> pd.DataFrame:
+    """Read a table that was written as `slim` returns it, from a path or a text stream; ids stay text."""
+    return completed(pd.read_csv(source, dtype=AS_TEXT))
+
+
 def slim(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a table of mask scores without what follows from its counts of pixels; any other as it is."""
     if not set(segmentation.COLUMNS) <= set(rows):

@@ -100,6 +100,12 @@ def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
     assert difference(runs[f"{first}/seed0"], runs[f"{second}/seed0"]) == fields
 
 
+def test_two_runs_of_one_name_are_refused():
+    more = [LONGER, LONGER | {"keep": "last"}]
+    with pytest.raises(ValueError, match="two runs are called longer/seg/64px-40/seed0"):
+        plan(PROFILE | {"joint_reverse_mtl": PROFILE["joint_reverse_mtl"] | {"longer": more}})
+
+
 def test_the_profile_sets_sizes_and_nothing_else(runs):
     sizes = {"allow_missing", "folds", "precision", "image_size", "epochs", "visits", "options"}
     assert difference(PROPOSED, runs["mtl3/seed0"]) == sizes

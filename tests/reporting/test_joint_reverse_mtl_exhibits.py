@@ -235,13 +235,16 @@ def test_a_longer_trained_unet_is_paired_with_the_ladders_on_common_seeds(runs):
     runs |= {"longer/seg/64px-80/seed0": run("seg", image_size=(64, 96), keep="last", precision="fp32")}
     even = {"views": {"benign": "right_angles", "malignant": "right_angles"}}
     runs |= {"longer/seg/64px-80-right_angles/seed0": run("seg", options=even)}
+    runs |= {"longer/seg/64px-800/seed0": run("seg", image_size=(64, 96))}
     rows = arms.longer(runs)
-    assert list(rows) == ["seg", "seg/64px-80", "seg/64px-80-right_angles"] and len(rows["seg"].runs) == 1
+    wanted = ["seg", "seg/64px-80", "seg/64px-80-right_angles", "seg/64px-800"]
+    assert list(rows) == wanted and len(rows["seg"].runs) == 1
     table = models_of.longer(rows, **FEW)
     # two of eight outlines of the ladder's U-Net have Dice 2/3, all of the longer trained one 1
     assert value(table, "seg/64px-80", "dice_change") == pytest.approx(2 / 8 / 3)
     assert verdicts(table).loc["seg/64px-80", "dice"] == "helps"
     assert value(table, "seg/64px-80-right_angles", "dice_change") == 0  # against the one whose name it continues
+    assert value(table, "seg/64px-800", "dice_change") > 0  # 800 visits do not continue the name of 80
     trained = "40 visits at 64 x 96, more views of melanomas, rate 0.003 to 0.0003, fp32; last epoch"
     assert trained in value(table, "seg/64px-80", "dice", "note")
     assert "as many views of each image" in value(table, "seg/64px-80-right_angles", "dice", "note")
