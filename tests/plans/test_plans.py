@@ -43,6 +43,10 @@ def test_what_evidence_keeps_more_of_are_runs_of_the_plan(paper):
     assert all(any(name.startswith(start) for name in names) for start in starts)
 
 
+def test_scores_after_post_processing_are_kept_of_the_paper_that_reads_them():
+    assert kept("joint_reverse_mtl")["postprocessed"] == () and kept("attention_autoencoder")["postprocessed"] == ("",)
+
+
 def test_the_papers_values_stand():
     assert (PROPOSED.image_size, PROPOSED.backbone, PROPOSED.dropout) == ((299, 299), "resnet50", 0.4)
     assert (PROPOSED.batch_size, PROPOSED.patience, PROPOSED.folds) == (32, 7, 3)
