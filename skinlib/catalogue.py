@@ -6,6 +6,7 @@ Nothing here knows which papers there are; it looks into `skinlib.plans` and at 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import json
 import os
@@ -13,7 +14,7 @@ import pkgutil
 import shutil
 from pathlib import Path
 
-from skinlib.config import RunConfig
+from skinlib.config import RunConfig, load_profile
 from skinlib.paths import Lock, new_folder, project_root, read_json, write_json
 from skinlib.provenance import canonical_json, digest, file_digest
 
@@ -75,6 +76,28 @@ def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
     if paper not in paper_names():
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
     return importlib.import_module(f"skinlib.plans.{paper}").plan(profile)
+
+
+def check_keys(profile: dict) -> None:
+    """Refuse a key that nothing reads, at the top of a profile or of a paper's mapping.
+
+    Read is what the shipped profiles have, and what a plan takes beside that (its ``RECIPE``).
+
+    Raises
+    ------
+    ValueError
+        Naming the key, and the known one that is nearest to it.
+    """
+    shipped = [load_profile(path) for path in sorted((project_root() / "profiles").glob("*.yaml"))]
+    parts = [("", profile, {*paper_names()}.union(*shipped))]
+    for paper in [name for name in paper_names() if name in profile]:
+        recipe = getattr(importlib.import_module(f"skinlib.plans.{paper}"), "RECIPE", ())
+        parts.append((f"{paper}.", profile[paper], {*recipe}.union(*(each.get(paper, ()) for each in shipped))))
+    for where, values, known in parts:
+        if known and (unknown := [str(key) for key in values if key not in known]):
+            near = difflib.get_close_matches(unknown[0], known, 1)
+            hint = f"is {near[0]} meant?" if near else f"known are {', '.join(sorted(known))}"
+            raise ValueError(f"profile {profile['name']}: nothing reads the key {where}{unknown[0]}; {hint}")
 
 
 def kept(paper: str) -> dict:
@@ -163,9 +186,18 @@ def data_digest(profile: dict) -> str:
 
 
 def listing(root: Path) -> str:
-    """Return a digest of a data root; a file that comes or goes or an edited table changes it, images are not read."""
-    seen = []
-    for folder, _, names in sorted(os.walk(root)):
+    """Return a digest of a data root; a file that comes or goes or an edited table changes it, images are not read.
+
+    Linked folders belong to it.
+    """
+    walked, seen = {}, []
+    for folder, below, names in os.walk(root, followlinks=True):
+        below.sort()  # of two links to one folder it is always the same that counts
+        real = os.path.realpath(folder)
+        if real in walked:  # a link to a folder above would have no end
+            below.clear()
+        walked.setdefault(real, (folder, names))
+    for folder, names in sorted(walked.values()):
         tables = [Path(folder, name).stat() for name in sorted(names) if name.endswith((".csv", ".txt", ".json"))]
         seen.append([os.path.relpath(folder, root), len(names), Path(folder).stat().st_mtime_ns])
         seen.append([[table.st_size, table.st_mtime_ns] for table in tables])

@@ -105,11 +105,11 @@ def _notebook_words(words) -> None:
 
 
 def is_for_the_user(error: Exception) -> bool:
-    """Whether an error was raised by this library on purpose, so that its one sentence says more than a traceback."""
-    if type(error).__module__.startswith("skinlib") or isinstance(error, FileNotFoundError):
+    """Whether an error was raised by this library on purpose, or by the system: its one sentence says what to mend."""
+    if type(error).__module__.startswith("skinlib") or isinstance(error, OSError):
         return True
     last = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, ValueError | TimeoutError) and last.startswith(LIBRARY)
+    return isinstance(error, ValueError) and last.startswith(LIBRARY)
 
 
 def main(words: Sequence[str] | None = None) -> int:

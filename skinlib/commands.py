@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-
-import pandas as pd
-
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 def data_get(arguments: argparse.Namespace) -> int:
@@ -22,12 +20,13 @@ def data_get(arguments: argparse.Namespace) -> int:
 
 
 def data_check(arguments: argparse.Namespace) -> int:
-    """Print what a data set holds and every finding; 1 when there are any."""
-    from skinlib.data import readers
+    """Print what a data set holds and every finding, of its tables and of every image; 1 when there are any."""
+    from skinlib.data import checks, readers
 
     cohort = readers.read(arguments.name, arguments.root, allow_missing=True)
-    findings = cohort.attrs.get("findings", [])
-    print(f"{arguments.name}: {len(cohort)} images, {len(findings)} findings")
+    print(f"{arguments.name}: {len(cohort)} images; opening each", flush=True)
+    findings = [*cohort.attrs.get("findings", []), *checks.of_files(cohort)]
+    print(f"{arguments.name}: {len(findings)} findings")
     print("\n".join(f"  {finding}" for finding in findings))
     return 1 if findings else 0
 
@@ -57,7 +56,9 @@ def train_run(arguments: argparse.Namespace) -> int:
 
     stale = os.environ.get("SKINLIB_STALE") or work.profile["stale"]
     config = runs.read_config(arguments.config)
-    run = runs.ensure(config, data_root=work.data, results_root=work.results, device=arguments.device, stale=stale)
+    place = {"data_root": work.data, "results_root": work.results, "device": arguments.device}
+    with _together(arguments.device):
+        run = runs.ensure(config, **place, stale=stale)
     if arguments.stamp:
         if not arguments.stamp.name.startswith(run.id):
             raise ValueError(
@@ -65,11 +66,34 @@ def train_run(arguments: argparse.Namespace) -> int:
                 "on this machine; write fp32 or bf16 into the profile"
             )
         write_json(arguments.stamp, {"id": run.id})
+        for other in set(arguments.stamp.parent.glob(f"{run.id}-*.json")) - {arguments.stamp}:
+            other.unlink(missing_ok=True)  # of code that is no longer the run's: going back to it must train anew
     return 0
+
+
+@contextlib.contextmanager
+def _together(device: str) -> Iterator[None]:
+    """Join the other processes where torchrun started this one, each on a GPU of its own, and leave them at the end.
+
+    Losses are summed on the CPU and gradients where they are, so that one group serves tensors of both.
+    """
+    import torch
+    import torch.distributed as dist
+
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
+    yield
+    dist.destroy_process_group()  # after an error torchrun ends the others, which may be waiting for this one
 
 
 def predict_images(arguments: argparse.Namespace) -> int:
     """Write the prediction table of a folder, or of the images that a CSV lists."""
+    from skinlib.data.readers_files import images_of
     from skinlib.training import predict, runs
 
     table = predict.predict(runs.load(arguments.run), images_of(arguments.images), tta=arguments.tta)
@@ -77,36 +101,6 @@ def predict_images(arguments: argparse.Namespace) -> int:
     table.to_csv(arguments.out, index=False)
     print(f"{len(table)} rows in {arguments.out}")
     return 0
-
-
-def images_of(path: Path) -> pd.DataFrame:
-    """Return a cohort without labels: the images of a folder and below, or those that a CSV lists.
-
-    Parameters
-    ----------
-    path
-        A folder, or a CSV with a column ``image_path`` (relative to the CSV) and, if wanted, ``image_id`` and others.
-
-    Raises
-    ------
-    ValueError
-        When there is no image, no such column, or an id stands twice.
-    """
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES)
-        cohort = pd.DataFrame({"image_path": [str(file.resolve()) for file in files]}, dtype=str)
-    else:
-        cohort = pd.read_csv(path)
-        if "image_path" not in cohort:
-            raise ValueError(f"{path} has no column image_path; it has {', '.join(cohort.columns)}")
-        cohort["image_path"] = [str((path.parent / name).resolve()) for name in cohort["image_path"]]
-    if cohort.empty:
-        raise ValueError(f"no image in {path}; it takes {', '.join(IMAGES)}")
-    if "image_id" not in cohort:
-        cohort["image_id"] = [Path(name).stem for name in cohort["image_path"]]
-    if twice := list(cohort.loc[cohort["image_id"].duplicated(), "image_id"]):
-        raise ValueError(f"{path}: image_id {twice[0]!r} stands twice; list the images in a CSV with ids of your own")
-    return cohort
 
 
 def evaluate_table(arguments: argparse.Namespace) -> int:
@@ -127,8 +121,9 @@ def evaluate_table(arguments: argparse.Namespace) -> int:
 def write_plan(arguments: argparse.Namespace) -> int:
     """Write the plan of a profile and print how many runs it has."""
     work = _work(arguments)
-    path = work.write_plan()
-    print(f"{len(work.planned(work.profile['papers']))} runs planned in {path}")
+    for paper, reason in work.write_plan().items():
+        print(f"{paper} is left out: {reason}")
+    print(f"{len(work.planned(work.profile['papers']))} runs planned in {work.plan_file}")
     return 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import yaml
@@ -18,6 +20,26 @@ KEPT = ("best", "last")
 FILLS = ("reflection", "zeros", "border")
 # Fields that came after runs had been made: at these values they stay out of a run's id, so that those keep theirs.
 ADDED_LATER = {"extra_training": None, "keep": "best"}
+KINDS = {"bool": bool, "int": int, "float": int | float, "str": str}
+
+
+def _check_kinds(values: RunConfig | Augment) -> None:
+    """Refuse a value of another kind than its field's; none is converted, for that would rename runs."""
+    for field in dataclasses.fields(values):
+        value, words = getattr(values, field.name), field.type.split(" | ")
+        kind = KINDS.get(words[0])
+        if kind is None or (value is None and "None" in words):
+            continue
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            wanted = f"{type(values).__name__}.{field.name} is {value!r}; give {field.type}"
+            raise ValueError(wanted + _as_number(value))
+
+
+def _as_number(value: object) -> str:
+    """Return what to write for a number that YAML takes for text, as it does 1e-3; else ""."""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+        return f" (YAML reads {value} as text: write {Decimal(value):f})"
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +58,7 @@ class Augment:
     fill: str = "reflection"  # what shows beyond the image's edge: reflection | zeros | border
 
     def __post_init__(self):
+        _check_kinds(self)
         if self.fill not in FILLS:
             raise ValueError(f"Augment.fill is {self.fill!r}; choose one of {', '.join(FILLS)}")
 
@@ -93,15 +116,17 @@ class RunConfig:
     tta: str = "none"  # views averaged in the stored predictions: none | flips | d4
 
     def __post_init__(self):
-        as_tuple = tuple(int(side) for side in self.image_size)
+        _check_kinds(self)
+        given = self.image_size
+        as_tuple = tuple(given) if isinstance(given, list | tuple) else ()
         object.__setattr__(self, "image_size", as_tuple)
         object.__setattr__(self, "options", dict(self.options))
         object.__setattr__(self, "losses", {name: float(weight) for name, weight in self.losses.items()})
         for name, allowed in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS), ("tta", TTA), ("keep", KEPT)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"RunConfig.{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
-        if len(as_tuple) != 2 or min(as_tuple) < 8:
-            raise ValueError(f"RunConfig.image_size is {self.image_size}; give (height, width), each at least 8")
+        if len(as_tuple) != 2 or not all(type(side) is int and side >= 8 for side in as_tuple):
+            raise ValueError(f"RunConfig.image_size is {given!r}; give (height, width), whole numbers of at least 8")
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(
                 f"RunConfig needs epochs and batch_size of at least 1, got {self.epochs}, {self.batch_size}"
@@ -153,13 +178,37 @@ def load_profile(name: str | Path) -> dict:
     Raises
     ------
     ValueError
-        When no such profile exists, or the file is not a mapping with a ``name``.
+        When no such profile exists, or the file is not a mapping with a ``name``, bears the name of another profile
+        of the compendium, or holds a number that YAML takes for text.
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else project_root() / "profiles" / f"{name}.yaml"
     if not path.is_file():
         have = ", ".join(sorted(found.stem for found in (project_root() / "profiles").glob("*.yaml")))
         raise ValueError(f"no profile {name!r} at {path}; there are {have}")
-    profile = yaml.safe_load(path.read_text())
+    profile = _read_yaml(path)
     if not isinstance(profile, dict) or "name" not in profile:
         raise ValueError(f"{path} is no profile: it needs a mapping with a name")
+    shipped = project_root() / "profiles" / f"{profile['name']}.yaml"
+    fewer_papers = {"papers": profile.get("papers")}  # a copy with fewer may keep the name: what it makes is the same
+    if shipped.is_file() and _read_yaml(shipped) | fewer_papers != profile:
+        raise ValueError(f"{path} bears the name of {shipped} and would replace its results; give it a name of its own")
+    for where, value in _leaves(profile):
+        if hint := _as_number(value):
+            raise ValueError(f"{path}: {where} is {value!r}{hint}")
     return profile
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _leaves(value: object, where: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every single value of nested mappings and lists, with the keys and places that lead to it."""
+    if not isinstance(value, dict | list):
+        yield where, value
+        return
+    for key, below in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(below, f"{where}.{key}" if where else str(key))

@@ -82,7 +82,7 @@ def forget(work: Work) -> None:
     if work.generated and not (work.data / "made_from.json").is_file():
         work.data_stamp.unlink(missing_ok=True)
     for stamp in work.state.glob("runs/*.json"):
-        if not (work.results / "runs" / stamp.stem.partition("-")[0]).is_dir():
+        if not (work.results / "runs" / stamp.stem.partition("-")[0] / "metrics.json").is_file():  # its last file
             stamp.unlink()
     for stamp in work.state.glob("notebooks/*.ok"):
         executed = work.folder / "notebooks" / f"{stamp.stem}.ipynb"

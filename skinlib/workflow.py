@@ -7,8 +7,19 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from skinlib.catalogue import Card, data_digest, find_data, image_visits, listing, paper_names, plan_of, selected
+from skinlib.catalogue import (
+    Card,
+    check_keys,
+    data_digest,
+    find_data,
+    image_visits,
+    listing,
+    paper_names,
+    plan_of,
+    selected,
+)
 from skinlib.config import load_profile
+from skinlib.data.readers_files import DataError
 from skinlib.paths import project_root, read_json, write_atomic, write_json
 from skinlib.provenance import canonical_json, code_fingerprint, digest
 
@@ -43,8 +54,11 @@ class Work:
     @classmethod
     def open(cls, profile: str, *, data: str = "", only: str = "", results: str = "", notebooks: str = "") -> Work:
         """Load the profile, find data and notebooks; "" means the default of each."""
-        given = str(Path(profile).resolve()) if profile.endswith((".yaml", ".yml")) else profile
+        own = profile.endswith((".yaml", ".yml"))
+        given = str(Path(profile).resolve()) if own else profile
         loaded = load_profile(given)
+        if own:  # the others are what is known
+            check_keys(loaded)
         top = Path(results).resolve() if results else project_root() / "results"
         folder = Path(notebooks).resolve() if notebooks else project_root() / "notebooks"
         generated = not data and loaded["data"]["kind"] == "synthetic"
@@ -81,7 +95,7 @@ class Work:
 
     @property
     def plan_file(self) -> Path:
-        """Paper -> name of run -> id, code, config."""
+        """Paper -> name of run -> id, code, visits; without the papers whose data cannot be read."""
         return self.state / "plan.json"
 
     def stamp_data(self) -> None:
@@ -95,19 +109,33 @@ class Work:
         needed = {paper for card in cards or self.cards if card.needs == "plan" for paper in card.papers}
         return [paper for paper in self.profile["papers"] if paper in needed]
 
-    def write_plan(self) -> Path:
-        """Name every run of the profile's papers, with its id and the fingerprint of its code."""
+    def write_plan(self) -> dict[str, str]:
+        """Name every run of the profile's papers, with its id and the fingerprint of its code.
+
+        Returns
+        -------
+        dict
+            Paper -> why it was left out: its data cannot be read. Its notebooks then fail for the same reason, alone.
+        """
+        plans, left_out = {}, {}
+        for paper in self.profile["papers"]:
+            try:
+                plans[paper] = self._plan(paper)
+            except DataError as error:
+                left_out[paper] = " ".join(str(error).split())
+        write_json(self.plan_file, plans)
+        return left_out
+
+    def _plan(self, paper: str) -> dict[str, dict]:
         from skinlib.training import runs
 
-        plans = {}
-        for paper in self.profile["papers"]:
-            plans[paper] = {}
-            for name, config in plan_of(paper, self.profile).items():
-                run_id = runs.identify(config, data_root=self.data, results_root=self.results).id
-                code = digest(canonical_json(code_fingerprint(config.system)))[:12]
-                plans[paper][name] = {"id": run_id, "code": code, "visits": image_visits(config, self.profile)}
-                write_atomic(self.config_file(run_id), config.to_json())
-        return write_json(self.plan_file, plans)
+        plan = {}
+        for name, config in plan_of(paper, self.profile).items():
+            run_id = runs.identify(config, data_root=self.data, results_root=self.results).id
+            code = digest(canonical_json(code_fingerprint(config.system)))[:12]
+            plan[name] = {"id": run_id, "code": code, "visits": image_visits(config, self.profile)}
+            write_atomic(self.config_file(run_id), config.to_json())
+        return plan
 
     def config_file(self, run_id: str) -> Path:
         """The configuration of a planned run, as `skinlib train` takes it."""

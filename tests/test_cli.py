@@ -1,10 +1,16 @@
 """The console script: every command has its words, and errors are one line."""
 
+import shutil
+import types
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
 
 from skinlib import cli, commands
+from skinlib.config import RunConfig
 
 
 @pytest.mark.parametrize(
@@ -68,36 +74,65 @@ def test_a_missing_file_is_one_line(capsys, tmp_path):
     assert "none.csv" in capsys.readouterr().err
 
 
-def test_images_of_a_folder(tmp_path):
-    for name in ("b.JPG", "a.png", "sub/c.jpeg", "notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    cohort = commands.images_of(tmp_path)
-    assert cohort["image_id"].tolist() == ["a", "b", "c"]
-    assert cohort["image_path"].iloc[2] == str((tmp_path / "sub" / "c.jpeg").resolve())
+def test_an_error_of_the_system_is_one_line(capsys, tmp_path):
+    assert cli.main(["evaluate", str(tmp_path)]) == 2
+    captured = capsys.readouterr().err
+    assert "Is a directory" in captured and captured.count("\n") == 1
 
 
-def test_images_of_a_table(tmp_path):
-    table = tmp_path / "list.csv"
-    table.write_text("image_path,image_id,age\nx/a.png,one,40\nx/b.png,two,50\n")
-    cohort = commands.images_of(table)
-    assert cohort["image_id"].tolist() == ["one", "two"]
-    assert cohort["image_path"].iloc[0] == str((tmp_path / "x" / "a.png").resolve())
-    assert cohort["age"].tolist() == [40, 50]
+def test_data_check_opens_every_image_and_mask(capsys, data_root, tmp_path):
+    words = ["data", "check", "ham10000", "--root"]
+    assert cli.main([*words, str(data_root)]) == 0
+    assert "84 images" in capsys.readouterr().out
+    root = shutil.copytree(data_root, tmp_path / "data")
+    image = next(root.glob("ham10000/*/*.jpg"))
+    image.write_bytes(image.read_bytes()[:-60])
+    mask = sorted(root.glob("ham10000/*/*_segmentation.png"))[5]
+    Image.new("L", (20, 30)).save(mask)
+    assert cli.main([*words, str(root)]) == 1
+    shown = capsys.readouterr().out
+    assert "ham10000: 2 findings" in shown
+    assert f"  image {image} cannot be read: OSError" in shown
+    assert f"{mask.name.removesuffix('_segmentation.png')}: its mask is 20 x 30, its image 32 x" in shown
+
+
+def train(folder, monkeypatch, *words):
+    """Call `skinlib train`, with ``aa`` as the run that it finds."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("skinlib.training.runs.ensure", lambda *_, **__: types.SimpleNamespace(id="aa"))
+    (folder / "c.json").write_text(RunConfig().to_json())
+    return cli.main(["train", str(folder / "c.json"), "--profile", "smoke", "--results", str(folder), *words])
+
+
+def test_a_trained_run_keeps_the_stamp_of_its_code_alone(monkeypatch, tmp_path):
+    for name in ("aa-c0", "aa-c1", "aab-c0", "bb-c0"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    assert train(tmp_path, monkeypatch, "--stamp", str(tmp_path / "aa-c1.json")) == 0
+    assert {file.stem for file in tmp_path.glob("*-*.json")} == {"aa-c1", "aab-c0", "bb-c0"}
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("gpu", "device", "backends"),
     [
-        ("name\na.png\n", "no column image_path; it has name"),
-        ("image_path\n", "no image"),
-        ("image_path\na.png\nb/a.png\n", "'a' stands twice"),
+        (True, "auto", {"cpu": "gloo", "cuda": "nccl"}),
+        (True, "cuda", {"cpu": "gloo", "cuda": "nccl"}),
+        (True, "cpu", {"cpu": "gloo", "cuda": "gloo"}),
+        (False, "auto", {"cpu": "gloo", "cuda": "gloo"}),
     ],
 )
-def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
-    (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        commands.images_of(tmp_path / "list.csv")
+def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypatch, tmp_path, gpu, device, backends):
+    told = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(index))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name: told.append(name))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: told.append("left"))
+    assert train(tmp_path, monkeypatch, "--device", device) == 0
+    *where, name, last = told
+    of_device = torch.distributed.distributed_c10d.BackendConfig(torch.distributed.Backend(name))
+    assert backends.items() <= of_device.get_device_backend_map().items()
+    assert (where, last) == ([1] if "nccl" in name else [], "left")
 
 
 def test_evaluate_turns_a_strangers_table_into_tables(tmp_path, capsys):

@@ -65,6 +65,16 @@ def test_a_configuration_keeps_no_hand_on_its_callers_dictionary():
         ({"tta": "many"}, "tta is 'many'.*d4"),
         ({"image_size": (7, 32)}, "image_size"),
         ({"image_size": (32, 32, 3)}, "image_size"),
+        ({"image_size": (32.5, 32)}, r"image_size is \(32.5, 32\); give .* whole numbers"),
+        ({"image_size": 64}, "image_size is 64; give"),
+        ({"lr": "1e-3"}, r"RunConfig.lr is '1e-3'; give float \(YAML reads 1e-3 as text: write 0.001\)"),
+        ({"epochs": "1e2"}, "RunConfig.epochs is '1e2'; give int .*write 100"),
+        ({"epochs": 2.5}, "RunConfig.epochs is 2.5; give int$"),
+        ({"seed": True}, "RunConfig.seed is True; give int"),
+        ({"allow_missing": "no"}, "RunConfig.allow_missing is 'no'; give bool"),
+        ({"folds": None}, "RunConfig.folds is None; give int"),
+        ({"visits": "all"}, r"RunConfig.visits is 'all'; give int \| None"),
+        ({"augment": {"rotation": "5e-05"}}, "Augment.rotation is '5e-05'; give float .*write 0.00005"),
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 0}, "batch_size"),
         ({"fold": 3, "folds": 3}, "fold is 3; give 0 to 2, or None"),
@@ -91,3 +101,33 @@ def test_a_profile_that_is_none_is_refused(tmp_path):
     (tmp_path / "list.yaml").write_text("[1, 2]")
     with pytest.raises(ValueError, match="is no profile"):
         load_profile(tmp_path / "list.yaml")
+
+
+def test_a_whole_number_is_as_good_as_a_broken_one_where_either_may_stand():
+    assert RunConfig(lr=1, augment=Augment(rotation=90)).lr == 1
+
+
+def test_a_profile_that_is_not_yaml_is_named(tmp_path):
+    (tmp_path / "own.yaml").write_text("name: own\nx: [1, 2\ny: 3\n")
+    with pytest.raises(ValueError, match=r"own.yaml is not YAML: .*line 3") as error:
+        load_profile(tmp_path / "own.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_number_that_yaml_takes_for_text_is_refused_wherever_it_stands(tmp_path):
+    (tmp_path / "own.yaml").write_text("name: own\npaper_a: {members: [{lr: 0.1}, {lr: 1e-3}]}\n")
+    with pytest.raises(ValueError, match=r"own.yaml: paper_a.members.1.lr is '1e-3' .*write 0.001"):
+        load_profile(tmp_path / "own.yaml")
+
+
+def test_a_changed_copy_needs_a_name_of_its_own(tmp_path):
+    copy, values = tmp_path / "copy.yaml", load_profile("smoke")
+    copy.write_text(yaml.safe_dump(values))
+    assert load_profile(copy) == values
+    copy.write_text(yaml.safe_dump(values | {"papers": values["papers"][:1]}))
+    assert load_profile(copy)["papers"] == values["papers"][:1]
+    copy.write_text(yaml.safe_dump(values | {"bootstrap": 7}))
+    with pytest.raises(ValueError, match=r"copy.yaml bears the name of .*smoke.yaml .*; give it a name of its own"):
+        load_profile(copy)
+    copy.write_text(yaml.safe_dump(values | {"bootstrap": 7, "name": "mine"}))
+    assert load_profile(copy)["bootstrap"] == 7

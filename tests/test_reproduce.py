@@ -8,8 +8,10 @@ import time
 
 import nbformat
 import pytest
+import yaml
 
 from skinlib import reproduce
+from skinlib.config import load_profile
 from skinlib.paths import read_json
 from skinlib.workflow import Work
 
@@ -32,11 +34,11 @@ recall_oriented:
 """
 
 
-def notebook(folder, stem, *, needs, source):
+def notebook(folder, stem, *, needs, source, paper="recall_oriented"):
     folder.mkdir(exist_ok=True)
     parameters = nbformat.v4.new_code_cell('profile = ""\ndata_root = ""\nresults_root = ""')
     parameters.metadata["tags"] = ["parameters"]
-    card = {"papers": ["recall_oriented"], "needs": needs, "minutes": {}}
+    card = {"papers": [paper], "needs": needs, "minutes": {}}
     made = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(source)], metadata={"skinlib": card})
     nbformat.write(made, folder / f"{stem}.ipynb")
 
@@ -85,3 +87,20 @@ def test_an_interrupted_call_is_gone_on_with_and_a_failed_run_costs_no_other(pla
 
 def planned(work: Work) -> dict[str, dict]:
     return read_json(work.plan_file)["recall_oriented"]
+
+
+def test_a_paper_without_its_data_costs_its_own_notebooks_alone(place, tmp_path, capfd):
+    lacking = "joint_reverse_mtl"
+    profile = yaml.safe_load(PROFILE.replace("BACKBONE", "test_resnet"))
+    profile |= {"papers": [lacking, "recall_oriented"], lacking: load_profile("smoke")[lacking]}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(profile))
+    source = "from skinlib.notebooks import begin\nstudy = begin(profile, '', data_root, results_root)\n"
+    source += f"[study.run(config) for config in study.plan('{lacking}').values()]"
+    notebook(tmp_path / "notebooks", "22_lacks", needs="plan", source=source, paper=lacking)
+    assert reproduce.reproduce(**place, only="22", cores=2) == 1
+    shown = capfd.readouterr().out
+    assert f"{lacking} is left out: ISIC 2016" in shown
+    reason = f"is not under {place['data']}: the folder isic2016/ is missing."
+    row = next(line for line in shown.splitlines() if line.split()[:2] == ["22_lacks", "failed"])
+    assert "DataError: ISIC 2016" in row and reason in row
+    assert list(read_json(Work.open(**place).plan_file)) == ["recall_oriented"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skinlib import catalogue, notebook_index, reproduce, workflow
+from skinlib import catalogue, cli, notebook_index, reproduce, workflow
 from skinlib.config import RunConfig
 from skinlib.paths import project_root, write_json
 from skinlib.workflow import Work
@@ -44,7 +44,8 @@ def plan(profile):
 def place(tmp_path, monkeypatch):
     """A profile, notebooks, data and two plans, one of them asked for."""
     monkeypatch.setattr(catalogue, "paper_names", lambda: ["paper_a", "paper_b"])
-    monkeypatch.setattr(catalogue.importlib, "import_module", lambda name: types.SimpleNamespace(plan=plan))
+    of_papers = types.SimpleNamespace(import_module=lambda name: types.SimpleNamespace(plan=plan))
+    monkeypatch.setattr(catalogue, "importlib", of_papers)
     (tmp_path / "tiny.yaml").write_text(PROFILE)
     (tmp_path / "data" / "ham10000").mkdir(parents=True)
     notebook(tmp_path / "notebooks", "00_start")
@@ -96,6 +97,51 @@ def test_the_data_stamp_changes_with_files_and_tables_only(place, tmp_path):
         assert work.data_stamp.read_text() != before
 
 
+def test_linked_folders_are_data_too_and_a_link_upwards_has_an_end(place, tmp_path):
+    work = Work.open(**place)
+    (tmp_path / "disk" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "isic2016").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "up").symlink_to(tmp_path / "data")
+    before = catalogue.listing(work.data)
+    assert catalogue.listing(work.data) == before
+    (tmp_path / "disk" / "images" / "x.jpg").write_bytes(b"1")
+    assert catalogue.listing(work.data) != before
+
+
+def test_keys_that_nothing_reads_are_refused(place, tmp_path):
+    file = tmp_path / "own.yaml"
+    for more, message in (
+        ("bootstraps: 7", "profile tiny: nothing reads the key bootstraps; is bootstrap meant"),
+        ("qqqq: 7", "nothing reads the key qqqq; known are .*bootstrap, .*disk_gb"),
+    ):
+        file.write_text(PROFILE + more)
+        with pytest.raises(ValueError, match=message):
+            Work.open(**place | {"profile": str(file)})
+
+
+def test_keys_of_a_paper_are_those_of_the_shipped_profiles_and_of_its_plans_recipe(monkeypatch):
+    catalogue.check_keys({"name": "own", "joint_reverse_mtl": {"schedule_gamma": 0.5, "longer": [{"views": 1}]}})
+    with pytest.raises(ValueError, match=r"own: nothing reads the key joint_reverse_mtl\.epoch; is epochs meant"):
+        catalogue.check_keys({"name": "own", "joint_reverse_mtl": {"schedule_gamma": 0.5, "epoch": 7}})
+    monkeypatch.setattr(catalogue, "paper_names", lambda: ["new"])
+    monkeypatch.setattr(catalogue, "importlib", types.SimpleNamespace(import_module=lambda name: None))
+    catalogue.check_keys({"name": "own", "new": {"anything": 1}})
+
+
+def test_a_paper_without_its_data_is_left_out_of_the_plan_alone(place, monkeypatch, data_root, tiny_config, capsys):
+    plans = {"paper_a": {"first": tiny_config}, "paper_b": {"first": tiny_config.replace(dataset="isic2016")}}
+    monkeypatch.setattr(workflow, "plan_of", lambda paper, profile: plans[paper])
+    Path(place["profile"]).write_text(PROFILE.replace("[paper_a]", "[paper_b, paper_a]"))
+    place["data"] = str(data_root)
+    assert cli.main(["plan", *(f"--{name}={value}" for name, value in place.items())]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("paper_b is left out: ISIC 2016")
+    assert first.endswith(f"is not under {data_root}: the folder isic2016/ is missing.")
+    assert second.startswith("1 runs planned in ")
+    work = Work.open(**place)
+    assert (len(work.run_stamps(["paper_a"])), work.run_stamps(["paper_b"])) == (1, [])
+
+
 def write_plan(work):
     entries = {name: {"id": name, "code": "c0", "visits": visits} for name, visits in (("aa", 300), ("bb", 100))}
     write_json(work.plan_file, {"paper_a": entries | {"again": entries["aa"]}})
@@ -141,7 +187,8 @@ def test_what_is_gone_or_was_skipped_is_done_again(place):
     entries = write_plan(work)
     for name in ("aa", "bb"):
         write_json(work.run_stamp(entries[name]), {})
-    (work.results / "runs" / "aa").mkdir(parents=True)
+    write_json(work.results / "runs" / "aa" / "metrics.json", {})
+    (work.results / "runs" / "bb").mkdir()  # begun anew, and not finished
     for stem, status in (("00_start", "ok"), ("24_a", "skipped"), ("25_b", "ok")):
         write_json(work.status_file(stem), {"status": status})
         work.notebook_stamp(stem).write_text(status)

@@ -22,6 +22,7 @@ __all__ = [
     "group_overlap",
     "mask_size",
     "near_duplicates",
+    "of_files",
     "orphans",
     "overlap_by_id",
     "perceptual_hashes",
@@ -89,6 +90,13 @@ def _size(path: str) -> str | None:
             return f"{image.width} x {image.height}"
     except OSError:
         return None
+
+
+def of_files(cohort: pd.DataFrame) -> list[str]:
+    """Return what ``unreadable`` and ``mask_size`` find, a line each, in the words of ``readers.read``'s findings."""
+    lines = [f"{row.kind} {row.path} cannot be read: {row.reason}" for row in unreadable(cohort).itertuples()]
+    sizes = mask_size(cohort).itertuples()
+    return lines + [f"{row.image_id}: its mask is {row.mask_size}, its image {row.image_size} pixels" for row in sizes]
 
 
 def orphans(cohort: pd.DataFrame) -> pd.DataFrame:

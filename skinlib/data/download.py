@@ -1,5 +1,6 @@
 """Fetches a data set from its publisher: with its licence, a checksum and an unpacking that stays in its folder."""
 
+import http.client
 import json
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ import pooch
 
 from skinlib.data.cards import CARDS, Archive
 from skinlib.data.readers_files import DataError
-from skinlib.data.unpack import MAX_BYTES, is_archive, unpack
+from skinlib.data.unpack import MAX_BYTES, UnpackError, is_archive, unpack
 from skinlib.paths import write_atomic
 
 __all__ = ["CHECKSUMS", "DownloadError", "LicenceNotAccepted", "get"]
@@ -91,8 +92,10 @@ def get(
         checksum = _verify(file, archive, done.get(key, {}).get("checksum"))
         try:
             holds = _put(file, archive, place, max_bytes)
-        finally:
-            file.unlink()  # unpacked, or not worth keeping
+        except UnpackError:
+            file.unlink()  # not worth keeping; where the disk was full, it is
+            raise
+        file.unlink()
         done = _record(root, key, {"checksum": checksum, "holds": holds})
         tell(f"  {archive.filename}: unpacked, {checksum}")
     return target
@@ -118,7 +121,7 @@ def _fetch(archive: Archive, root: Path, base_url: str | None, tell: Callable[[s
                 f"{url} cannot be fetched: {error}. Try again later, or put the file there by hand."
             ) from error
         return part
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise DownloadError(f"{url} broke off: {error}. Run the same command again, it goes on from there.") from error
     wanted = int(announced) + (have if resumed else 0) if announced else None
     if wanted is not None and part.stat().st_size != wanted:

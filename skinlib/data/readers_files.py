@@ -1,7 +1,8 @@
 """What all readers share: the error, the list of findings, and how files and tables are found and read."""
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+PREDICTED = (".jpg", ".jpeg", ".png", ".bmp")  # what `skinlib predict` takes
 UNKNOWN = frozenset({"", "unknown", "unk", "nan", "na", "n/a"})
 SYNTHETIC_MARKER = "synthetic.json"
 
@@ -98,15 +100,24 @@ def clean(column: pd.Series) -> pd.Series:
     return stripped.mask(stripped.str.lower().isin(UNKNOWN) | stripped.isna())
 
 
+@contextlib.contextmanager
+def _as_table(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
+
+
 def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], header: bool = True) -> pd.DataFrame:
     """A CSV (or tab-separated) file as cleaned strings; required columns that it lacks are a fault and come back empty.
 
     With ``header=False`` the file has no header and ``required`` names its columns.
     """
-    with path.open(encoding="utf-8-sig") as file:
-        separator = "\t" if "\t" in file.readline() else ","
     options = {"header": None, "names": list(required)} if not header else {}
-    table = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, encoding="utf-8-sig", **options)
+    with _as_table(path):
+        with path.open(encoding="utf-8-sig") as file:
+            separator = "\t" if "\t" in file.readline() else ","
+        table = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, encoding="utf-8-sig", **options)
     table.columns = [str(name).strip() for name in table.columns]
     lacking = [name for name in required if name not in table.columns]
     if lacking:
@@ -134,3 +145,37 @@ def one_hot(table: pd.DataFrame, columns: tuple[str, ...], what: str, findings: 
         findings.faults.append(f"{what}: {len(ids)} rows do not mark exactly one class: {some(ids)}")
     names = pd.Series(np.asarray(columns, dtype=object)[np.nan_to_num(marks).argmax(axis=1)], index=table.index)
     return names.astype("str").mask(~good)
+
+
+def images_of(path: Path) -> pd.DataFrame:
+    """Return a cohort without labels: the images of a folder and below, or those that a CSV lists.
+
+    Parameters
+    ----------
+    path
+        A folder, or a CSV with a column ``image_path`` (relative to the CSV) and, if wanted, ``image_id`` and others.
+
+    Raises
+    ------
+    DataError
+        When there is no image, no such column, a blank path or id, or an id stands twice.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PREDICTED and file.name[0] != ".")
+        cohort = pd.DataFrame({"image_path": [str(file.resolve()) for file in files]}, dtype=str)
+    else:
+        with _as_table(path):
+            cohort = pd.read_csv(path, dtype=dict.fromkeys(("image_id", "image_path"), "str"))  # 0012 stays 0012
+        if "image_path" not in cohort:
+            raise DataError(f"{path} has no column image_path; it has {', '.join(cohort.columns)}")
+        for name in {"image_id", "image_path"} & set(cohort):
+            if blank := list(np.flatnonzero(cohort[name].fillna("").str.strip() == "")):
+                raise DataError(f"{path}: {name} is blank in row {blank[0] + 1} below the header; fill it in")
+        cohort["image_path"] = [str((path.parent / name).resolve()) for name in cohort["image_path"]]
+    if cohort.empty:
+        raise DataError(f"no image in {path}; it takes {', '.join(PREDICTED)}")
+    if "image_id" not in cohort:
+        cohort["image_id"] = [Path(name).stem for name in cohort["image_path"]]
+    if twice := list(cohort.loc[cohort["image_id"].duplicated(), "image_id"]):
+        raise DataError(f"{path}: image_id {twice[0]!r} stands twice; list the images in a CSV with ids of your own")
+    return cohort

@@ -26,10 +26,13 @@ GOOD = zipped({"images/a.jpg": b"a" * 3000, "images/b.jpg": b"b", "__MACOSX/imag
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``files``; ``cut`` ends a body early, as a broken line does; ``ranges`` says whether Range is known."""
+    """Serves ``files``; ``cut`` ends a body early, as a broken line does; ``ranges`` says whether Range is known.
+
+    Where ``chunked``, it does not say how long a body is.
+    """
 
     def __init__(self):
-        self.files, self.cut, self.ranges, self.asked = {}, None, True, []
+        self.files, self.cut, self.ranges, self.chunked, self.asked = {}, None, True, False, []
         super().__init__(("127.0.0.1", 0), Handler)
 
 
@@ -48,8 +51,13 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_error(416)
                 return
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body) - start))
-        self.end_headers()
+        if server.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n" % len(body))
+        else:
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
         self.wfile.write(body[start : start + server.cut] if server.cut else body[start:])
 
     def log_message(self, *arguments):
@@ -155,6 +163,31 @@ def test_a_broken_line_is_noticed_and_the_next_call_goes_on(server, fetch, tmp_p
     run()
     assert server.asked[-1] == ("/toy.zip", "bytes=40-")
     assert contents(tmp_path / "toy") == ["images/a.jpg", "images/b.jpg"]
+
+
+def test_a_broken_line_is_noticed_where_no_length_was_announced(server, fetch, tmp_path):
+    server.files, server.cut, server.chunked = {"toy.zip": GOOD}, 40, True
+    run = fetch(archive())
+    with pytest.raises(download.DownloadError, match=r"broke off: IncompleteRead.*Run the same command again"):
+        run()
+    server.cut, server.chunked = None, False
+    run()
+    assert contents(tmp_path / "toy") == ["images/a.jpg", "images/b.jpg"]
+
+
+def test_a_whole_file_is_kept_where_the_disk_is_full(server, fetch, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    server.files = {"toy.zip": GOOD}
+    run = fetch(archive())
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(download, "unpack", full)
+        run()
+    run()
+    assert server.asked[1:] == [("/toy.zip", f"bytes={len(GOOD)}-")]
+    assert contents(tmp_path / "toy") == ["images/a.jpg", "images/b.jpg"]
+    assert contents(tmp_path / ".downloads") == []
 
 
 def test_a_whole_file_left_by_a_killed_call_is_used(server, fetch, tmp_path):

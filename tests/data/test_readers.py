@@ -6,6 +6,7 @@ import pytest
 
 from skinlib.data.checks import DataError
 from skinlib.data.readers import COLUMNS, read
+from skinlib.data.readers_files import images_of
 
 LAYS = {
     "ham10000": layouts.lay_ham,
@@ -315,3 +316,46 @@ def test_names_and_folders_that_are_not_there(tmp_path):
     (tmp_path / "isic2016").mkdir()
     with pytest.raises(DataError, match="No part of the set"):
         read("isic2016", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"lesion_id,image_id\na,b\na,b,c\n", b"lesion_id,image_id\n\xff\xfe,b\n"])
+def test_a_file_that_is_no_table_is_named(tmp_path, content):
+    layouts.lay_ham(tmp_path)
+    (tmp_path / "ham10000" / "HAM10000_metadata.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"HAM10000_metadata.csv is no CSV table in UTF-8"):
+        read("ham10000", tmp_path)
+
+
+def test_images_of_a_folder(tmp_path):
+    for name in ("b.JPG", "a.png", "sub/c.jpeg", "notes.txt", "sub/._c.jpeg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    cohort = images_of(tmp_path)
+    assert cohort["image_id"].tolist() == ["a", "b", "c"]
+    assert cohort["image_path"].iloc[2] == str((tmp_path / "sub" / "c.jpeg").resolve())
+
+
+def test_images_of_a_table(tmp_path):
+    table = tmp_path / "list.csv"
+    table.write_text("image_path,image_id,age\nx/a.png,0012,40\nx/b.png,0013,50\n")
+    cohort = images_of(table)
+    assert cohort["image_id"].tolist() == ["0012", "0013"]
+    assert cohort["image_path"].iloc[0] == str((tmp_path / "x" / "a.png").resolve())
+    assert cohort["age"].tolist() == [40, 50]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name\na.png\n", "no column image_path; it has name"),
+        ("image_path\n", "no image"),
+        ("image_path\na.png\nb/a.png\n", "'a' stands twice"),
+        ("image_path,image_id\na.png,1\n,2\n", "image_path is blank in row 2 below the header"),
+        ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"),
+        ("", "no CSV table"),
+    ],
+)
+def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        images_of(tmp_path / "list.csv")

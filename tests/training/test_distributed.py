@@ -17,17 +17,20 @@ from skinlib.training import runs
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
+def torchrun(*words) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, words)]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
 @pytest.fixture(scope="module")
 def two(data_root, tiny_config, tmp_path_factory):
     """Return the folder of what the two processes wrote, and their results folder."""
     out, results = tmp_path_factory.mktemp("two"), tmp_path_factory.mktemp("results")
     (out / "tiny.json").write_text(tiny_config.to_json())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT)]
-    done = subprocess.run(
-        [*command, str(data_root), str(results), str(out)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
+    torchrun(SCRIPT, data_root, results, out)
     return out, results
 
 
@@ -91,3 +94,11 @@ def test_the_store_ends_with_one_whole_run(two, found, tiny_config, data_root):
     assert found[0]["files"] == found[1]["files"] == whole
     assert len(run.history) == tiny_config.epochs
     assert [p.name for p in (results / "runs").iterdir() if p.is_dir()] == [run.id]
+
+
+def test_the_console_script_trains_in_two_processes(tiny_config, data_root, tmp_path):
+    (tmp_path / "tiny.json").write_text(tiny_config.to_json())
+    place = ["--profile", "smoke", "--data", data_root, "--results", tmp_path, "--device", "cpu"]
+    torchrun("-m", "skinlib.cli", "train", tmp_path / "tiny.json", *place)
+    run = runs.ensure(tiny_config, data_root=data_root, results_root=tmp_path, device="cpu", train=False)
+    assert len(run.history) == tiny_config.epochs
