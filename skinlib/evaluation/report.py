@@ -50,6 +50,12 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
     scored, t = [], None
     if binary is not None:
         result["threshold"], t = _threshold(binary, recall, bootstrap)
+        if parts[0][0] == "val":
+            said = (
+                result["threshold"].loc[0, "note"],
+                "no test rows: what is measured at it is of the rows that chose it",
+            )
+            result["threshold"]["note"] = "; ".join(filter(None, said))
         scored = [(name, part, binary.loc[part.index]) for name, part in parts]
     found = [
         _intervals(name, rows, metrics.BINARY, metrics.binary, threshold=t, bootstrap=bootstrap)
@@ -118,7 +124,7 @@ def _threshold(binary, recall, bootstrap):
     """Threshold table of one row, and the threshold."""
     columns = ["t", "low", "high", "feasible", "chosen_on", "gamma", "recall", "precision", "f1", "note"]
     validation = binary[binary["part"] == "val"] if "part" in binary else binary.iloc[:0]
-    nothing = (0.5, np.nan, np.nan, True, "nothing", recall, np.nan, np.nan, np.nan)
+    nothing = (0.5, np.nan, np.nan, np.nan, "nothing", recall, np.nan, np.nan, np.nan)
     if validation.empty:
         return pd.DataFrame([(*nothing, "no validation rows: 0.5 is a convention")], columns=columns), 0.5
     try:

@@ -17,7 +17,7 @@ from skinlib.models.attention_autoencoder import LATENT
 from skinlib.models.pyramid import AttentionMap
 from skinlib.reporting.arms import machine
 from skinlib.reporting.attention_autoencoder_arms import MAJORITY, STEPS, codes, matrix, with_seeds
-from skinlib.reporting.estimates import cell, judge, origin
+from skinlib.reporting.estimates import cell, ends, judge, origin
 from skinlib.reporting.multiclass import compare, measure
 from skinlib.reporting.published import published
 from skinlib.training.runs import Run
@@ -200,7 +200,7 @@ def claims(compared: pd.DataFrame, outlined: pd.DataFrame, runs: Sequence[Run]) 
     if len(found := outlined[(outlined["row"] == "proposed") & (outlined["metric"] == "dice")]):
         cells.append(found.iloc[0].to_dict() | {"row": "segmentation"})
     speed = [about["n"] / run.metrics["predict_test_seconds"] for run in runs]
-    about |= {"low": min(speed), "high": max(speed), "note": f"range over seeds; {machine(runs[0])}"}
+    about |= {"note": f"range over {len(speed)} seed(s); {machine(runs[0])}"} | ends(speed)
     cells.append(cell("inference", "images_per_second", float(np.mean(speed)), **about))
     return pd.DataFrame(cells)
 
@@ -214,5 +214,5 @@ def cost(groups: Mapping[str, Sequence[Run]], table: pd.DataFrame) -> pd.DataFra
         seconds = {"train_seconds": [run.metrics["train_seconds"] / run.metrics["epochs"] for run in runs]}
         seconds["predict_seconds"] = [run.metrics["predict_test_seconds"] for run in runs]
         for metric, each in seconds.items():
-            cells.append(cell(name, metric, float(np.mean(each)), low=min(each), high=max(each), **about))
+            cells.append(cell(name, metric, float(np.mean(each)), **about | ends(each)))
     return pd.DataFrame(cells)

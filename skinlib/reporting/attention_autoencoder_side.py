@@ -13,7 +13,7 @@ from skinlib.images.difficulty import thirds
 from skinlib.reporting.arms import Runs, by_seed, names, part, rounded
 from skinlib.reporting.attention_autoencoder import DIFF
 from skinlib.reporting.attention_autoencoder_arms import common_seeds, ladder, outlining, runs_of, with_seeds
-from skinlib.reporting.estimates import Arm, cell, judge, origin
+from skinlib.reporting.estimates import Arm, cell, ends, judge, origin
 from skinlib.reporting.estimates import compare as compare_outlines
 from skinlib.reporting.estimates import measure as measure_outlines
 from skinlib.reporting.ladder import CHANGE
@@ -117,7 +117,7 @@ def transfer(runs: Runs, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
         cells += measure(transfer_row(*key), table, WHOLE, **boot)
         trained = [run for run in by_seed(runs, arms[key]) if run.config.seed in common]
         seconds = [run.metrics["train_seconds"] for run in trained]
-        about = origin(table) | {"low": min(seconds), "high": max(seconds), "note": "range over seeds"}
+        about = origin(table) | {"note": f"of a whole training; range over {len(seconds)} seed(s)"} | ends(seconds)
         cells.append(cell(transfer_row(*key), "train_seconds", float(np.mean(seconds)), **about))
     pairs = [(row, tables[a], tables[b]) for row, a, b in _transfer_pairs(tables)]
     found = [one for row, a, b in pairs for one in compare(row, a, b, WHOLE, **boot)]

@@ -9,8 +9,16 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation import segmentation, tables
-from skinlib.evaluation.metrics import BINARY, multiclass
-from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
+from skinlib.evaluation.metrics import BINARY, WEIGHTED, multiclass
+from skinlib.evaluation.resampled import (
+    OF_A_CLASS,
+    Metric,
+    UndefinedMetricError,
+    by_rows,
+    class_margins,
+    mean_over,
+    weighted_cells,
+)
 from skinlib.evaluation.statistics import bootstrap_ci, holm, paired_bootstrap, verdict
 
 OF_MASKS = {metric.name: metric for metric in segmentation.METRICS}
@@ -84,7 +92,10 @@ def metric(name: str, table: pd.DataFrame) -> Metric:
     Names are those of `skinlib.evaluation.metrics` and, of a table of mask scores, `skinlib.evaluation.segmentation`.
     Where the table holds several seeds it is the mean over them; their scores are never pooled.
     """
-    single = OF_MASKS[name] if _of_masks(table) else _of_calls(name) if name in BINARY else multiclass(name)
+    if _of_masks(table):
+        single = OF_MASKS[name]
+    else:
+        single = _of_calls(name) if name in BINARY else _weighted(name) if name in WEIGHTED else multiclass(name)
     return mean_over(single, "seed") if _seeds(table) > 1 else single
 
 
@@ -98,6 +109,18 @@ def _of_calls(name: str) -> Metric:
     def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
         y, p = tables.outcome(rows)
         return formula(y, p if name in FROM_SCORES else rows["called"].to_numpy(), 0.5, counts)
+
+    return Metric(name, weighted)
+
+
+def _weighted(name: str) -> Metric:
+    """Return a mean over benign and malignant weighted by their rows, of the calls: a tie in the scores is one too."""
+    formula = by_rows(OF_A_CLASS[name.removeprefix("weighted_")])
+
+    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
+        ill = tables.outcome(rows)[0].astype(bool)
+        tp, fn, tn, fp = weighted_cells(ill, rows["called"].to_numpy(), 0.5, counts)
+        return formula(*class_margins(np.stack([np.stack([tn, fp], 1), np.stack([fn, tp], 1)], 1)))
 
     return Metric(name, weighted)
 
@@ -133,6 +156,16 @@ def resampled(table: pd.DataFrame, strata: np.ndarray | None = None) -> dict:
     return {"groups": (clusters, within, seeds), "strata": (strata, None, within)}
 
 
+def ends(values: Sequence[float]) -> dict:
+    """Return the smallest and the largest of several values as ``low`` and ``high``; {} of one, which has no range."""
+    return {"low": float(min(values)), "high": float(max(values))} if len(values) > 1 else {}
+
+
+def unmoved(low: float, high: float) -> str:
+    """Return what to say of an interval of no width: with so few rows it is no sign of certainty."""
+    return "every resample alike: too few rows, or nothing to vary" if low == high else ""
+
+
 def measure(row: str, arm: Arm, names: Sequence[str], *, n_boot: int = 2000, seed: int = 0) -> list[dict]:
     """Return the cells of one row: each metric with its 95 % cluster bootstrap interval; counts have none.
 
@@ -148,6 +181,7 @@ def measure(row: str, arm: Arm, names: Sequence[str], *, n_boot: int = 2000, see
                 value, low, high = bootstrap_ci(one, table, **resampled(table), n=n_boot, seed=seed)
             except UndefinedMetricError as error:
                 note = "; ".join(filter(None, [note, f"no interval: {error}"]))
+        note = "; ".join(filter(None, [note, unmoved(low, high)]))
         cells.append(cell(row, name, value, low=low, high=high, note=note, **about))
     return cells
 
@@ -192,7 +226,7 @@ def judge(cells: Sequence[dict], *, suffix: str = "") -> list[dict]:
     adjusted = {name: iter(holm(values)) for name, values in families.items()}
     for one in cells:
         p = next(adjusted[one["metric"]])
-        family = len(families[one["metric"]])
+        family = int(np.isfinite(families[one["metric"]]).sum())  # what is not defined is not tested
         sides = (one["low"], one["high"])
         if one["metric"].removesuffix(suffix) in LESS_IS_BETTER:
             sides = (-one["high"], -one["low"])

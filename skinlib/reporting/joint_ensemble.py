@@ -108,6 +108,7 @@ def of_classes(name: str, test: pd.DataFrame, wanted: Mapping[str, str], *, note
     Lesions are drawn within their rarest class: what hangs on a class of a few lesions has an interval too.
     """
     strata = multiclass.rarest(test)
+    note = "; ".join(filter(None, [note, f"{test['seed'].nunique()} draw(s) of fold and seed"]))
     cells = multiclass.measure(name, test, list(wanted.values()), note=note, strata=strata, **boot)
     return [found | {"metric": ours} for found, ours in zip(cells, wanted, strict=True)]
 

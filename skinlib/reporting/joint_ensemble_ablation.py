@@ -9,9 +9,20 @@ import pandas as pd
 
 from skinlib.evaluation import fusion
 from skinlib.reporting.arms import Runs, machine
-from skinlib.reporting.estimates import cell, origin
+from skinlib.reporting.estimates import cell, ends, origin
 from skinlib.reporting.joint_ensemble import COMPARED, OF_MELANOMA, WHOLE, changes, of_classes
-from skinlib.reporting.joint_ensemble_arms import Row, drawn, malignant, members, paired, row, run_tables, there, usual
+from skinlib.reporting.joint_ensemble_arms import (
+    KEYS,
+    Row,
+    drawn,
+    malignant,
+    members,
+    paired,
+    row,
+    run_tables,
+    there,
+    usual,
+)
 from skinlib.training.runs import Run
 
 SHOWN = {name: WHOLE[name] for name in (*COMPARED, "macro_f1")}
@@ -39,8 +50,10 @@ def switch_table(pairs: Mapping[str, tuple[Row, Row]], *, n_boot: int = 2000, se
         shown[name] = one
         if "p_malignant" in one.test:
             shown["proposed, two classes"] = proposed._replace(test=malignant(proposed.test))
-        else:
-            shown.setdefault("proposed", proposed)
+        elif "proposed" not in shown:
+            shown["proposed"] = proposed
+        elif not proposed.test[KEYS].equals(shown["proposed"].test[KEYS]):  # on fewer draws
+            shown[f"proposed, beside {name}"] = proposed
     cells = [found for name, one in shown.items() for found in of_classes(name, drawn(one.test), SHOWN, **boot)]
     return pd.DataFrame(cells + changes(pairs, **boot))
 
@@ -74,7 +87,7 @@ def modularity(runs: Runs, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame
 def _seconds(name: str, metric: str, runs: list[Run], about: dict) -> dict:
     each = [run.metrics["train_seconds"] for run in runs]
     note = f"range over {len(each)} run(s); {about['note']}"
-    return cell(name, metric, float(np.mean(each)), **about | {"low": min(each), "high": max(each), "note": note})
+    return cell(name, metric, float(np.mean(each)), **about | {"note": note} | ends(each))
 
 
 def _retrained(heads: list[Run], less: list[Run]) -> int:

@@ -76,10 +76,11 @@ def false_positives(on: Row, off: Row, judge_: Row, *, n_boot: int = 2000, seed:
     ]
     changes = judge(compare(FUSION, *arms, ("fp_rate", "recall"), **boot))
     named = {"fp_rate": "false_positives", "recall": "melanoma_recall"}
-    words = "share of lesions that are no melanoma"
+    words = {"fp_rate": "share of the images that show no melanoma"}
     cells += [
-        one | {"metric": named[one["metric"]], "note": "; ".join(filter(None, [one["note"], note, words]))}
+        one | {"metric": named[name], "note": "; ".join(filter(None, [one["note"], note, words.get(name, "")]))}
         for one in changes
+        for name in [one["metric"]]
     ]
     return pd.DataFrame(cells)
 
@@ -149,6 +150,8 @@ def _ranks(a: pd.Series, b: pd.Series) -> Metric:
 
 def reached(one: Mapping, printed: float) -> str:
     """Say by rule whether a value reaches a printed figure: reached, not reached, or open, by its interval."""
+    if one["low"] == one["high"]:
+        return "open: every resample is alike"
     if one["low"] >= printed:
         return f"reached: the interval lies above {printed:g}"
     if one["high"] < printed:

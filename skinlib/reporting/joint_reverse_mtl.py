@@ -134,13 +134,17 @@ def good_share(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) ->
     return pd.DataFrame(cells).assign(metric=f"share_{ABOVE}")
 
 
-def claims(table3: pd.DataFrame, external: pd.DataFrame) -> pd.DataFrame:
-    """Put our numbers beside the sentences that carry one.
+def claims(
+    table3: pd.DataFrame, external: pd.DataFrame, timed: pd.DataFrame | None = None, good: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Put our numbers beside the sentences of the paper.
 
     Parameters
     ----------
     table3, external
         Our cells of Tables 3 and 4; the second may be empty.
+    timed, good
+        Those of `cost` and `good_share`: for what the paper says without a number.
     """
     known = pd.concat([table3.assign(set="isic2016"), external.assign(set="ph2")]).set_index(["set", "row", "metric"])
     sources = {
@@ -163,7 +167,19 @@ def claims(table3: pd.DataFrame, external: pd.DataFrame) -> pd.DataFrame:
         for (row, metric), key in sources.items()
         if key in known.index
     ]
-    return pd.DataFrame(cells)
+    for row, metric in (("inference", "predict_seconds_ratio"), ("training", "train_seconds_ratio")):
+        found = timed[timed["metric"] == metric] if timed is not None else ()
+        cells += [one | {"row": row, "metric": "seconds"} for one in _sentence(found, "ratio of seconds, ")]
+    found = good[good["row"].str.startswith("mtl") & ~good["row"].str.endswith("PH2")] if good is not None else ()
+    words = "share of images, and not a Dice: "
+    return pd.DataFrame(
+        cells + [one | {"row": "most test images", "metric": "dice_above"} for one in _sentence(found, words)]
+    )
+
+
+def _sentence(found: pd.DataFrame, words: str) -> list[dict]:
+    rows = found.to_dict("records") if len(found) else []
+    return [one | {"note": f"{words}{one['row']}; {one['note']}"} for one in rows]
 
 
 def cost(

@@ -10,7 +10,7 @@ import pandas as pd
 from skinlib.evaluation.metrics import binary
 from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.reporting.arms import Runs, by_seed, names, seeds_of
-from skinlib.reporting.estimates import Arm, cell, measure, origin
+from skinlib.reporting.estimates import Arm, cell, ends, measure, origin
 from skinlib.reporting.joint_reverse_mtl_arms import BENIGN, Row, row
 from skinlib.reporting.joint_reverse_mtl_models import steps
 from skinlib.reporting.ladder import CHANGE, changes
@@ -169,6 +169,6 @@ def dominance(table: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
             values["cosine"] = rows[rows["epochs"] == epoch].groupby("seed")["cosine"].first()
             for metric, each in values.items():
                 note = f"after epoch {epoch} of {last}; range over {len(each)} seed(s)"
-                about = {"low": each.min(), "high": each.max(), "dataset": dataset, "split": "official", "note": note}
+                about = {"dataset": dataset, "split": "official", "note": note} | ends(each)
                 cells.append(cell(f"{name}, {word}", metric, each.mean(), **about))
     return pd.DataFrame(cells)

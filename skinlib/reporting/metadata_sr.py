@@ -21,7 +21,7 @@ from skinlib.models.metadata_sr import META
 from skinlib.models.superres import SCALE, WIDTHS
 from skinlib.plans.metadata_sr import DEFAULT, METHODS
 from skinlib.reporting.arms import Runs, machine
-from skinlib.reporting.estimates import cell, origin
+from skinlib.reporting.estimates import cell, ends, origin
 from skinlib.reporting.metadata_sr_arms import (
     ALONE,
     WORDS,
@@ -194,8 +194,8 @@ def cost(runs: Runs, names: Mapping[str, str]) -> pd.DataFrame:
         }
         about = {"dataset": found[0].config.dataset, "split": found[0].config.split, "note": machine(found[0])}
         for key, each in values.items():
-            ends = {} if key == "parameters" else {"low": each.min(), "high": each.max()}
-            cells.append(cell(row, key, each.mean(), n=len(each), **about, **ends))
+            found_range = {} if key == "parameters" else ends(each)
+            cells.append(cell(row, key, each.mean(), n=len(each), **about, **found_range))
         first = values if first is None else first
         if first is not values:
             said = about | {"note": f"over {next(iter(names))}; means over runs"}

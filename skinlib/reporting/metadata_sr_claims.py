@@ -22,6 +22,7 @@ from skinlib.reporting.metadata_sr_arms import (
     backbone,
     backbones,
     changes,
+    in_common,
     measured,
     method,
     named,
@@ -106,14 +107,13 @@ def _outperforms(tables: Tables) -> dict:
         mine = {name: table for name, table in mine.items() if name}
         if "proposed" not in mine:
             continue
-        values = {name: _values(table) for name, table in mine.items() if name != "without"}
-        for name, other in values.items():
-            if name != "proposed":
+        for name, table in mine.items():
+            if name not in ("proposed", "without"):
+                ahead, other = map(_values, in_common(mine["proposed"], table))
                 compared += len(METRICS)
                 behind += [
-                    f"{metric} of {named(WORDS[name], phi)}" for metric in METRICS
-                    if not values["proposed"][metric] > other[metric]
-                ]  # fmt: skip
+                    f"{metric} of {named(WORDS[name], phi)}" for metric in METRICS if not ahead[metric] > other[metric]
+                ]
     share = 1 - len(behind) / compared if compared else np.nan
     note = f"share of {compared} comparisons; not ahead in: {', '.join(behind) or 'none'}"
     return cell(

@@ -11,7 +11,7 @@ from skinlib.evaluation import tables
 from skinlib.evaluation.metrics import CLASSWISE, MULTICLASS, WEIGHTED
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
 from skinlib.evaluation.statistics import bootstrap_ci, paired_bootstrap
-from skinlib.reporting.estimates import cell, origin, resampled
+from skinlib.reporting.estimates import cell, origin, resampled, unmoved
 
 
 def metric(name: str, table: pd.DataFrame) -> Metric:
@@ -78,6 +78,7 @@ def measure(
             value, low, high = bootstrap_ci(one, table, **resampled(table, strata), n=n_boot, seed=seed)
         except UndefinedMetricError as error:
             words = "; ".join(filter(None, [note, f"no interval: {error}"]))
+        words = "; ".join(filter(None, [words, unmoved(low, high)]))
         cells.append(cell(row, name, value, low=low, high=high, note=words, **origin(table)))
     return cells
 

@@ -96,6 +96,7 @@ def _gaps(prefix: str, known: pd.DataFrame, threshold: float, about: dict, **boo
         rows = [(row, name) for row in ("gap", "flag") for name in GAPS] + [("test", f"{name}_p") for name in GAPS]
         return [cell(prefix + row, name, np.nan, note="a group has no image", **about) for row, name in rows]
     table = gaps(known, "group", reference="light", threshold=threshold, names=GAPS, **boot)
+    family = int((table["p_holm"].notna() & (table["metric"] != "fn_rate")).sum())  # fn_rate is the test of recall
     cells = []
     for one in table.itertuples():
         detectable = f"light minus dark; a gap of {one.detectable:.4f} could be found (power 0.8)"
@@ -104,7 +105,7 @@ def _gaps(prefix: str, known: pd.DataFrame, threshold: float, about: dict, **boo
         flag = np.nan if np.isnan(one.gap) else float(one.flagged)
         limit = one.note or f"1 where the gap is above {one.flag_limit:g}: the paper's cut, no test"
         cells.append(cell(prefix + "flag", one.metric, flag, **(about | {"note": limit})))
-        test = one.note or f"p by {one.test}, Holm over {len(table)}; unadjusted {one.p:.4f}"
+        test = one.note or f"p by {one.test}, Holm over {family}; unadjusted {one.p:.4f}"
         cells.append(cell(prefix + "test", f"{one.metric}_p", one.p_holm, **(about | {"note": test})))
     return cells
 
@@ -153,7 +154,8 @@ def _reduction(recalls: dict[str, float], about: dict) -> list[dict]:
     for row, gap in (("gap", now), ("gap, before", then)):
         note = "a group is too small" if np.isnan(gap) else "light minus dark"
         cells.append(cell(row, "recall", gap, **(about | {"note": note})))
-    defined = abs(then) > 0  # False for NaN too
-    reduction = 1 - abs(now) / abs(then) if defined else np.nan
-    note = "of the absolute gap; negative where it grows" if defined else "there was no gap to reduce"
+    reduction = 1 - abs(now) / abs(then) if abs(then) > 0 else np.nan
+    note = "of the absolute gap; negative where it grows"
+    if np.isnan(reduction):
+        note = "there was no gap to reduce" if then == 0 else "a group is too small"
     return [*cells, cell("gap", "recall_gap_reduction", reduction, **(about | {"note": note}))]

@@ -3,7 +3,8 @@
 What follows from the data alone must be equal; what a model was trained for must lie in its stored range, which is
 narrow enough that permuted labels leave it; what measures the machine must only be there; a flag, or a precision where
 nothing may be called, may turn with the last digit of a weight. The published column, rows and their order, counts,
-data set and split must be equal in every exhibit.
+data set and split must be equal in every exhibit. Intervals, verdicts and what else notes say are not compared: tests
+make them from known tables.
 """
 
 from __future__ import annotations

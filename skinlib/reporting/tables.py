@@ -160,7 +160,7 @@ def show(frame: pd.DataFrame, *, digits: int = 3, wide: bool = False) -> pd.io.f
         A row of the exhibit a line, with its metrics side by side, instead of a cell a line.
     """
     whole = (
-        frame.groupby("metric")[["ours", "published"]]
+        frame.groupby("metric")[["ours", "low", "high", "published"]]
         .transform(lambda x: bool((x.dropna() % 1 == 0).all()))
         .all(axis=1)
     )

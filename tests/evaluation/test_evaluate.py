@@ -45,6 +45,7 @@ def test_without_parts_the_threshold_is_a_half(table):
 def test_training_rows_are_not_evaluated_beside_validation(table):
     trained = evaluate(table.assign(part=np.repeat(["train", "val"], 200)), n=20)
     assert set(trained["metrics"]["part"]) == {"val"}
+    assert "of the rows that chose it" in trained["threshold"].loc[0, "note"]
 
 
 def test_diagnoses_with_and_without_the_malignant_classes():

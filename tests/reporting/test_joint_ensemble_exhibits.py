@@ -115,7 +115,8 @@ def test_rows_hold_every_draw_and_names_do_not_mix(runs):
 def test_a_class_of_one_lesion_leaves_balanced_accuracy_its_interval():
     few = table(RIGHT, MEMBER.replace(fold=0)).assign(label=[0, 1] + [2] * (len(TRUTH) - 2))
     (cell,) = paper.of_classes("one", few, {"balanced_accuracy": "balanced_accuracy"}, **FEW)
-    assert 0 < cell["low"] < cell["ours"] < cell["high"] < 1 and not cell["note"]
+    assert 0 < cell["low"] < cell["ours"] < cell["high"] < 1
+    assert cell["note"] == "1 draw(s) of fold and seed"
 
 
 def test_a_member_stands_beside_every_seed_and_a_switch_beside_its_own(runs):
@@ -320,7 +321,13 @@ def test_what_is_followed_is_a_correlation_of_ranks():
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0.95, 0.97, "reached"), (0.8, 0.94, "not reached"), (0.9, 0.96, "open"), (np.nan,) * 2 + ("open",)],
+    [
+        (0.95, 0.97, "reached"),
+        (0.8, 0.94, "not reached"),
+        (0.9, 0.96, "open"),
+        (np.nan,) * 2 + ("open",),
+        (1.0, 1.0, "open"),
+    ],
 )
 def test_a_claim_is_judged_by_its_interval(low, high, said):
     assert claims_of.reached({"low": low, "high": high}, 0.948).split(":")[0] == said
@@ -348,7 +355,7 @@ def test_claims_meet_the_published_rows(runs):
     )
     assert "reached" not in value(frame, "proposed", "images_per_second", "note")
     both = pd.concat([kept.assign(milliseconds=1000.0, machine="here"),
-                      kept.assign(milliseconds=100.0, machine="there", device="cuda")])  # fmt: skip
+                      kept.assign(milliseconds=[90.0, 100.0, 110.0], machine="there", device="cuda")])  # fmt: skip
     speed = speed_of.throughput(both, dataset="d")
     frame = claims_of.claims(paper.members_vs_fusion(rows, "b", **FEW), special, speed, cohort=cohort)
     assert value(frame, "proposed", "images_per_second") == 120
@@ -365,6 +372,10 @@ def test_switches_are_compared_with_the_proposed_head_on_their_draws(runs):
     assert value(frame, "no_metadata", "accuracy_change") == -0.25
     assert verdicts(frame).loc["no_metadata", "accuracy"] == "harms"
     assert value(frame, "proposed", "accuracy") == 1
+    assert value(frame, "no_metadata", "accuracy", "note").startswith("2 draw(s)")
+    runs = runs | {"joint/3/fold0/seed0": runs["switch/no_metadata/fold0/seed0"]}  # one draw
+    frame = ablation.switch_table(ablation.switches(runs), **FEW)
+    assert value(frame, "proposed, beside joint fine-tuning", "accuracy", "note").startswith("1 draw(s)")
 
 
 def test_a_binary_switch_is_compared_on_two_classes(runs):
@@ -510,3 +521,10 @@ def test_a_gallery_needs_a_case():
 def test_samples_are_even_steps_of_the_ids():
     cohort = pd.DataFrame({"image_id": [f"i{k:02d}" for k in range(25)][::-1]})
     assert list(sample_of(cohort, 10)["image_id"]) == [f"i{k:02d}" for k in range(0, 25, 3)]
+
+
+def test_each_member_of_a_gallery_has_a_colour_bar_of_its_own_scale():
+    maps = {"a": np.full((8, 8), 2.0), "b": np.full((8, 8), 0.5)}
+    one = {"title": "mel", "image": np.zeros((8, 8, 3), np.uint8), "mask": np.eye(8), "maps": maps}
+    figure = member_gallery([one | {"called": {"a": "mel", "b": "nv"}}] * 2, ["a", "b"])
+    assert [axis.get_xlim() for axis in figure.axes[6:]] == [(0, 2.0), (0, 0.5)]

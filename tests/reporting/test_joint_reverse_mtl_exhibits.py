@@ -296,6 +296,14 @@ def test_claims_carry_our_cells_and_leave_the_external_set_open(runs):
     assert set(map(tuple, frame[["row", "metric"]].to_numpy())) <= theirs
     assert value(frame, "seg, section 4.1", "dice") == value(table3(runs), "seg", "dice")
     assert not frame["row"].str.contains("ph2").any()
+    about = {"n": 8, "dataset": "isic2016", "split": "official", "note": "below 1"}
+    rows = [("mtl3", f"{work}_seconds_ratio", value) for work, value in (("train", 0.8), ("predict", 0.9))]
+    timed = pd.DataFrame([{"row": row, "metric": metric, "ours": ours} | about for row, metric, ours in rows])
+    good = pd.DataFrame([{"row": "mtl4", "metric": "share", "ours": 0.7} | about])
+    frame = paper.claims(table3(runs), pd.DataFrame(columns=["row", "metric", "ours"]), timed, good)
+    assert value(frame, "training", "seconds") == 0.8 and value(frame, "inference", "seconds") == 0.9
+    assert value(frame, "most test images", "dice_above") == 0.7
+    assert set(map(tuple, frame[["row", "metric"]].to_numpy())) <= theirs
 
 
 def test_quoted_rows_stay_empty_with_a_reason(runs):

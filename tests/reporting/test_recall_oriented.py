@@ -50,6 +50,27 @@ def test_measure_by_hand():
     assert look(pd.DataFrame(estimates.measure("a", Arm(HAND, 0.15), ["recall"], **FEW)))["ours"].iloc[0] == 1.0
 
 
+def test_weighted_means_follow_the_calls():
+    tied = predictions([1, 1, 0, 0, 0, 0], [0.5, 0.2, 0.1, 0.1, 0.1, 0.6])  # 0.5 reaches the threshold: 4 of 6 right
+    names = ("accuracy", "weighted_recall", "weighted_f1", "weighted_specificity")
+    got = look(pd.DataFrame(estimates.measure("a", Arm(tied), names, **FEW)))["ours"]["a"]
+    f1 = (2 * 2 * 1 / (2 + 2) + 4 * 2 * 3 / (4 + 4)) / 6  # malignant: 1 hit, 2 rows, 2 calls; benign: 3, 4, 4
+    specificity = (2 * 3 / 4 + 4 * 1 / 2) / 6
+    assert got.to_list() == pytest.approx([4 / 6, 4 / 6, f1, specificity])
+    lower = look(pd.DataFrame(estimates.measure("a", Arm(tied, 0.15), names[:2], **FEW)))["ours"]["a"]
+    assert lower.to_list() == pytest.approx([5 / 6, 5 / 6])
+
+
+def test_an_interval_of_no_width_says_that_it_knows_nothing():
+    found, missed = estimates.measure("a", Arm(HAND, 0.15), ["recall", "specificity"], **FEW)
+    assert found["low"] == found["high"] == 1 and found["note"].startswith("every resample alike")
+    assert missed["low"] < missed["high"] and missed["note"] == ""
+
+
+def test_a_range_needs_two_values():
+    assert estimates.ends([3.0]) == {} and estimates.ends([3.0, 1.0]) == {"low": 1.0, "high": 3.0}
+
+
 def test_a_metric_that_does_not_exist_is_an_empty_cell_with_a_reason():
     (one,) = estimates.measure("a", Arm(HAND, 0.95), ["precision"], **FEW)  # nothing is called
     assert np.isnan(one["ours"]) and one["note"].startswith("no interval:")
@@ -84,6 +105,9 @@ def test_verdicts_turn_round_where_less_is_better_and_holm_counts_the_family():
     ]
     notes = [one["note"] for one in estimates.judge(cells)]
     assert notes == ["helps (p = 0.0200, Holm over 2)", "harms (p = 0.0100)", "helps (p = 0.0400, Holm over 2)"]
+    undefined = difference("roc_auc", np.nan, np.nan, np.nan)
+    notes = [one["note"] for one in estimates.judge([*cells, undefined])]
+    assert notes[0] == "helps (p = 0.0200, Holm over 2)" and notes[3] == ""
 
 
 def test_table1_counts_cohorts_and_pairs():
@@ -256,6 +280,10 @@ def test_table8_recalibrated_lowers_one_threshold_for_both():
     assert abs(got["gap", "recall"]) == pytest.approx(after)
     if before > 0:
         assert got["gap", "recall_gap_reduction"] == pytest.approx(1 - after / before)
+    benign = test.assign(label=test["label"].where(test["group"] == "light", 0))  # nothing malignant on dark skin
+    alone = look(paper.table8_recalibrated(Arm(benign, 0.8), val=val, n_boot=20))
+    assert np.isnan(alone.loc[("gap", "recall_gap_reduction"), "ours"])
+    assert alone.loc[("gap", "recall_gap_reduction"), "note"] == "a group is too small"
     assert "recall >= 0.85 in each group met" in frame.loc[("all", "threshold"), "note"]
     tables.exhibit(frame.reset_index(), paper=paper.PAPER, exhibit="table8_recalibrated")
 
