@@ -5,6 +5,8 @@ from skinlib.reporting.ladder import CHANGE
 from skinlib.reporting.metadata_sr_ablation import TASK
 from skinlib.reporting.recall_oriented_steps import STEPS
 
+METRICS_OF_ANSWERS = ("accuracy", "balanced_accuracy", "roc_auc")
+
 
 def test_a_result_is_written_with_its_interval_and_a_verdict_by_rule():
     columns = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
@@ -70,22 +72,24 @@ def test_both_tasks_stand_in_a_row_with_their_verdicts():
 def test_methods_with_answers_are_judged_against_the_proposed_one():
     columns = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
     about = [0.6, 0.5, 0.7, 400, "pad_ufes_20", "patient", 0.65, "mean of 3 splits and seeds; paper: x"]
-    rows = [
-        [row, m, *about]
-        for row in ("Concat, MobileNet-V2", "Proposed, MobileNet-V2")
-        for m in ("accuracy", "balanced_accuracy", "roc_auc")
-    ]
+    rows = [[row, m, *about] for row in ("Concat, MobileNet-V2", "Proposed, MobileNet-V2") for m in METRICS_OF_ANSWERS]
+    rows += [["Probe: metadata alone", m, 0.7, 0.6, 0.8, 900, "", "", None, ""] for m in METRICS_OF_ANSWERS]
     rows += [["MetaNet, VGG-13", "accuracy", None, None, None, None, "", "", 0.7, "not run"]]
     pair = "Proposed - Concat, MobileNet-V2"
     change = [-0.02, -0.03, -0.01, 400, "pad_ufes_20", "patient", None, "harms (p = 0.0010, Holm over 6)"]
     table = pd.DataFrame([*rows, [pair, "balanced_accuracy" + CHANGE, *change]], columns=columns)
     task = [TASK, "balanced_accuracy" + CHANGE, 0.01, -0.02, 0.04, 400, "", "", None, "no evidence (p = 0.4)"]
-    text = answers_and_a_task(table, pd.DataFrame([task], columns=columns), {"dataset": "pad_ufes_20", "seeds": [0]})
+    drawn = pd.DataFrame([["proposed", "psnr", 14.7, 14.5, 15.0, 137, "", "", None, "dB"]], columns=columns)
+    record = {"dataset": "pad_ufes_20", "seeds": [0]}
+    text = answers_and_a_task(table, pd.DataFrame([task], columns=columns), drawn, record)
     six = "| 0.600 (0.500 to 0.700) | 0.650 " * 3
     assert f"| Concat, MobileNet-V2 {six}| −0.020 (−0.030 to −0.010) | harms |" in text
     assert f"| Proposed, MobileNet-V2 {six}|  |  |" in text and "VGG-13" not in text
-    assert "400 test images, split patient, mean of 3 splits and seeds, seeds 0" in text
-    assert "By rule: no evidence" in text
+    assert "400 test images, split patient, mean of 3 splits and seeds (seeds 0)" in text
+    assert "By rule: no evidence" in text and "14.7 dB (14.5 to 15.0)" in text
+    assert "The task adds 0.010 (−0.020 to 0.040) to the proposed network, no evidence." in text
+    other = " | 0.700 (0.600 to 0.800)" * 3
+    assert f"| Probe: metadata alone | 900{other} |" in text.split("Without pictures")[1]
 
 
 def test_joined_networks_are_judged_against_the_best_member():
@@ -96,22 +100,37 @@ def test_joined_networks_are_judged_against_the_best_member():
     rows += [["proposed", m, *about, 0.948 if m == "accuracy" else None, ""] for m in metrics]
     rows += [["resnet50", "accuracy", None, None, None, None, "", "", 0.917, "not run"]]
     for row, note in (("mean", "helps (p = 0.0010, Holm over 2)"), ("proposed", "no evidence (p = 0.4, Holm over 2)")):
-        rows += [[row, "accuracy" + CHANGE, 0.02, 0.01, 0.03, 2003, "ham10000", "grouped", None, note]]
+        for metric in ("accuracy", "balanced_accuracy"):
+            rows += [[row, metric + CHANGE, 0.02, 0.01, 0.03, 2003, "ham10000", "grouped", None, note]]
 
     def changed(row, note):
         both = ((metric + CHANGE, value) for metric, value in (("accuracy", 0.02), ("roc_auc", -0.01)))
         return [[row, name, v, v - 0.01, v + 0.01, 2003, "ham10000", "grouped", None, note] for name, v in both]
 
     rows += changed("proposed - head on the best member alone", "no evidence (p = 0.2, Holm over 3)")
-    timed = changed("proposed - head on resnet18 alone, longer", "harms (p = 0.0010, Holm over 3)")
+    rows += [["pca", m, *about, None, ""] for m in metrics]
+    seconds = [("mean of members", 200.0), ("resnet18, longer", 150.0)]
+    timed = [[row, "train_seconds", value, None, None, 2003, "", "", None, ""] for row, value in seconds]
+    timed += changed("proposed - head on resnet18 alone, longer", "harms (p = 0.0010, Holm over 3)")
     leaked = changed("proposed, leaky", "helps (p = 0.0010, Holm over 2)")
+    leaked += [["proposed, leaky", "accuracy", *about[:3], 1565, "", "", None, ""]]
+    switched = [[row, m, *about, None, ""] for row in ("proposed", "pca") for m in metrics[:4]]
+    switched += [
+        ["pca", m + CHANGE, 0.0, -0.1, 0.1, 2003, "", "", None, "no evidence (p = 0.9, Holm over 1)"]
+        for m in ("accuracy", "balanced_accuracy")
+    ]
     record = {"dataset": "ham10000", "seeds": [0, 1, 2]}
-    text = several_networks(*(pd.DataFrame(cells, columns=columns) for cells in (rows, timed, leaked)), record)
+    frames = (pd.DataFrame(cells, columns=columns) for cells in (rows, switched, timed, leaked))
+    text = several_networks(*frames, record)
     both = "0.020 (0.010 to 0.030) in accuracy, −0.010 (−0.020 to 0.000) in AUC"
     assert [line.rpartition(": ")[2] for line in text.splitlines() if line.startswith("- ")] == [
         f"{both}, {said}." for said in ("no evidence", "harms", "helps")
     ]
+    assert "for 75% of the time of all members" in text and "on 1,565 test images" in text
+    above, below = text.split("Switches")
+    assert "| pca |" not in above and "| 0.000 (−0.100 to 0.100) | no evidence |" in below
     one = "0.800 (0.700 to 0.900)"
-    assert f"| resnet18 | {one} |  | {one} | {one} | {one} | {one} |  |  |" in text and "resnet50" not in text
-    assert f"| mean | {one} |  | {one} | {one} | {one} | {one} | 0.020 (0.010 to 0.030) | helps |" in text
+    assert f"| resnet18 | {one} |  | {one} | {one} | {one} | {one} |  |  |  |  |" in text and "resnet50" not in text
+    changes = " | 0.020 (0.010 to 0.030) | helps" * 2
+    assert f"| mean | {one} |  | {one} | {one} | {one} | {one}{changes} |" in text
     assert f"| proposed | {one} | 0.948 | {one} |" in text and "2,003 test images" in text

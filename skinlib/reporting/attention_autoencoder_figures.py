@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from skinlib.reporting import figures
 from skinlib.reporting.attention_autoencoder_arms import matrix
+from skinlib.reporting.attention_autoencoder_side import LEVELS
 from skinlib.reporting.figures_images import OUTLINE, outlined_images
 from skinlib.reporting.figures_results import LABELS
 from skinlib.reporting.figures_style import COLOURS, HEAT, PUBLISHED, WIDTH
@@ -22,6 +23,17 @@ LINES = {
 }
 PANELS = ("image, lesion outlined", "attention", "Grad-CAM++")
 NETWORKS = {"baseline": (COLOURS[1], "s"), "proposed": (COLOURS[0], "o")}
+
+
+def class_words(names: Mapping[str, str]) -> list[str]:
+    """Return the paper's class names, with the class that stands in where the data lack one: "scc (AKIEC)".
+
+    Parameters
+    ----------
+    names
+        Class of the paper -> code in the data set, as `attention_autoencoder_arms.codes` returns them.
+    """
+    return [name if code.lower() == name else f"{name} ({code.upper()})" for name, code in names.items()]
 
 
 def matrices(tables: Mapping[str, pd.DataFrame], names: Sequence[str], *, title: str = "") -> Figure:
@@ -121,7 +133,8 @@ def side_by_side(frame: pd.DataFrame, rows: Sequence[str], metrics: Sequence[str
     frame
         The exhibit small_and_noisy.
     rows
-        Conditions in the paper's words; the baseline's rows have "baseline, " in front.
+        Conditions in the paper's words; the baseline's rows have "baseline, " in front. Those of a stronger level bear
+        its kind's name alone, and get the level beside it.
     """
     with figures.style():
         figure, axes = figures.new(1, len(metrics), height=1.1 + 0.3 * len(rows), sharey=True)
@@ -134,7 +147,8 @@ def side_by_side(frame: pd.DataFrame, rows: Sequence[str], metrics: Sequence[str
                 axis.hlines(place, mine["low"], mine["high"], color=colour, linewidth=2, alpha=0.5)
                 axis.plot(mine["ours"], place, mark, color=colour, markersize=5, label=network)
             axis.set(xlabel=LABELS.get(metric, metric.replace("_", " ")))
-        axes[0].set_yticks(range(len(rows)), rows)
+        named = [f"{row} {LEVELS[row][-1]:g}" if row in LEVELS else row for row in rows]  # the stronger level
+        axes[0].set_yticks(range(len(rows)), named)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -114,10 +115,13 @@ def roc(
 def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None, title: str = "") -> Figure:
     """Draw an exhibit: a panel a metric, a bar a row, with our interval and a mark for the published value.
 
+    Where all values are shares every panel reaches from 0 to 1, so that bars can be compared across panels. Where we
+    have no value the first part of our note stands in the bar's place.
+
     Parameters
     ----------
     frame
-        An exhibit: row, metric, ours, low, high, published.
+        An exhibit: row, metric, ours, low, high, published, note.
     rows
         The rows to draw, in this order; all by default.
 
@@ -129,10 +133,14 @@ def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | N
     rows = list(frame["row"].drop_duplicates() if rows is None else rows)
     if absent := [metric for metric in metrics if metric not in set(frame["metric"])]:
         raise ValueError(f"the exhibit has no metric {', '.join(absent)}; it has {', '.join(frame['metric'].unique())}")
+    drawn = frame[frame["metric"].isin(metrics) & frame["row"].isin(rows)]
+    shares = drawn[["ours", "low", "high", "published"]].stack().dropna().between(0, 1).all()
     with style():
         figure, axes = new(1, len(metrics), height=1.1 + 0.36 * len(rows), sharey=True)
-        for axis, metric, colour in zip(axes, metrics, np.resize(COLOURS, len(metrics)), strict=True):
-            _panel(axis, frame[frame["metric"] == metric].set_index("row").reindex(rows), colour)
+        for axis, metric in zip(axes, metrics, strict=True):
+            if shares:
+                axis.set(xlim=(0, 1.02), xticks=np.linspace(0, 1, 6))
+            _panel(axis, drawn[drawn["metric"] == metric].set_index("row").reindex(rows))
             axis.set(xlabel=READABLE.get(metric, metric.replace("_", " ")))
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].invert_yaxis()
@@ -142,9 +150,9 @@ def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | N
     return figure
 
 
-def _panel(axis, cells: pd.DataFrame, colour: str) -> None:
+def _panel(axis, cells: pd.DataFrame) -> None:
     place = np.arange(len(cells))
-    axis.barh(place, cells["ours"].fillna(0), color=colour, height=0.6, label="ours")
+    axis.barh(place, cells["ours"].fillna(0), color=COLOURS[0], height=0.6, label="ours")
     known = (cells["low"].notna() & cells["high"].notna()).to_numpy()
     if known.any():
         centre = (cells["low"] + cells["high"])[known] / 2
@@ -152,6 +160,13 @@ def _panel(axis, cells: pd.DataFrame, colour: str) -> None:
         axis.errorbar(centre, place[known], xerr=half, fmt="none", ecolor="0.25", capsize=3, label="95 % interval")
     if cells["published"].notna().any():
         axis.plot(cells["published"], place, "D", color=PUBLISHED, markersize=5, label="published")
+    for line, one in zip(place, cells.itertuples(), strict=True):
+        if pd.isna(one.ours):
+            note = "" if pd.isna(one.note) or one.note.startswith("paper: ") else one.note
+            words = note.partition(";")[0] or "no value"
+            right = one.published < np.mean(axis.get_xlim())  # beside the published mark
+            where = {"transform": axis.get_yaxis_transform(), "ha": "right" if right else "left", "va": "center"}
+            axis.text(0.98 if right else 0.02, line, textwrap.fill(words, 24), fontsize=6.5, **where)
     axis.grid(False, axis="y")
 
 

@@ -61,7 +61,8 @@ def outlined_images(
     tall = np.shape(pictures[0]["image"])[0] / np.shape(pictures[0]["image"])[1]
     lines = -(-len(pictures) // columns)
     with style():
-        figure, axes = new(lines, columns, height=0.7 + lines * (WIDTH / columns * tall + 0.32))
+        words = 1 + max(one["title"].count("\n") for one in pictures)  # lines of a title
+        figure, axes = new(lines, columns, height=0.7 + lines * (WIDTH / columns * tall + 0.08 + 0.12 * words))
         for axis in axes:
             axis.axis("off")
         for axis, one in zip(axes, pictures, strict=False):

@@ -30,7 +30,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str = "") -
         Name -> a run's history; those without validation part have one curve.
     """
     with figures.style():
-        figure, axes = figures.new(1, len(histories), height=2.6, sharey=True)
+        figure, axes = figures.new(1, len(histories), height=2.8, sharey=True)
         for axis, (name, history) in zip(axes, histories.items(), strict=True):
             epoch = history["epoch"] + 1
             axis.plot(epoch, history["train_loss"], "o-", markersize=3, color=COLOURS[0], label="training")
@@ -40,7 +40,8 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str = "") -
             axis.set(xlabel="epoch", title=name)
             axis.xaxis.get_major_locator().set_params(integer=True)
         axes[0].set_ylabel("loss")
-        axes[0].legend()
+        handles = {label: mark for axis in axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
         figure.suptitle(title, fontsize=10)
     return figure
 
@@ -89,24 +90,25 @@ def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...
     """
     rows, theirs = list(verdicts.index), False
     named = [textwrap.fill(row, WIDEST if len(metrics) < 4 else NARROW) for row in rows]
-    lines = 1 + max((name.count("\n") for name in named), default=0)
-    gap = "\n" if len(metrics) > 3 or lines > 1 else " "  # narrow panels
+    tall = np.array([0.17 * max(2, 1 + name.count("\n")) for name in named])  # inches of a row
+    places = np.cumsum(tall) - tall / 2
+    gap = "\n" if len(metrics) > 3 or any("\n" in name for name in named) else " "  # narrow panels
     with figures.style():
-        figure, axes = figures.new(1, len(metrics), height=1.2 + max(0.34, 0.17 * lines) * len(rows), sharey=True)
+        figure, axes = figures.new(1, len(metrics), height=1.2 + tall.sum(), sharey=True)
         for axis, metric in zip(axes, metrics, strict=True):
             cells = frame[frame["metric"] == metric + CHANGE].set_index("row").reindex(rows)
-            for place, (row, one) in enumerate(cells.iterrows()):
+            for place, (row, one) in zip(places, cells.iterrows(), strict=True):
                 colour = SIGN.get(verdicts.loc[row, metric], "0.6")
                 axis.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=2)
                 axis.plot(one["ours"], place, "o", color=colour)
             if "published" in cells and cells["published"].notna().any():
-                axis.plot(cells["published"], np.arange(len(rows)), "D", color=PUBLISHED, markersize=4)
+                axis.plot(cells["published"], places, "D", color=PUBLISHED, markersize=4)
                 theirs = True
             axis.axvline(0, color="0.3", linewidth=1)
             axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))  # short numbers: panels are narrow
             axis.set(xlabel=f"change in{gap}{LABELS.get(metric, metric.replace('_', ' '))}")
-        axes[0].set_yticks(range(len(rows)), named)
-        axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
+        axes[0].set_yticks(places, named)
+        axes[0].set_ylim(tall.sum(), 0)  # first row on top
         for name, colour in SIGN.items():
             axes[0].plot([], [], "o-", color=colour, label=name)
         if theirs:

@@ -52,10 +52,10 @@ def member_gallery(cases: Sequence[Mapping], members: Sequence[str], *, title: s
     """
     if not cases:
         raise ValueError("a gallery needs at least one case")
-    top = {name: max(float(np.max(case["maps"][name])) for case in cases) or 1.0 for name in members}
+    top, heats = {name: max(float(np.max(case["maps"][name])) for case in cases) or 1.0 for name in members}, {}
     side = min(1.4, WIDTH / (len(members) + 1.4))
     with style():
-        size = {"height": 0.7 + (side + 0.25) * len(cases), "width": max(4.2, side * (len(members) + 1.4))}
+        size = {"height": 1.3 + (side + 0.25) * len(cases), "width": max(4.2, side * (len(members) + 1.4))}
         figure, axes = new(len(cases), len(members) + 1, **size)
         grid = np.reshape(axes, (len(cases), len(members) + 1))
         for line, case in zip(grid, cases, strict=True):
@@ -69,10 +69,13 @@ def member_gallery(cases: Sequence[Mapping], members: Sequence[str], *, title: s
                 axis.spines[:].set_visible(False)
             line[0].set_ylabel(case["title"], fontsize=7)
             for axis, name in zip(line[1:], members, strict=True):
-                axis.imshow(case["maps"][name], vmin=0, vmax=top[name], cmap=HEAT, alpha=0.55)
+                heats[name] = axis.imshow(case["maps"][name], vmin=0, vmax=top[name], cmap=HEAT, alpha=0.55)
                 axis.set_xlabel(f"calls {case['called'][name]}", fontsize=7)
         for axis, name in zip(grid[0], ("image, outline", *members), strict=True):
             axis.set_title(name, fontsize=8)
+        for column, heat in zip(grid.T[1:], heats.values(), strict=True):
+            bar = figure.colorbar(heat, ax=list(column), location="bottom", shrink=0.9, aspect=20)
+            bar.set_label("Grad-CAM++ (own scale)", fontsize=7)
         figure.suptitle(title, fontsize=10)
     return figure
 

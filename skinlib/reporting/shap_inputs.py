@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from skinlib.evaluation.resampled import mean_of
 from skinlib.evaluation.statistics import bootstrap_ci
@@ -178,7 +179,7 @@ def single(
     with style():
         columns = min(3, len(patients))
         lines = -(-len(patients) // columns)
-        figure, axes = new(lines, columns, height=0.7 + (0.8 + 0.17 * most) * lines)
+        figure, axes = new(lines, columns, height=0.95 + (0.8 + 0.17 * most) * lines)
         for axis in axes[len(patients) :]:
             axis.axis("off")
         for axis, (name, (image_id, output)) in zip(axes, patients.items(), strict=False):
@@ -191,6 +192,8 @@ def single(
             axis.axvline(0, color="0.3", linewidth=0.8)
             axis.set_title(name, fontsize=8)
         figure.supxlabel(f"SHAP value ({unit})", fontsize=9)
+        signs = [Patch(color=COLOURS[0], label="raises"), Patch(color=COLOURS[5], label="lowers")]
+        figure.legend(handles=signs, loc="outside upper left", ncols=2)
         figure.suptitle(title, fontsize=10)
     return figure
 

@@ -75,7 +75,7 @@ def gallery(seen: Seen, cases: pd.DataFrame) -> list[dict]:
     shown = []
     for case in cases.dropna(subset="image_id").itertuples():
         k, sharp = place[case.image_id], sharpen(torch.from_numpy(seen.maps[[place[case.image_id]]]), 0.25)[0].numpy()
-        title = f"{case.outcome}, {case.place} energy\np = {case.score:.2f}"
+        title = f"{case.outcome}\n{case.place}\np = {case.score:.2f}"  # one long line would run into the next case's
         shown.append({"title": title, "image": seen.images[k], "cam": seen.maps[k], "sharpened": sharp})
         shown[-1]["mask"] = seen.masks[k]
     return shown

@@ -372,7 +372,7 @@ def test_small_faint_and_disturbed_by_hand(runs):
     assert value(frame, "proposed: blur - untouched", "dice_diff") == pytest.approx(-(6 + 4 / 3) / 8)
     assert not frame["row"].str.contains("contrast").any()  # nobody measured it
     figure = pictures.side_by_side(frame, ["small lesions", "blur"], ("accuracy",))
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["small lesions", "blur"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["small lesions", "blur 0.03"]
 
 
 def test_every_seed_stands_apart(runs):
@@ -401,7 +401,7 @@ def test_other_sets_by_hand():
                      (("baseline", ALWAYS), ("proposed", RIGHT))])  # fmt: skip
     frame = external.external(far, PROPOSED, **FEW)
     assert value(frame, "proposed, pad_ufes_20", "recall_scc") == 1
-    assert value(frame, "baseline, pad_ufes_20", "recall_scc", "note") == "there SCC"
+    assert value(frame, "baseline, pad_ufes_20", "recall_scc", "note").endswith("there SCC")
     assert value(frame, "pad_ufes_20: proposed - baseline", "accuracy_diff") == pytest.approx(3 / 8)
     assert external.external(pd.DataFrame(), PROPOSED).empty
 
@@ -414,6 +414,11 @@ def test_pictures_of_maps_share_their_scales():
     assert limits[1] == limits[4] == (0, 1) and limits[2] == limits[5] == (0, 4)
     with pytest.raises(ValueError, match="at least one case"):
         pictures.attention_gallery([])
+
+
+def test_a_class_that_stands_in_is_named():
+    assert pictures.class_words(arms.codes(PROPOSED)) == ["bcc", "scc (AKIEC)", "mel"]
+    assert pictures.class_words({"scc": "SCC"}) == ["scc"]
 
 
 def test_matrices_of_three_variants_leave_the_fourth_place_empty(runs):

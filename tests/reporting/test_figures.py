@@ -94,6 +94,7 @@ def exhibit():
             "low": [0.85, np.nan, np.nan],
             "high": [0.96, np.nan, np.nan],
             "published": [0.92, 0.88, 35],
+            "note": ["", "counts only: 0 malignant; 33 lesions", ""],
         }
     )
 
@@ -110,6 +111,17 @@ def test_bars_show_ours_the_interval_and_the_published_value():
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"ours", "published", "95 % interval"}
     with pytest.raises(ValueError, match="has no metric recall"):
         figures.bars(exhibit(), ["recall"])
+
+
+def test_panels_of_shares_have_one_scale_and_an_absent_bar_says_why():
+    shares = exhibit().replace({"metric": {"fn": "recall"}}).assign(ours=[0.9, np.nan, 0.3], published=[0.92, 0.2, 0.3])
+    auc, recall = figures.bars(shares, ["roc_auc", "recall"]).axes
+    assert auc.get_xlim() == recall.get_xlim() == (0, 1.02)
+    counts = figures.bars(exhibit(), ["roc_auc", "fn"]).axes
+    assert counts[1].get_xlim()[1] > 30
+    (why,), (none,) = auc.texts, recall.texts
+    assert why.get_text().replace("\n", " ") == "counts only: 0 malignant" and none.get_text() == "no value"
+    assert why.get_ha() == "right" and counts[0].texts[0].get_ha() == "left", "beside the published mark"
 
 
 def test_class_distribution_and_reliability_name_their_axes():

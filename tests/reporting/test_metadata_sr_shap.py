@@ -105,6 +105,7 @@ def test_a_patients_bars_are_those_that_move_most_with_the_answer_in_words():
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["itch: True", "age: 50"]
     assert [bar.get_width() for bar in axis.patches] == [-6.0, 4.0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["raises", "lowers"]
 
 
 def test_the_function_is_the_network_on_its_own_rows(cohort, monkeypatch):

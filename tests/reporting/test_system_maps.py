@@ -94,7 +94,7 @@ def test_a_gallery_draws_the_chosen_cases_with_a_quarter_of_each_map():
         rng.random((9, 8, 8)),
     )
     shown = system_maps.gallery(seen, by_energy(seen.measures))
-    assert len(shown) == 6 and shown[0]["title"].startswith("right, highest energy")
+    assert len(shown) == 6 and shown[0]["title"].startswith("right\nhighest\np = ")
     assert all((one["sharpened"] > 0).sum() == 16 for one in shown)
     assert np.array_equal(shown[0]["cam"], seen.maps[1])
     assert len(cam_gallery(shown).axes) == 19  # 6 x 3 and the colour bar
