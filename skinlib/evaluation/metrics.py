@@ -27,6 +27,7 @@ __all__ = [
     "BINARY",
     "CLASSWISE",
     "MULTICLASS",
+    "OF_CALLS",
     "WEIGHTED",
     "Metric",
     "UndefinedMetricError",
@@ -65,6 +66,17 @@ BINARY = {
     "brier": lambda y, p, threshold, counts: ratio(counts @ (p - y) ** 2, counts.sum(axis=1)),
     "ece": lambda y, p, threshold, counts: weighted_ece(y, p, counts),
 }
+
+
+def _by_rows(formula):
+    """A mean over benign and malignant, weighted by their rows, from the cells of the calls."""
+    weighted = by_rows(formula)
+    matrix = lambda tp, fn, tn, fp: np.stack([np.stack([tn, fp], axis=1), np.stack([fn, tp], axis=1)], axis=1)
+    return _from_cells(lambda *cells: weighted(*class_margins(matrix(*cells))))
+
+
+# What is called may be called at any threshold; `WEIGHTED` looks at the largest probability instead.
+OF_CALLS = BINARY | {f"weighted_{name}": _by_rows(formula) for name, formula in OF_A_CLASS.items()}
 
 
 def binary(name, threshold=0.5):

@@ -49,13 +49,7 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
     result = {"rows": _rows(table)}
     scored, t = [], None
     if binary is not None:
-        result["threshold"], t = _threshold(binary, recall, bootstrap)
-        if parts[0][0] == "val":
-            said = (
-                result["threshold"].loc[0, "note"],
-                "no test rows: what is measured at it is of the rows that chose it",
-            )
-            result["threshold"]["note"] = "; ".join(filter(None, said))
+        result["threshold"], t = _threshold(binary, recall, bootstrap, in_sample=parts[0][0] == "val")
         scored = [(name, part, binary.loc[part.index]) for name, part in parts]
     found = [
         _intervals(name, rows, metrics.BINARY, metrics.binary, threshold=t, bootstrap=bootstrap)
@@ -120,8 +114,8 @@ def _rows(table):
     return pd.DataFrame(rows, columns=["part", "n", "clusters", *names])
 
 
-def _threshold(binary, recall, bootstrap):
-    """Threshold table of one row, and the threshold."""
+def _threshold(binary, recall, bootstrap, *, in_sample):
+    """Threshold table of one row, and the threshold; `in_sample`: what it is used on are the rows that choose it."""
     columns = ["t", "low", "high", "feasible", "chosen_on", "gamma", "recall", "precision", "f1", "note"]
     validation = binary[binary["part"] == "val"] if "part" in binary else binary.iloc[:0]
     nothing = (0.5, np.nan, np.nan, np.nan, "nothing", recall, np.nan, np.nan, np.nan)
@@ -134,9 +128,10 @@ def _threshold(binary, recall, bootstrap):
         )
     except UndefinedMetricError as error:
         return pd.DataFrame([(*nothing, f"0.5 is a convention: {error}")], columns=columns), 0.5
-    note = "" if best.feasible else f"no threshold reaches recall {recall}: the one of highest recall"
+    notes = [] if best.feasible else [f"no threshold reaches recall {recall}: the one of highest recall"]
+    notes += ["no test rows: what is measured at it is of the rows that chose it"] * in_sample
     figures = (best.t, interval.low, interval.high, best.feasible, f"{len(validation)} val rows", recall)
-    return pd.DataFrame([(*figures, best.recall, best.precision, best.f1, note)], columns=columns), best.t
+    return pd.DataFrame([(*figures, best.recall, best.precision, best.f1, "; ".join(notes))], columns=columns), best.t
 
 
 def _intervals(part, rows, names, build, *, threshold, bootstrap):

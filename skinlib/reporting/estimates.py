@@ -9,16 +9,8 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation import segmentation, tables
-from skinlib.evaluation.metrics import BINARY, WEIGHTED, multiclass
-from skinlib.evaluation.resampled import (
-    OF_A_CLASS,
-    Metric,
-    UndefinedMetricError,
-    by_rows,
-    class_margins,
-    mean_over,
-    weighted_cells,
-)
+from skinlib.evaluation.metrics import OF_CALLS, multiclass
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
 from skinlib.evaluation.statistics import bootstrap_ci, holm, paired_bootstrap, verdict
 
 OF_MASKS = {metric.name: metric for metric in segmentation.METRICS}
@@ -92,10 +84,7 @@ def metric(name: str, table: pd.DataFrame) -> Metric:
     Names are those of `skinlib.evaluation.metrics` and, of a table of mask scores, `skinlib.evaluation.segmentation`.
     Where the table holds several seeds it is the mean over them; their scores are never pooled.
     """
-    if _of_masks(table):
-        single = OF_MASKS[name]
-    else:
-        single = _of_calls(name) if name in BINARY else _weighted(name) if name in WEIGHTED else multiclass(name)
+    single = OF_MASKS[name] if _of_masks(table) else _of_calls(name) if name in OF_CALLS else multiclass(name)
     return mean_over(single, "seed") if _seeds(table) > 1 else single
 
 
@@ -104,23 +93,11 @@ def _of_masks(table: pd.DataFrame) -> bool:
 
 
 def _of_calls(name: str) -> Metric:
-    formula = BINARY[name]
+    formula = OF_CALLS[name]
 
     def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
         y, p = tables.outcome(rows)
         return formula(y, p if name in FROM_SCORES else rows["called"].to_numpy(), 0.5, counts)
-
-    return Metric(name, weighted)
-
-
-def _weighted(name: str) -> Metric:
-    """Return a mean over benign and malignant weighted by their rows, of the calls: a tie in the scores is one too."""
-    formula = by_rows(OF_A_CLASS[name.removeprefix("weighted_")])
-
-    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
-        ill = tables.outcome(rows)[0].astype(bool)
-        tp, fn, tn, fp = weighted_cells(ill, rows["called"].to_numpy(), 0.5, counts)
-        return formula(*class_margins(np.stack([np.stack([tn, fp], 1), np.stack([fn, tp], 1)], 1)))
 
     return Metric(name, weighted)
 

@@ -134,9 +134,7 @@ def good_share(rows: Mapping[str, Row], *, n_boot: int = 2000, seed: int = 0) ->
     return pd.DataFrame(cells).assign(metric=f"share_{ABOVE}")
 
 
-def claims(
-    table3: pd.DataFrame, external: pd.DataFrame, timed: pd.DataFrame | None = None, good: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def claims(table3: pd.DataFrame, external: pd.DataFrame, timed: pd.DataFrame, good: pd.DataFrame) -> pd.DataFrame:
     """Put our numbers beside the sentences of the paper.
 
     Parameters
@@ -167,19 +165,20 @@ def claims(
         for (row, metric), key in sources.items()
         if key in known.index
     ]
-    for row, metric in (("inference", "predict_seconds_ratio"), ("training", "train_seconds_ratio")):
-        found = timed[timed["metric"] == metric] if timed is not None else ()
-        cells += [one | {"row": row, "metric": "seconds"} for one in _sentence(found, "ratio of seconds, ")]
-    found = good[good["row"].str.startswith("mtl") & ~good["row"].str.endswith("PH2")] if good is not None else ()
-    words = "share of images, and not a Dice: "
-    return pd.DataFrame(
-        cells + [one | {"row": "most test images", "metric": "dice_above"} for one in _sentence(found, words)]
-    )
-
-
-def _sentence(found: pd.DataFrame, words: str) -> list[dict]:
-    rows = found.to_dict("records") if len(found) else []
-    return [one | {"note": f"{words}{one['row']}; {one['note']}"} for one in rows]
+    ratios = {metric: timed[timed["metric"] == f"{metric}_seconds_ratio"] for metric in ("predict", "train")}
+    for row, metric, found, words in (
+        ("inference", "seconds", ratios["predict"], "ratio of seconds, "),
+        ("training", "seconds", ratios["train"], "ratio of seconds, "),
+        (
+            "most test images",
+            "dice_above",
+            good[good["row"].str.startswith("mtl")],
+            "share of images, and not a Dice: ",
+        ),
+    ):
+        for one in found.to_dict("records"):
+            cells.append(one | {"row": row, "metric": metric, "note": f"{words}{one['row']}; {one['note']}"})
+    return pd.DataFrame(cells)
 
 
 def cost(

@@ -149,10 +149,8 @@ def _with_tests(one: dict, a: Arm, b: Arm) -> dict:
         ill = y == 1
         only_a, only_b, p = mcnemar_test(y[ill], first["called"].to_numpy()[ill], second["called"].to_numpy()[ill])
         said = f"p = {p:.4f}" if p >= 0.0001 else "p < 0.0001"
-        words = (
-            f"McNemar on malignant images, taken as independent: {only_a} found by the first alone, {only_b} by the "
-        )
-        words += f"second, {said}"
+        found = f"{only_a} found by the first alone, {only_b} by the second"
+        words = f"McNemar on malignant images, taken as independent: {found}, {said}"
     return one | {"note": f"{one['note']}; {words}"}
 
 

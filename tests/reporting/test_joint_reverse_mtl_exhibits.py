@@ -291,11 +291,7 @@ def test_networks_are_timed_in_turn():
 
 
 def test_claims_carry_our_cells_and_leave_the_external_set_open(runs):
-    frame = paper.claims(table3(runs), pd.DataFrame(columns=["row", "metric", "ours"]))
     theirs = set(map(tuple, published(paper.PAPER, "claims")[["row", "metric"]].to_numpy()))
-    assert set(map(tuple, frame[["row", "metric"]].to_numpy())) <= theirs
-    assert value(frame, "seg, section 4.1", "dice") == value(table3(runs), "seg", "dice")
-    assert not frame["row"].str.contains("ph2").any()
     about = {"n": 8, "dataset": "isic2016", "split": "official", "note": "below 1"}
     rows = [("mtl3", f"{work}_seconds_ratio", value) for work, value in (("train", 0.8), ("predict", 0.9))]
     timed = pd.DataFrame([{"row": row, "metric": metric, "ours": ours} | about for row, metric, ours in rows])
@@ -303,6 +299,8 @@ def test_claims_carry_our_cells_and_leave_the_external_set_open(runs):
     frame = paper.claims(table3(runs), pd.DataFrame(columns=["row", "metric", "ours"]), timed, good)
     assert value(frame, "training", "seconds") == 0.8 and value(frame, "inference", "seconds") == 0.9
     assert value(frame, "most test images", "dice_above") == 0.7
+    assert value(frame, "seg, section 4.1", "dice") == value(table3(runs), "seg", "dice")
+    assert not frame["row"].str.contains("ph2").any()
     assert set(map(tuple, frame[["row", "metric"]].to_numpy())) <= theirs
 
 
