@@ -113,6 +113,11 @@ def percentile_interval(replicates, level=0.95):
     return float(low), float(high), undefined
 
 
+def unmoved(low, high):
+    """What to say of an interval of no width: with so few rows it is no sign of certainty. Else nothing."""
+    return "every resample alike: too few rows, or nothing to vary" if low == high else ""
+
+
 def two_sided_p(replicates):
     """Bootstrap p value of "the difference is 0": twice the smaller tail, (k + 1) / (n + 1), at most 1."""
     known = replicates[~np.isnan(replicates)]

@@ -17,7 +17,7 @@ from scipy import stats
 from skinlib.evaluation import metrics, tables
 from skinlib.evaluation.grouping import group_key, group_order
 from skinlib.evaluation.resampled import UndefinedMetricError
-from skinlib.evaluation.statistics import delong_unpaired, holm, percentile_interval, resamples, two_sided_p
+from skinlib.evaluation.statistics import delong_unpaired, holm, percentile_interval, resamples, two_sided_p, unmoved
 
 METRICS = ("roc_auc", "recall", "precision", "f1", "fn_rate", "fn", "fp")
 COUNTS = ("tp", "fn", "tn", "fp")
@@ -104,12 +104,12 @@ def _replicates(groups, units, names, *, threshold, n, seed):
 
 
 def _interval(replicates, level):
-    """Percentile interval and an empty note, or NaN and the reason."""
+    """Percentile interval and what to say of it, or NaN and the reason."""
     try:
         low, high, _ = percentile_interval(replicates, level)
     except UndefinedMetricError as error:
         return np.nan, np.nan, f"no interval: {error}"
-    return low, high, ""
+    return low, high, unmoved(low, high)
 
 
 def by_group(
@@ -208,7 +208,7 @@ def gaps(
     twin = (result["metric"] == "fn_rate") & ("recall" in names)  # 1 - recall: the same test, counted once
     result["p_holm"] = holm(result["p"].where(~twin).to_numpy(float))
     of_recall = result[result["metric"] == "recall"].set_index("second")["p_holm"]
-    result.loc[twin, "p_holm"] = result.loc[twin, "second"].map(of_recall)
+    result.loc[twin, "p_holm"] = result.loc[twin, "second"].map(of_recall).astype(float)
     return result[GAP_COLUMNS]
 
 
@@ -221,8 +221,9 @@ def _gap_row(first, second, name, *, shortage, drawn, level):
     gap = values[0] - values[1]
     low, high, note = _interval(drawn, level)
     p, detectable = np.nan, np.nan
-    if not note:
-        p, note = _test(first, second, name, drawn)
+    if not np.isnan(low):
+        p, untested = _test(first, second, name, drawn)
+        note = untested or note
         detectable = smallest_detectable_gap(np.nanstd(drawn, ddof=1))
     flagged = bool(abs(gap) > limit)
     return (name, first.name, second.name, *values, gap, low, high, p, test, limit, flagged, detectable, note)

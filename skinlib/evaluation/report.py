@@ -6,7 +6,7 @@ import pandas as pd
 from skinlib.evaluation import calibration, fairness, metrics, tables, thresholds
 from skinlib.evaluation.reading import check
 from skinlib.evaluation.resampled import UndefinedMetricError
-from skinlib.evaluation.statistics import bootstrap_ci
+from skinlib.evaluation.statistics import bootstrap_ci, unmoved
 
 UNPOOLED = ("system", "seed", "view")
 
@@ -144,6 +144,7 @@ def _intervals(part, rows, names, build, *, threshold, bootstrap):
         if name not in fairness.COUNTS:
             try:
                 value, low, high = bootstrap_ci(metric, rows, groups=units, **bootstrap)
+                note = unmoved(low, high)
             except UndefinedMetricError as error:
                 note = str(error)
         lines.append((part, name, value, low, high, len(rows), np.nan if threshold is None else threshold, note))

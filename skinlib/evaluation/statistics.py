@@ -13,6 +13,7 @@ from skinlib.evaluation.bootstrap import (
     percentile_interval,
     resamples,
     two_sided_p,
+    unmoved,
 )
 from skinlib.evaluation.delong import delong_ci, delong_test, delong_unpaired
 
@@ -29,6 +30,7 @@ __all__ = [
     "percentile_interval",
     "resamples",
     "two_sided_p",
+    "unmoved",
     "verdict",
     "wilson_interval",
 ]

@@ -11,7 +11,7 @@ import pandas as pd
 from skinlib.evaluation import segmentation, tables
 from skinlib.evaluation.metrics import OF_CALLS, multiclass
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
-from skinlib.evaluation.statistics import bootstrap_ci, holm, paired_bootstrap, verdict
+from skinlib.evaluation.statistics import bootstrap_ci, holm, paired_bootstrap, unmoved, verdict
 
 OF_MASKS = {metric.name: metric for metric in segmentation.METRICS}
 COUNTS = ("tp", "fn", "tn", "fp")
@@ -136,11 +136,6 @@ def resampled(table: pd.DataFrame, strata: np.ndarray | None = None) -> dict:
 def ends(values: Sequence[float]) -> dict:
     """Return the smallest and the largest of several values as ``low`` and ``high``; {} of one, which has no range."""
     return {"low": float(min(values)), "high": float(max(values))} if len(values) > 1 else {}
-
-
-def unmoved(low: float, high: float) -> str:
-    """Return what to say of an interval of no width: with so few rows it is no sign of certainty."""
-    return "every resample alike: too few rows, or nothing to vary" if low == high else ""
 
 
 def measure(row: str, arm: Arm, names: Sequence[str], *, n_boot: int = 2000, seed: int = 0) -> list[dict]:

@@ -10,8 +10,8 @@ import pandas as pd
 from skinlib.evaluation import tables
 from skinlib.evaluation.metrics import CLASSWISE, MULTICLASS, WEIGHTED
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_over
-from skinlib.evaluation.statistics import bootstrap_ci, paired_bootstrap
-from skinlib.reporting.estimates import cell, origin, resampled, unmoved
+from skinlib.evaluation.statistics import bootstrap_ci, paired_bootstrap, unmoved
+from skinlib.reporting.estimates import cell, origin, resampled
 
 
 def metric(name: str, table: pd.DataFrame) -> Metric:

@@ -71,6 +71,12 @@ def test_one_class_gives_reasons_and_no_crash():
     assert "no malignant row" in only["threshold"].loc[0, "note"]
 
 
+def test_a_perfect_table_says_that_its_intervals_have_no_width():
+    perfect = evaluate(binary_table([0, 1] * 10, [0.1, 0.9] * 10), n=50)["metrics"].set_index("metric")
+    assert perfect.loc["recall", "high"] == 1 and perfect.loc["recall", "note"].startswith("every resample alike")
+    assert perfect.loc["brier", "note"] == "" and perfect.loc["tp", "note"] == ""
+
+
 def test_tables_that_must_not_be_pooled_are_refused(table):
     twice = pd.concat([table.assign(system="a"), table.assign(system="b")])
     with pytest.raises(tables.PredictionTableError, match="2 values of system"):

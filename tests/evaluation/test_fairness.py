@@ -119,7 +119,21 @@ def test_few_malignant_rows_hide_recall_but_not_specificity():
     table = binary_table(y, p, sex=["f"] * 49 + ["m"] * 60)
     found = fairness.by_group(table, "sex", names=("recall", "specificity"), n=50)
     assert "9 malignant" in cell(found, "recall", group="f")["note"]
-    assert cell(found, "specificity", group="f")["note"] == ""
+    assert cell(found, "specificity", group="f")["value"] == 0  # all 40 lie above 0.5
+
+
+def test_an_interval_of_no_width_is_no_certainty():
+    y = [1] * 14 + [0] * 40 + [1] * 30 + [0] * 30
+    p = np.r_[np.full(14, 0.9), np.linspace(0, 0.6, 40), np.linspace(0.2, 1, 30), np.linspace(0, 0.8, 30)]
+    table = binary_table(y, p, sex=["f"] * 54 + ["m"] * 60)
+    found = fairness.by_group(table, "sex", names=("recall", "specificity"), n=50)
+    sure = cell(found, "recall", group="f")
+    assert (sure["value"], sure["low"], sure["high"]) == (1, 1, 1) and sure["note"].startswith("every resample alike")
+    assert (found[found["low"] < found["high"]]["note"] == "").all()
+    both = binary_table(y, np.where(y, 0.9, p), sex=table["sex"])
+    gap = cell(fairness.gaps(both, "sex", names=("recall",), n=50), "recall")
+    assert (gap["gap"], gap["low"], gap["high"], gap["p"]) == (0, 0, 0, 1)
+    assert gap["note"].startswith("every resample alike")
 
 
 def test_recall_and_its_complement_are_one_test():
