@@ -229,6 +229,11 @@ def _gap_row(first, second, name, *, shortage, drawn, level):
     return (name, first.name, second.name, *values, gap, low, high, p, test, limit, flagged, detectable, note)
 
 
+def described(gap, words):
+    """Note of a row of `gaps`: `words`, where there is a test to speak of, and what the row says itself."""
+    return "; ".join(filter(None, [words if np.isfinite(gap.p) else "", gap.note]))
+
+
 def _test(first, second, name, drawn):
     """p of the gap and an empty note, or NaN and the reason."""
     if name != "roc_auc":

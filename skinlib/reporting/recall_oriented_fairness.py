@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation.calibration import recalibrate_threshold
-from skinlib.evaluation.fairness import by_group, gaps
+from skinlib.evaluation.fairness import by_group, described, gaps
 from skinlib.evaluation.statistics import wilson_interval
 from skinlib.images.skin_tone import CATEGORIES, LIGHT_ABOVE, category
 from skinlib.reporting.estimates import Arm, cell, origin
@@ -100,12 +100,12 @@ def _gaps(prefix: str, known: pd.DataFrame, threshold: float, about: dict, **boo
     cells = []
     for one in table.itertuples():
         detectable = f"light minus dark; a gap of {one.detectable:.4f} could be found (power 0.8)"
-        shown = {"low": one.low, "high": one.high, "note": one.note or detectable}
+        shown = {"low": one.low, "high": one.high, "note": described(one, detectable)}
         cells.append(cell(prefix + "gap", one.metric, one.gap, **(about | shown)))
         flag = np.nan if np.isnan(one.gap) else float(one.flagged)
-        limit = one.note or f"1 where the gap is above {one.flag_limit:g}: the paper's cut, no test"
+        limit = described(one, f"1 where the gap is above {one.flag_limit:g}: the paper's cut, no test")
         cells.append(cell(prefix + "flag", one.metric, flag, **(about | {"note": limit})))
-        test = one.note or f"p by {one.test}, Holm over {family}; unadjusted {one.p:.4f}"
+        test = described(one, f"p by {one.test}, Holm over {family}; unadjusted {one.p:.4f}")
         cells.append(cell(prefix + "test", f"{one.metric}_p", one.p_holm, **(about | {"note": test})))
     return cells
 

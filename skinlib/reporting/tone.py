@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from skinlib.evaluation.fairness import gaps
+from skinlib.evaluation.fairness import described, gaps
 from skinlib.evaluation.statistics import wilson_interval
 from skinlib.images.skin_tone import LIGHT_ABOVE, ita_table
 from skinlib.reporting.estimates import Arm, cell, origin
@@ -119,6 +119,6 @@ def gaps_within(arm: Arm, by: str, *, n_boot: int = 2000, seed: int = 0) -> pd.D
         names = ("roc_auc", "recall", "fn_rate")
         found = gaps(rows, "group", reference="light", threshold=float(arm.threshold), names=names, n=n_boot, seed=seed)
         for one in found[found["metric"] != "fn_rate"].itertuples():
-            note = one.note or f"light minus dark; {one.test}, p = {one.p:.4f}, unadjusted"
+            note = described(one, f"light minus dark; {one.test}, p = {one.p:.4f}, unadjusted")
             cells.append(cell(row, one.metric, one.gap, low=one.low, high=one.high, note=note, **about))
     return pd.DataFrame(cells)
