@@ -248,12 +248,12 @@ def several_networks(
     share = cell(timed, longer, "train_seconds")["ours"] / cell(timed, "mean of members", "train_seconds")["ours"]
     mates = int(cell(leaked, "proposed, leaky", "accuracy")["n"])
     arms = [row.removesuffix(", leaky") for row in leaked["row"].drop_duplicates() if row.endswith(", leaky")]
-    trained = " and ".join(name for name in arms if name != "proposed")
+    trained = " and ".join(name for name in arms if name not in ("mean", "proposed"))
     asked = {
         "Several members minus the best one alone, with the same head, metadata and views": (ours, of_head),
         f"The same where that one was trained for {share:.0%} of the time of all members together": (timed, same),
-        f"Other images of the test lesions in training, minus none, the same head on {trained} alone, on {mates:,} "
-        "test images that all have one (in an image-level split fewer than half have)": (leaked, "proposed, leaky"),
+        f"Other images of the test lesions in training, minus none, of the head on {trained}, on {mates:,} test "
+        "images that all have one (in an image-level split fewer than half have)": (leaked, "proposed, leaky"),
     }
     more = [
         f"{words}: {interval(cell(of, row, 'accuracy' + CHANGE))} in accuracy, "
@@ -273,8 +273,10 @@ def several_networks(
     elsewhere = {*switched["row"], "attention"} - {"proposed"}
     ours = ours[~ours["row"].isin(elsewhere)]
     draws = ours["note"].str.extract(r"(\d+) draw")[0].astype(float).groupby(ours["row"]).transform("max")
-    fewer = ours["row"].str.startswith("head on ") & (draws < draws[about.name])
-    lines += _judged(ours.assign(row=ours["row"].mask(fewer, ours["row"] + ", one fold")), metrics)
+    every = draws[about.name]
+    fewer = ours["row"].str.startswith("head on ") & (draws < every)
+    said = ours["row"] + draws.map(f", {{:.0f}} of {every:.0f} draws".format)
+    lines += _judged(ours.assign(row=ours["row"].mask(fewer, said)), metrics)
     lines += ["", "Switches of the proposed system, on one fold, each against `proposed` on that fold:", ""]
     known = switched[~switched["row"].isin(["binary", "proposed, two classes"])]  # two classes are another question
     return "\n".join(lines + _judged(known, metrics[:4])) + "\n"

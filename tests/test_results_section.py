@@ -109,11 +109,17 @@ def test_joined_networks_are_judged_against_the_best_member():
 
     rows += changed("proposed - head on the best member alone", "no evidence (p = 0.2, Holm over 3)")
     rows += [["pca", m, *about, None, ""] for m in metrics]
+    for row, draws in (("head on resnet18 alone", 9), ("head on densenet121 alone", 3), ("proposed", 9)):
+        if row != "proposed":
+            rows += [[row, m, *about, None, ""] for m in metrics]
+        first = next(cells for cells in rows if cells[:2] == [row, "accuracy"])
+        first[-1] = f"{draws} draw(s) of fold and seed"
     seconds = [("mean of members", 200.0), ("resnet18, longer", 150.0)]
     timed = [[row, "train_seconds", value, None, None, 2003, "", "", None, ""] for row, value in seconds]
     timed += changed("proposed - head on resnet18 alone, longer", "harms (p = 0.0010, Holm over 3)")
     leaked = changed("proposed, leaky", "helps (p = 0.0010, Holm over 2)")
-    leaked += [["proposed, leaky", "accuracy", *about[:3], 1565, "", "", None, ""]]
+    arms = ("resnet18", "densenet121", "mean", "proposed")
+    leaked += [[f"{row}, leaky", "accuracy", *about[:3], 1565, "", "", None, ""] for row in arms]
     switched = [[row, m, *about, None, ""] for row in ("proposed", "pca") for m in metrics[:4]]
     switched += [
         ["pca", m + CHANGE, 0.0, -0.1, 0.1, 2003, "", "", None, "no evidence (p = 0.9, Holm over 1)"]
@@ -127,6 +133,8 @@ def test_joined_networks_are_judged_against_the_best_member():
         f"{both}, {said}." for said in ("no evidence", "harms", "helps")
     ]
     assert "for 75% of the time of all members" in text and "on 1,565 test images" in text
+    assert "minus none, of the head on resnet18 and densenet121, on" in text  # a mean of members is no member
+    assert "| head on resnet18 alone |" in text and "| head on densenet121 alone, 3 of 9 draws |" in text
     above, below = text.split("Switches")
     assert "| pca |" not in above and "| 0.000 (−0.100 to 0.100) | no evidence |" in below
     one = "0.800 (0.700 to 0.900)"
