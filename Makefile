@@ -25,8 +25,8 @@ install: $(READY)        ## install what uv.lock says; the others do it by thems
 reproduce: $(READY)        ## run the compendium: PROFILE=sample|smoke|real|paper DATA=<root> ONLY="24 43" STALE=reuse CORES=n
 	@$(BIN)skinlib notebooks reproduce --profile "$(PROFILE)" --data "$(DATA)" --only "$(ONLY)" --stale "$(STALE)" --cores "$(CORES)" -- $(ARGS)
 
-test: $(READY)        ## run the tests
-	$(BIN)python -m pytest $(ARGS)
+test: $(READY)        ## run the tests, on two cores; one file: ARGS="tests/test_cli.py -n 0"
+	OMP_NUM_THREADS=1 $(BIN)python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY)        ## lint, format, stripped notebooks, structure
 	$(BIN)ruff check . && $(BIN)ruff format --check . && $(BIN)nbstripout --verify notebooks/*.ipynb

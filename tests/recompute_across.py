@@ -19,8 +19,8 @@ def exhibits(paper):
     found = {"embeddings": of(embedded)}
     if paper in across.OTHERS:
         found["tone"] = of(toned)
-    if paper in across.OTHERS and paper != "joint_ensemble":  # whose head reads no image
-        found |= {"localisation": of(located), "gradcam": of(listed)}
+    if paper in across.SEEING:
+        found |= {"localisation": of(located), "gradcam_joint" if paper == "joint_ensemble" else "gradcam": of(listed)}
     if paper == "metadata_sr":
         found |= {"fig5": of(fig5), "fitzpatrick": of(agreed), "fitzpatrick_groups": of(by_type)}
         found |= {"shap_metadata": of(moved), "shap_image": lambda _: pd.DataFrame(columns=["row", "metric", "ours"])}
@@ -49,12 +49,12 @@ def embedded(paper, folder):
 
 
 def located(paper, folder):
-    run = first(paper, folder, [across.OTHERS[paper]])
+    run = first(paper, folder, [across.SEEING[paper]])
     return localisation(reference.kept_table(folder, paper, "localisation"), **where(run), **BOOT)
 
 
 def listed(paper, folder):
-    run, kept = first(paper, folder, [across.OTHERS[paper]]), reference.kept_table(folder, paper, "localisation")
+    run, kept = first(paper, folder, [across.SEEING[paper]]), reference.kept_table(folder, paper, "localisation")
     return gallery_table(by_energy(kept), kept, **where(run), names=("energy",))
 
 

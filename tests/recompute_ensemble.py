@@ -94,11 +94,11 @@ def throughput(known):
 def claims(known):
     judge = known.fused["mean"]
     off = known.heads.get(arms.alone_on(known.best), known.members[known.best])
-    special = [claims_of.false_positives(known.proposed, off, judge, **BOOT)]
+    hard = [claims_of.false_positives(known.proposed, off, judge, **BOOT)]
     if "no_metadata" in known.switched:
-        special.append(claims_of.borderline(known.proposed, known.switched["no_metadata"], judge, **BOOT))
-    special.append(claims_of.followed(known.kept("branch_b"), **BOOT))
-    tables = members_vs_fusion(known), pd.concat(special), throughput(known)
+        hard.append(claims_of.borderline(known.proposed, known.switched["no_metadata"], judge, **BOOT))
+    special = pd.concat([claims_of.judged(*hard), claims_of.followed(known.kept("branch_b"), **BOOT)])
+    tables = members_vs_fusion(known), special, throughput(known)
     return claims_of.claims(*tables, cohort=known.kept("cohort"))
 
 

@@ -248,7 +248,8 @@ def several_networks(
     share = cell(timed, longer, "train_seconds")["ours"] / cell(timed, "mean of members", "train_seconds")["ours"]
     mates = int(cell(leaked, "proposed, leaky", "accuracy")["n"])
     arms = [row.removesuffix(", leaky") for row in leaked["row"].drop_duplicates() if row.endswith(", leaky")]
-    trained = " and ".join(name for name in arms if name not in ("mean", "proposed"))
+    *others, last = [name for name in arms if name not in ("mean", "proposed")]
+    trained = " and ".join(filter(None, [", ".join(others), last]))
     asked = {
         "Several members minus the best one alone, with the same head, metadata and views": (ours, of_head),
         f"The same where that one was trained for {share:.0%} of the time of all members together": (timed, same),

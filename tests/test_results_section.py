@@ -118,7 +118,7 @@ def test_joined_networks_are_judged_against_the_best_member():
     timed = [[row, "train_seconds", value, None, None, 2003, "", "", None, ""] for row, value in seconds]
     timed += changed("proposed - head on resnet18 alone, longer", "harms (p = 0.0010, Holm over 3)")
     leaked = changed("proposed, leaky", "helps (p = 0.0010, Holm over 2)")
-    arms = ("resnet18", "densenet121", "mean", "proposed")
+    arms = ("resnet18", "densenet121", "vgg19", "mean", "proposed")
     leaked += [[f"{row}, leaky", "accuracy", *about[:3], 1565, "", "", None, ""] for row in arms]
     switched = [[row, m, *about, None, ""] for row in ("proposed", "pca") for m in metrics[:4]]
     switched += [
@@ -133,7 +133,7 @@ def test_joined_networks_are_judged_against_the_best_member():
         f"{both}, {said}." for said in ("no evidence", "harms", "helps")
     ]
     assert "for 75% of the time of all members" in text and "on 1,565 test images" in text
-    assert "minus none, of the head on resnet18 and densenet121, on" in text  # a mean of members is no member
+    assert "minus none, of the head on resnet18, densenet121 and vgg19, on" in text  # a mean of members is no member
     assert "| head on resnet18 alone |" in text and "| head on densenet121 alone, 3 of 9 draws |" in text
     above, below = text.split("Switches")
     assert "| pca |" not in above and "| 0.000 (−0.100 to 0.100) | no evidence |" in below

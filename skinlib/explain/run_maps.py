@@ -11,6 +11,8 @@ from torch import nn
 
 from skinlib.explain.gradcam import gradcam_plusplus
 from skinlib.images.batches import Batches
+from skinlib.models import backbones
+from skinlib.models.joint_ensemble import Joint
 
 
 def attention_maps(model: nn.Module, batches: Batches) -> Iterator[np.ndarray]:
@@ -63,8 +65,9 @@ def class_maps(model: nn.Module, batches: Batches, targets: np.ndarray | None = 
     Parameters
     ----------
     model
-        With ``cam_layer()``. One that reads clinical columns too is a function of the image, the columns being what the
-        batches say of it.
+        With ``cam_layer()``, or one of several backbones: its map is the mean over theirs, all of one logit, as they
+        come. One that reads clinical columns too is a function of the image, the columns being what the batches say of
+        it.
     targets
         (N,) class whose logit is explained, in the order of the batches; by default the class that the network calls.
 
@@ -81,4 +84,12 @@ def class_maps(model: nn.Module, batches: Batches, targets: np.ndarray | None = 
                 called = of_image(image)["logits"].argmax(1)
         else:
             called = torch.as_tensor(np.asarray(targets)[batch["index"].cpu().numpy()])
-        yield from gradcam_plusplus(of_image, image, called, model.cam_layer()).cpu().numpy()
+        maps = [gradcam_plusplus(of_image, image, called, layer) for layer in layers_of(model)]
+        yield from torch.stack(maps).mean(0).cpu().numpy()
+
+
+def layers_of(model: nn.Module) -> list[nn.Module]:
+    """Return the layers whose maps a network pools: one, or one of each backbone of a joint network."""
+    if isinstance(model, Joint):
+        return [backbones.last_maps(backbone) for backbone in model.backbones.values()]
+    return [model.cam_layer()]

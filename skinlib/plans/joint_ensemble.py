@@ -111,13 +111,13 @@ def plan(profile: dict) -> dict[str, RunConfig]:
             runs[f"longer/member/{name}/fold{fold}"] = member[name]
             heads = {f"fold{fold}/seed{seed}": _head(sizes, member, seed=seed) for seed in sizes["seeds"]}
             runs |= {f"longer/only/{name}/{where}": head for where, head in heads.items()}
-    for arm, changes in _harder(sizes):
-        members = _members(sizes, sizes["harder_members"], **changes)
+    for arm, names, changes in _harder(sizes):
+        members = _members(sizes, names, **changes)
         runs |= {f"{arm}/member/{name}": config for name, config in members.items()}
         for seed in sizes["seeds"]:
             runs[f"{arm}/proposed/seed{seed}"] = _head(sizes, members, seed=seed, **changes)
     for seed in sizes["seeds"] if sizes["sources"] else ():
-        same = _of(runs[f"proposed/fold0/seed{seed}"], sizes["harder_members"])
+        same = _of(runs[f"proposed/fold0/seed{seed}"], sizes["source_members"])
         runs |= {} if same in runs.values() else {f"same/fold0/seed{seed}": same}
     return runs
 
@@ -162,9 +162,9 @@ def _beside(proposed: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]
         yield f"only/{name}", _of(proposed, [name])
 
 
-def _harder(sizes: dict) -> Iterator[tuple[str, dict]]:
-    """Yield the arms of the leakage test, and every source that is left out, with what they change."""
+def _harder(sizes: dict) -> Iterator[tuple[str, list[str], dict]]:
+    """Yield the arms of the leakage test, and every source that is left out, with their members and changes."""
     for share in sizes["leakage"]:  # of the lesions of several images that give a test image
-        yield from ((arm, ARM | {"split": arm, "test_share": share}) for arm in ARMS)
+        yield from ((arm, sizes["leakage_members"], ARM | {"split": arm, "test_share": share}) for arm in ARMS)
     for source in sizes["sources"]:
-        yield f"source/{source}", {"split": f"without_{source}"}
+        yield f"source/{source}", sizes["source_members"], {"split": f"without_{source}"}

@@ -133,8 +133,10 @@ def resolution_table(kept: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows the measures; ``change_<size>``, the median relative change with the ninth decile as high, and
-        ``within_5_percent_<size>``, the share of lesions that move by less.
+        Rows the measures; ``change_<size>``, the median relative change with the ninth decile as high;
+        ``within_5_percent_<size>``, the share of lesions that move by less; and ``unchanged_<size>``, the share that
+        moves by less than 5 % of its own value or, where that is the larger, of the median lesion's: of a lesion that
+        is all but symmetric a twentieth of the measure is less than a pixel of the outline.
     """
     cells, largest = [], int(kept["size"].max())
     for name in abcd.MEASURES:
@@ -146,7 +148,15 @@ def resolution_table(kept: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
                 cell(name, f"change_{size}", change.median(), low=change.min(), high=change.quantile(0.9), **about)
             )
             cells.append(cell(name, f"within_5_percent_{size}", float((change < ALLOWED).mean()), **about))
+            both = wide[[size, largest]].dropna()
+            cells.append(cell(name, f"unchanged_{size}", float(unchanged(both[size], both[largest]).mean()), **about))
     return pd.DataFrame(cells)
+
+
+def unchanged(values: pd.Series, reference: pd.Series) -> pd.Series:
+    """Return (N,) bool: within `ALLOWED` of the lesion's own reference or, where that is small, of the median one."""
+    size = reference.abs()
+    return (values - reference).abs() <= ALLOWED * size.clip(lower=size.median())
 
 
 def marked(cohort: pd.DataFrame, most: int, *, whole: str = BORDER) -> pd.DataFrame:

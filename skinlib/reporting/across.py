@@ -34,6 +34,8 @@ OTHERS = {
     "joint_ensemble": "proposed/",
     "metadata_sr": "proposed/",
 }
+# The same of those that read images: a head reads features, the network that was trained jointly from there images.
+SEEING = OTHERS | {"joint_ensemble": "joint/"}
 MELANOMA = "mel"
 
 

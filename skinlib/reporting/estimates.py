@@ -189,16 +189,20 @@ def compare(
     return cells
 
 
-def judge(cells: Sequence[dict], *, suffix: str = "") -> list[dict]:
-    """Write a verdict into the note of each difference, its p adjusted by Holm over the cells of the same metric."""
+def judge(cells: Sequence[dict], *, suffix: str = "", together: bool = False) -> list[dict]:
+    """Write a verdict into the note of each difference, its p adjusted by Holm over the cells of the same metric.
+
+    ``together``: over all cells, whatever they measure.
+    """
     judged = []
-    families = {one["metric"]: [] for one in cells}
+    family_of = lambda one: "" if together else one["metric"]
+    families = {family_of(one): [] for one in cells}
     for one in cells:
-        families[one["metric"]].append(one["p"])
+        families[family_of(one)].append(one["p"])
     adjusted = {name: iter(holm(values)) for name, values in families.items()}
     for one in cells:
-        p = next(adjusted[one["metric"]])
-        family = int(np.isfinite(families[one["metric"]]).sum())  # what is not defined is not tested
+        p = next(adjusted[family_of(one)])
+        family = int(np.isfinite(families[family_of(one)]).sum())  # what is not defined is not tested
         sides = (one["low"], one["high"])
         if one["metric"].removesuffix(suffix) in LESS_IS_BETTER:
             sides = (-one["high"], -one["low"])

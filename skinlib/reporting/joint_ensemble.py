@@ -35,6 +35,7 @@ WHOLE = {
 OF_MELANOMA = {"melanoma_recall": f"recall_of_{MELANOMA}", "melanoma_specificity": f"specificity_of_{MELANOMA}"}
 COMPARED = ("accuracy", "balanced_accuracy", "roc_auc")
 BINARY = "malignant_roc_auc"  # compared too: it exists where a rare class has hardly a lesion
+OF_TWO = ("roc_auc", "accuracy", "balanced_accuracy", "precision", "recall", "f1")  # malignant from one half on
 OVER_MEMBER, OVER_ALONE = "proposed - best member", "proposed - head on the best member alone"
 CLASSWISE = ("recall", "precision", "f1", "specificity")
 
@@ -91,15 +92,18 @@ def at_specificity(one: Row, specificity: float = SPECIFICITY) -> Arm:
 
 
 def measured(name: str, one: Row, *, n_boot: int = 2000, seed: int = 0) -> list[dict]:
-    """Return the cells of one row: all classes, melanoma at the largest probability and at a fixed specificity."""
+    """Return the cells of one row: all classes, melanoma, that at a fixed specificity, and malignant against benign.
+
+    Of the last, probabilities are summed and the larger sum is called.
+    """
     boot = {"n_boot": n_boot, "seed": seed}
     test = drawn(one.test)
     cells = of_classes(name, test, WHOLE | OF_MELANOMA, note=one.note, **boot)
     if len(one.val):
         fixed = measure(name, at_specificity(one), ("recall", "specificity"), **boot)
         cells += [found | {"metric": f"melanoma_{found['metric']}_fixed"} for found in fixed]
-    binary = measure(name, Arm(malignant(test), 0.5, one.note), ("roc_auc",), **boot)
-    return cells + [found | {"metric": BINARY} for found in binary]
+    binary = measure(name, Arm(malignant(test), 0.5, one.note), OF_TWO, **boot)
+    return cells + [found | {"metric": f"malignant_{found['metric']}"} for found in binary]
 
 
 def of_classes(name: str, test: pd.DataFrame, wanted: Mapping[str, str], *, note: str = "", **boot) -> list[dict]:

@@ -5,9 +5,11 @@ import torch
 from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.explain.gradcam import gradcam_plusplus
-from skinlib.explain.run_maps import attention_maps, class_maps
+from skinlib.explain.run_maps import OfImage, attention_maps, class_maps
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
+from skinlib.models import backbones
+from skinlib.models.joint_ensemble import joint_of
 
 CONFIG = RunConfig(
     system="attention_autoencoder", label_space="bcc_scc_mel", backbone="test_resnet", weights="none",
@@ -55,3 +57,24 @@ def test_class_maps_explain_the_called_class_or_the_one_asked_for(batches, image
     found = np.stack(list(class_maps(model, batches, asked)))
     assert found.shape == (5, 48, 64) and found.min() >= 0 and found.max() > 0
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-7)
+
+
+def test_a_joint_networks_map_is_the_mean_over_its_backbones(images):
+    member = RunConfig(
+        system="joint_ensemble", variant="member", dataset="ham10000", label_space="diagnosis", image_size=(48, 64),
+        backbone="test_resnet", weights="none",
+    )  # fmt: skip
+    parts = {"one": member.to_dict(), "two": member.replace(backbone="mobilenetv3_small_050").to_dict()}
+    head = member.replace(variant="fused", backbone="none", options={"members": parts, "attributes": False})
+    model = models.build(joint_of(head)).eval()
+    meta = torch.rand(5, 20)
+    pixels = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    cache = Cache(pixels, None, np.zeros(5, bool))
+    batches = Batches(cache, np.arange(5), {"meta": meta.numpy()}, batch_size=5, normalisation="none")
+    called = np.array([0, 1, 2, 3, 4])
+    found = np.stack(list(class_maps(model, batches, called)))
+    layers = [backbones.last_maps(backbone) for backbone in model.backbones.values()]
+    assert len(layers) == 2
+    each = [gradcam_plusplus(OfImage(model, meta).eval(), images, torch.from_numpy(called), layer) for layer in layers]
+    assert all(one.max() > 0 for one in each) and not torch.allclose(*each)
+    np.testing.assert_allclose(found, (each[0] + each[1]) / 2, rtol=1e-3, atol=1e-7)

@@ -20,7 +20,8 @@ PROFILE = {
         "switch_folds": [0], "alone": ["resnet", "pretrained"], "switches": list(SWITCHES),
         "modularity": ["resnet", "mobile"], "longer": {"mobile": {"epochs": 9}},
         "joint_folds": [0], "joint": [{"epochs": 2, "visits": 40, "precision": "bf16", "schedule": "cosine"}],
-        "harder_members": ["resnet", "mobile"], "leakage": [0.5], "sources": ["rosendahl"],
+        "leakage_members": ["resnet", "pretrained"], "leakage": [0.5],
+        "source_members": ["resnet", "mobile"], "sources": ["rosendahl"],
     },
 }  # fmt: skip
 MEMBERS = ("resnet", "mobile", "pretrained")
@@ -43,8 +44,8 @@ def test_the_names_of_the_runs(runs):
     }
     wanted |= {f"same/fold0/seed{seed}" for seed in (0, 1)} | {"longer/member/mobile/fold0"}
     wanted |= {f"longer/only/mobile/fold0/seed{seed}" for seed in (0, 1)}
-    for arm in (*ARMS, "source/rosendahl"):
-        wanted |= {f"{arm}/member/resnet", f"{arm}/member/mobile", f"{arm}/proposed/seed0", f"{arm}/proposed/seed1"}
+    for arm, other in dict.fromkeys(ARMS, "pretrained").items() | {("source/rosendahl", "mobile")}:
+        wanted |= {f"{arm}/member/resnet", f"{arm}/member/{other}", f"{arm}/proposed/seed0", f"{arm}/proposed/seed1"}
     assert set(runs) == wanted | {"joint/fold0"}
 
 
@@ -137,7 +138,7 @@ def test_a_head_keeps_its_own_schedule_whatever_suits_its_members(runs):
 
 def test_an_arm_decides_for_members_and_heads_alike(runs):
     for arm in ARMS:
-        for name in ("member/resnet", "member/mobile", "proposed/seed0"):
+        for name in ("member/resnet", "member/pretrained", "proposed/seed0"):
             config = runs[f"{arm}/{name}"]
             assert (config.schedule, config.patience, config.fold) == ("cosine", None, None), name
     for name in ("member/mobile", "proposed/seed0"):  # a source left out has a validation part: all as usual
@@ -150,7 +151,7 @@ def test_a_source_left_out_has_a_head_on_the_same_members_beside_it(runs):
     same, left = runs["same/fold0/seed0"], runs["source/rosendahl/proposed/seed0"]
     assert set(same.options["members"]) == set(left.options["members"]) == {"resnet", "mobile"}
     assert difference(same, left) == {"split", "options"}
-    few = plan({"joint_ensemble": PROFILE["joint_ensemble"] | {"harder_members": ["resnet"]}})
+    few = plan({"joint_ensemble": PROFILE["joint_ensemble"] | {"source_members": ["resnet"]}})
     assert not [name for name in few if name.startswith("same/")]  # it is the head on that member alone
 
 

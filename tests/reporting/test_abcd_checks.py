@@ -64,7 +64,15 @@ def test_changes_against_the_largest_size_by_hand():
     frame = checks.resolution_table(pd.DataFrame(rows), dataset="d")
     assert value(frame, "border", "change_128") == pytest.approx(0.02)
     assert value(frame, "border", "within_5_percent_128") == pytest.approx(2 / 3)
+    assert value(frame, "border", "unchanged_128") == pytest.approx(2 / 3)
     assert len(measure_changes(pd.DataFrame(rows)).axes) == len(abcd.MEASURES)
+
+
+def test_a_small_measure_may_move_by_a_twentieth_of_the_median_lesions():
+    reference = pd.Series([0.1, 1.0, 2.0])  # median 1: limits 0.05, 0.05 and 0.1
+    for factor, within in ((0.98, True), (-0.98, True), (1.02, False), (-1.02, False)):
+        moved = reference + factor * pd.Series([0.05, 0.05, 0.1])
+        assert (checks.unchanged(moved, reference) == within).all()
 
 
 def saved(folder, name, mask):

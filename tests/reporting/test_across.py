@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skinlib import models
 from skinlib.catalogue import paper_names, plan_of
 from skinlib.config import RunConfig, load_profile
 from skinlib.reporting import across
@@ -13,8 +14,13 @@ def test_every_system_of_smoke_has_its_networks_in_the_plan():
     profile = load_profile("smoke")
     for paper in set(profile["papers"]) & set(across.NETWORKS):
         plan = plan_of(paper, profile)
-        prefixes = [*across.NETWORKS[paper].values(), *([across.OTHERS[paper]] if paper in across.OTHERS else [])]
+        prefixes = [
+            *across.NETWORKS[paper].values(),
+            *(of[paper] for of in (across.OTHERS, across.SEEING) if paper in of),
+        ]
         assert all(across.first_of(plan, prefix).system == paper for prefix in prefixes)
+        if paper in across.SEEING:
+            assert models.reads_images(across.first_of(plan, across.SEEING[paper]))
     assert set(across.NETWORKS) <= set(paper_names()) and set(across.OTHERS) <= set(across.NETWORKS)
 
 

@@ -273,7 +273,7 @@ def test_the_ambiguous_are_those_of_least_margin_and_of_no_system_compared(runs)
 def test_false_positives_at_one_sensitivity(runs):
     members = arms.members(runs)
     judge = fusion_of.fused(members, {})["mean"]
-    frame = claims_of.false_positives(proposed_of(runs), members["a"], judge, **FEW)
+    frame = claims_of.judged(claims_of.false_positives(proposed_of(runs), members["a"], judge, **FEW))
     # a gives melanomas 0.1 like everything else: to find 90 % it must call all
     assert value(frame, "fusion off, ambiguous lesions", "fp_rate") == 1
     assert value(frame, claims_of.FUSION, "false_positives") == -1
@@ -293,6 +293,21 @@ def test_metadata_on_borderline_lesions(runs):
     frame = claims_of.borderline(arms.row(runs, "proposed"), arms.row(runs, "switch/no_metadata"), judge, **FEW)
     assert value(frame, "metadata off, borderline lesions", "accuracy") == 0.5  # its nevi, not its melanomas
     assert value(frame, claims_of.METADATA, "accuracy") == 0.5
+
+
+def test_two_sentences_on_hard_lesions_are_adjusted_together():
+    change = {"low": 0.01, "high": 0.1, "dataset": "d", "split": "s", "n": 9, "note": "own"}
+    alone = {"row": "fusion off", "metric": "fp_rate", "ours": 0.2, "p": np.nan} | change
+    fewer = {"row": claims_of.FUSION, "metric": "false_positives", "ours": -0.05, "p": 0.026} | change
+    fewer |= {"low": -0.1, "high": -0.01}
+    better = {"row": claims_of.METADATA, "metric": "accuracy", "ours": 0.05, "p": 0.035} | change
+    frame = claims_of.judged(pd.DataFrame([alone, fewer]), pd.DataFrame([better]))
+    said = "own; no evidence (p = 0.0520, Holm over 2)"
+    assert frame["note"].tolist() == ["own", said, said] and "p" not in frame
+    sure = claims_of.judged(pd.DataFrame([alone, fewer | {"p": 0.02}]), pd.DataFrame([better]))
+    assert sure["note"].tolist()[1:] == [f"own; helps (p = {p}, Holm over 2)" for p in ("0.0400", "0.0400")]
+    lone = claims_of.judged(pd.DataFrame([alone, fewer]))
+    assert lone["note"].tolist()[1] == "own; helps (p = 0.0260)"
 
 
 def kept_measures(n=60):
@@ -337,11 +352,11 @@ def test_claims_meet_the_published_rows(runs):
     members = arms.members(runs)
     rows = members | {"proposed": proposed_of(runs)}
     judge = fusion_of.fused(members, {})["mean"]
-    special = pd.concat([
+    hard = claims_of.judged(
         claims_of.false_positives(rows["proposed"], members["a"], judge, **FEW),
         claims_of.borderline(rows["proposed"], arms.row(runs, "switch/no_metadata"), judge, **FEW),
-        claims_of.followed(kept_measures(), **FEW),
-    ])  # fmt: skip
+    )
+    special = pd.concat([hard, claims_of.followed(kept_measures(), **FEW)])
     kept = pd.DataFrame({"part": "ensemble", "device": "cpu", "views": 1, "images": 12, "repeat": [0, 1, 2]})
     speed = speed_of.throughput(kept.assign(milliseconds=1000.0, machine="here"), dataset="d")
     cohort = pd.DataFrame({"image_id": list("abcd"), "diagnosis": ["mel", "nv", "nv", "nv"], "dataset": "d"})
