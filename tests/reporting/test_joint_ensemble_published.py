@@ -19,7 +19,7 @@ def cells(exhibit):
 def test_every_exhibit_of_the_paper_is_there_and_parses():
     wanted = {"claims", "members_vs_fusion", "confusion", "gradcam", "shap_metadata", "throughput", "modularity"}
     ours = {"abcd_measures", "abcd_validation", "abcd_attributes", "switches", "errors", "weights", "per_class"}
-    ours |= {"embeddings", "tone"}  # of the notebooks across systems
+    ours |= {"embeddings", "tone", "localisation", "gradcam_joint"}  # of the notebooks across systems
     assert set(exhibits(PAPER)) == wanted | ours | {"leakage", "same_time", "sources", "settings"}
     for name in wanted:
         frame = published(PAPER, name)
