@@ -136,7 +136,7 @@ def resolution_table(kept: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
         Rows the measures; ``change_<size>``, the median relative change with the ninth decile as high;
         ``within_5_percent_<size>``, the share of lesions that move by less; and ``unchanged_<size>``, the share that
         moves by less than 5 % of its own value or, where that is the larger, of the median lesion's: of a lesion that
-        is all but symmetric a twentieth of the measure is less than a pixel of the outline.
+        is all but symmetric a twentieth of the measure is a few pixels of its area.
     """
     cells, largest = [], int(kept["size"].max())
     for name in abcd.MEASURES:

@@ -75,9 +75,10 @@ def false_positives(on: Row, off: Row, judge_: Row, *, n_boot: int = 2000, seed:
         for name, arm in zip(("fusion on, ambiguous lesions", "fusion off, ambiguous lesions"), arms, strict=True)
         for found in measure(name, arm, ("fp_rate", "recall"), **boot)
     ]
-    fewer, (found,) = compare(FUSION, *arms, ("fp_rate",), **boot), judge(compare(FUSION, *arms, ("recall",), **boot))
-    words = f"{note}; share of the images that show no melanoma"
-    cells += [one | {"metric": "false_positives", "note": _notes(one["note"], words)} for one in fewer]
+    fewer, found = compare(FUSION, *arms, ("fp_rate", "recall"), **boot)
+    words = _notes(fewer["note"], note, "share of the images that show no melanoma")
+    (found,) = judge([found])
+    cells += [fewer | {"metric": "false_positives", "note": words}]
     return pd.DataFrame([*cells, found | {"metric": "melanoma_recall", "note": _notes(found["note"], note)}])
 
 

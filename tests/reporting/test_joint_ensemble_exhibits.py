@@ -139,6 +139,16 @@ def test_members_by_hand(runs):
     assert value(frame, "proposed", "accuracy_change") == 0.25
     assert verdicts(frame).loc["proposed", "accuracy"] == "helps"
     assert value(frame, "proposed", "malignant_roc_auc") == 1  # bcc and mel against nv
+    for name, precision, recall, f1 in (("a", 1, 1 / 2, 2 / 3), ("b", 2 / 3, 1, 0.8)):  # no mel found; half nv called
+        found = [value(frame, name, f"malignant_{metric}") for metric in ("precision", "recall", "f1", "accuracy")]
+        assert found == pytest.approx([precision, recall, f1, 0.75])
+
+
+def test_of_two_classes_the_larger_sum_is_called(runs):
+    split = {"p_bcc": 0.3, "p_mel": 0.3, "p_nv": 0.4}  # the likeliest class is benign, and malignant the likelier
+    one = arms.row(runs, "proposed")
+    frame = pd.DataFrame(paper.measured("s", one._replace(test=one.test.assign(**split), val=one.val.head(0)), **FEW))
+    assert value(frame, "s", "malignant_recall") == 1 and value(frame, "s", "melanoma_recall") == 0
 
 
 def test_the_proposed_head_is_compared_with_itself_on_the_best_member_alone(runs):
