@@ -57,7 +57,7 @@ def table4(known):
 
 
 def table2(known):
-    outside = known.abroad["cls"].diagnosis.table if known.abroad else None
+    outside = pictures.first_seed(known.abroad["cls"].diagnosis.table) if known.abroad else None
     return paper.table2(known.kept("cohort"), {kind: VIEWS[kind] for kind in ("benign", "malignant")}, outside)
 
 
@@ -92,7 +92,12 @@ def dominance(known):
 
 
 def corner_shortcut(known):
-    return shown.corner_shortcut(known.kept("corners"), arms.fillings(known.runs), dataset=known.config.dataset, **BOOT)
+    networks, where = arms.fillings(known.runs), {"dataset": known.config.dataset}
+    return shown.corner_shortcut(known.kept("corners"), networks, known.benign, **where, **BOOT)
+
+
+def against_single(known):
+    return models_of.controls(arms.against_single(known.rows), known.benign, **BOOT)
 
 
 def chosen(known, *names):
@@ -117,6 +122,7 @@ EXHIBITS = {
     "fig6": fig6,
     "fig7": lambda known: gallery(known.abroad, ("proposed", "seg", "cls"), dataset="ph2", split="external"),
     "controls": lambda known: models_of.controls(arms.controls(known.runs), known.benign, **BOOT),
+    "against_single": against_single,
     "gates": lambda known: gates(known.kept("gates"), **BOOT),
     "dominance": dominance,
     "lambda_sweep": lambda known: shown.lambda_sweep(shown.sweep_rows(known.runs), known.benign, **BOOT),

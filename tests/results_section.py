@@ -96,15 +96,25 @@ def results(final: pd.DataFrame, steps: pd.DataFrame, record: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def both_tasks(table: pd.DataFrame, record: dict, longer: pd.DataFrame) -> str:
+CONTROLS = {
+    "control/forward": "gates as many, which act on the diagnosis alone: nothing runs back",
+    "control/shuffled": "each image is outlined under the gate of another one",
+}
+
+
+def both_tasks(
+    table: pd.DataFrame, record: dict, *, longer: pd.DataFrame, alone: pd.DataFrame, controls: pd.DataFrame
+) -> str:
     """Return the results of the network that outlines and diagnoses as Markdown.
 
     Parameters
     ----------
     table, record
         The exhibit ``table3`` and the JSON beside it.
-    longer
-        The exhibit of that name.
+    longer, controls
+        The exhibits of that name.
+    alone
+        The exhibit ``against_single``.
     """
     about = cell(table, "seg", "dice")
     said = verdicts(table)
@@ -128,6 +138,18 @@ def both_tasks(table: pd.DataFrame, record: dict, longer: pd.DataFrame) -> str:
         shown += [number(cells["published"].get("dice", float("nan")))]
         shown += [said[name].get(row, "") if name in said else "" for name in ("roc_auc", "dice")]
         lines.append(f"| {row} | {' | '.join(shown)} |")
+    words = {"roc_auc": "AUC", "recall": "sensitivity", "dice": "Dice"}
+    for row, one in verdicts(alone).iterrows():
+        changed = [f"{words[m]} {interval(cell(alone, row, m + CHANGE))}, {one[m]}" for m in words]
+        lines += ["", f"`{row}` minus the two networks with one task each, measure by measure: {'; '.join(changed)}."]
+    lines += [
+        "",
+        "Controls of the reverse connection, each minus `mtl2` of the same seed; where it works they are worse:",
+        "",
+    ]
+    for row, one in verdicts(controls).iterrows():
+        changed = [f"{words[m]} {interval(cell(controls, row, m + CHANGE))}, {one[m]}" for m in words]
+        lines.append(f"- `{row.removeprefix('control/')}` ({CONTROLS[row]}): {'; '.join(changed)}.")
     lines += [
         "",
         "Dice of the U-Net alone, trained otherwise; changes are against the one whose name it continues.",
@@ -314,9 +336,10 @@ def section() -> str:
             "### recall_oriented\n\n" + results(final, steps, json.loads((recall / "table3.json").read_text()))
         )
     if (joint := REFERENCE / "joint_reverse_mtl").is_dir():
-        table, longer = (pd.read_csv(joint / f"{name}.csv") for name in ("table3", "longer"))
+        names = {"longer": "longer", "alone": "against_single", "controls": "controls"}
+        more = {word: pd.read_csv(joint / f"{name}.csv") for word, name in names.items()}
         record = json.loads((joint / "table3.json").read_text())
-        parts.append("### joint_reverse_mtl\n\n" + both_tasks(table, record, longer))
+        parts.append("### joint_reverse_mtl\n\n" + both_tasks(pd.read_csv(joint / "table3.csv"), record, **more))
     if (three := REFERENCE / "attention_autoencoder").is_dir():
         tables = [pd.read_csv(three / f"{name}.csv") for name in ("fig2", "segmentation")]
         record = json.loads((three / "fig2.json").read_text())

@@ -60,7 +60,15 @@ def test_both_tasks_stand_in_a_row_with_their_verdicts():
     longer = [["seg/96px-14000", "dice", 0.86, 0.85, 0.87, 339, "isic2016", "official", None, "14,000 visits"]]
     change = [0.01, -0.01, 0.02, 339, "isic2016", "official", None, "no evidence (p = 0.3000)"]
     longer += [["seg/96px-14000", "dice" + CHANGE, *change]]
-    text = both_tasks(pd.DataFrame(rows, columns=columns), record, pd.DataFrame(longer, columns=columns))
+    compared = {
+        row: pd.DataFrame([[row, m + CHANGE, *change] for m in ("roc_auc", "recall", "dice")], columns=columns)
+        for row in ("mtl4", "control/forward")
+    }
+    more = {"alone": compared["mtl4"], "controls": compared["control/forward"]}
+    text = both_tasks(pd.DataFrame(rows, columns=columns), record, longer=pd.DataFrame(longer, columns=columns), **more)
+    alike = "0.010 (−0.010 to 0.020), no evidence"
+    assert f"`mtl4` minus the two networks with one task each, measure by measure: AUC {alike}; sens" in text
+    assert f"nothing runs back): AUC {alike}; sensitivity {alike}; Dice {alike}.\n" in text
     said = "0.860 (0.850 to 0.870), change 0.010 (−0.010 to 0.020), no evidence; 14,000 visits."
     assert text.endswith(f"- `seg/96px-14000`: {said}\n")
     assert "| seg |  |  |  |  | 0.850 (0.840 to 0.860) | 0.910 |  |  |" in text

@@ -113,6 +113,12 @@ def last(rows: Mapping[str, Row]) -> str:
     return [name for name in rows if name.startswith("mtl")][-1]
 
 
+def against_single(rows: Mapping[str, Row]) -> dict[str, tuple[Row, Row]]:
+    """Return the last multi-task row with the two single-task networks that it would replace, as one row."""
+    name = last(rows)
+    return {name: (rows[name], rows["cls"]._replace(outline=rows["seg"].outline))}
+
+
 def controls(runs: Runs) -> dict[str, tuple[Row, Row]]:
     """Return each control with the network that it is a control of, on the seeds that both have."""
     return {name: beside(runs, name, "mtl2") for name in names(runs) if name.startswith("control/")}

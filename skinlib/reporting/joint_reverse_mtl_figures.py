@@ -22,6 +22,7 @@ LINES = {
     "multi-task": {"colors": COLOURS[0], "linestyles": "solid"},
     "U-Net alone": {"colors": COLOURS[4], "linestyles": "dashed"},
 }
+DRAWN = ("U-Net alone", "multi-task")  # the two networks of a set, in the order of the boxes
 READABLE = {"mcc": "MCC", "iou": "IoU", "dice": "Dice"}
 TASKS = {"dice": ("outline (Dice)", COLOURS[0]), "cross_entropy": ("diagnosis (cross entropy)", COLOURS[5])}
 
@@ -90,7 +91,7 @@ def boxes(sets: Mapping[str, Mapping[str, pd.DataFrame]], *, title: str = "") ->
             values = [table[metric].to_numpy() for table in named.values()]
             drawn = axis.boxplot(values, widths=0.6, patch_artist=True, flierprops={"markersize": 2, "alpha": 0.5})
             for k, box in enumerate(drawn["boxes"]):
-                box.set(facecolor=COLOURS[k % 2 * 4], alpha=0.75)
+                box.set(facecolor=LINES[DRAWN[k % 2]]["colors"], alpha=0.75)
             for line in drawn["medians"]:
                 line.set(color="black")
             if metric == "dice":
@@ -138,15 +139,18 @@ def dominance(gradients: pd.DataFrame, histories: Mapping[str, pd.DataFrame], *,
     return figure
 
 
-def matrices(rows: Mapping[str, Row], *, title: str = "") -> Figure:
+def matrices(rows: Mapping[str, Row], *, columns: int = 4, title: str = "") -> Figure:
     """Draw the confusion matrices of several networks, counts summed over seeds, with row percentages."""
+    lines = -(-len(rows) // columns)
     with figures.style():
-        figure, axes = figures.new(1, len(rows), height=2.9, sharey=True)
-        for axis, (name, row) in zip(axes, rows.items(), strict=True):
+        figure, axes = figures.new(lines, columns, height=0.4 + 2.5 * lines, sharey=True)
+        for axis in axes[len(rows) :]:
+            axis.axis("off")
+        for number, (axis, (name, row)) in enumerate(zip(axes, rows.items(), strict=False)):
             table = row.diagnosis.table
             called = table["p_malignant"] >= row.diagnosis.threshold
             counts = np.array([[((table["label"] == k) & (called == c)).sum() for c in (0, 1)] for k in (0, 1)])
             figures.confusion_matrix(counts, NAMES, title=name, axis=axis)
-            axis.set(ylabel="" if axis is not axes[0] else "true (rows add to 100 %)")
+            axis.set(ylabel="" if number % columns else "true (rows add to 100 %)")
         figure.suptitle(title, fontsize=10)
     return figure

@@ -33,7 +33,7 @@ def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
     group
         The seeds of one network.
     test
-        The images of the test part.
+        The images of the test part; those without a mask are left out, as they are in the stored scores.
 
     Returns
     -------
@@ -42,6 +42,7 @@ def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
         an image, seed and gate.
     """
     tables = [outlines(group).assign(gate=TRAINED)]
+    test = test[test["mask_path"].notna()].reset_index(drop=True)
     for run in group:
         model, where, batches = run.model(), place(precision=run.config.precision), batches_of(run, test, masks=True)
         order = generator(run.config.seed, SHUFFLE).permutation(len(test))

@@ -14,6 +14,7 @@ from skinlib.reporting.estimates import Arm, cell, ends, measure, origin
 from skinlib.reporting.joint_reverse_mtl_arms import BENIGN, Row, row
 from skinlib.reporting.joint_reverse_mtl_models import steps
 from skinlib.reporting.ladder import CHANGE, changes
+from skinlib.training.gradients import IMAGES
 
 LEAKAGE = (("tp", "recall", "specificity", "weighted_f1", "roc_auc"), ("dice",))
 SWEEP = (("recall", "weighted_f1", "roc_auc"), ("dice",))
@@ -107,11 +108,18 @@ def lambda_sweep(rows: Mapping[str, Row], benign: Arm, *, n_boot: int = 2000, se
 
 
 def corner_shortcut(
-    seen: pd.DataFrame, rows: Mapping[str, Row], *, dataset: str, n_boot: int = 2000, seed: int = 0
+    seen: pd.DataFrame,
+    rows: Mapping[str, Row],
+    benign: Arm,
+    *,
+    dataset: str,
+    n_boot: int = 2000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Show what the corners of turned training views tell, for each filling, and what it does to the test score.
 
-    The yardstick is the row of the unturned images: corners show skin and lens, too.
+    The yardstick of the corners is the row of the unturned images: corners show skin and lens, too. That of the
+    networks is ``benign``, the arm that calls all images benign.
 
     Parameters
     ----------
@@ -131,6 +139,7 @@ def corner_shortcut(
     wanted = (("roc_auc", "recall", "specificity"), ("dice",))
     trained = {f"network, {fill}": one for fill, one in rows.items()}
     cells += [one for name, each in trained.items() for one in _cells(name, each, wanted, **boot)]
+    cells += measure(BENIGN, benign, wanted[0], **boot)
     first = next(iter(trained), None)
     against = {name: (first, first) for name in trained if name != first}
     return pd.DataFrame(cells + steps(trained, against, **boot))
@@ -168,7 +177,8 @@ def dominance(table: pd.DataFrame, *, dataset: str) -> pd.DataFrame:
             values["norm_ratio"] = now["cross_entropy"] / now["dice"]
             values["cosine"] = rows[rows["epochs"] == epoch].groupby("seed")["cosine"].first()
             for metric, each in values.items():
-                note = f"after epoch {epoch} of {last}; range over {len(each)} seed(s)"
+                seeds = f"range over {len(each)} seeds" if len(each) > 1 else "one seed, no range"
+                note = f"after epoch {epoch} of {last}, {IMAGES} training views in evaluation mode; {seeds}"
                 about = {"dataset": dataset, "split": "official", "note": note} | ends(each)
                 cells.append(cell(f"{name}, {word}", metric, each.mean(), **about))
     return pd.DataFrame(cells)

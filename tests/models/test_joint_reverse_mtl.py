@@ -1,3 +1,6 @@
+import inspect
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +9,9 @@ import torch
 from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.models.backbones import WeightsUnavailable, last_maps
-from skinlib.models.joint_reverse_mtl import VARIANTS, visits
+from skinlib.models.blocks import UpBlock
+from skinlib.models.joint_reverse_mtl import VARIANTS, MultiTask, visits
+from skinlib.paths import project_root
 from skinlib.training import losses
 from skinlib.training.fit import total_loss
 
@@ -256,3 +261,11 @@ def test_the_two_passes_keep_statistics_of_their_own(variant):
             for statistic, start in ((norm.running_mean, 0.0), (norm.running_var, 1.0)):
                 assert len(statistic) == 2 and (statistic != start).any(1).all()  # each pass has left its mark
                 assert not torch.equal(statistic[0], statistic[1])
+
+
+def test_the_notebook_quotes_the_lines_that_gate():
+    notebook = json.loads((project_root() / "notebooks" / "22_joint_reverse_mtl.ipynb").read_text())
+    text = "".join(line for cell in notebook["cells"] for line in cell["source"] if cell["cell_type"] == "markdown")
+    quoted = [line.split("  #")[0] for line in text.split("```python")[1].split("```")[0].strip().split("\n")]
+    assert len(quoted) == 2
+    assert quoted[0] in inspect.getsource(MultiTask._diagnose) and quoted[1] in inspect.getsource(UpBlock.forward)

@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from skinlib.evaluation.segmentation import per_image
 from skinlib.plans.joint_reverse_mtl import ALONE, PROPOSED
@@ -144,6 +145,44 @@ def test_the_published_rows_that_we_lack_stay_and_ours_meet_theirs_by_name(runs)
     assert {row for row, _ in theirs - met} == {"mtl1"}  # these runs have none
 
 
+def test_counts_of_several_seeds_are_said_to_be_means(runs):
+    rows = {"mtl3": arms.row(runs, "mtl3"), "mtl2": arms.row(runs, "mtl2")}  # two seeds, and one
+    cells = pd.DataFrame([one for name, row in rows.items() for one in models_of.measured(name, row, **FEW)])
+    # seed 0 finds every melanoma, seed 1 one of two
+    assert value(cells, "mtl3", "tp") == 1.5 * TIMES and value(cells, "mtl3", "tp", "note") == "mean over seeds"
+    assert value(cells, "mtl2", "tp", "note") == "" and value(cells, "mtl3", "recall", "note") == ""
+
+
+def test_the_shared_network_is_judged_against_the_two_it_would_replace(runs):
+    rows = arms.ladder(runs)
+    pair = arms.against_single({name: rows[name] for name in ("cls", "seg", "mtl0", "mtl2")})
+    frame = models_of.controls(pair, benign_of(runs), **FEW)
+    assert set(frame["row"]) == {"mtl2", "always benign"}
+    assert value(frame, "mtl2", "recall_change") == 0
+    assert value(frame, "mtl2", "dice_change") == pytest.approx(1 - (6 + 4 / 3) / 8)
+    abroad = {"cls": rows["cls"], "seg": rows["seg"], "proposed": rows["mtl2"]}
+    table = models_of.table4(abroad, benign_of(runs), **FEW)
+    for metric in ("weighted_f1_change", "dice_change"):
+        assert value(table, "proposed", metric) == value(frame, "mtl2", metric)
+    assert "dice_change" not in set(models_of.table4({"seg": rows["seg"]}, None, **FEW)["metric"])
+
+
+def test_a_network_has_one_colour_in_outlines_and_boxes(runs):
+    table = arms.ladder(runs)["seg"].outline.table
+    axis = pictures.boxes({"ISIC 2016": {"seg": table, "mtl3": table}}).axes[0]
+    drawn = [to_hex(box.get_facecolor()) for box in axis.patches]
+    assert drawn == [to_hex(pictures.LINES[name]["colors"]) for name in ("U-Net alone", "multi-task")]
+
+
+def test_confusion_matrices_stand_in_lines(runs):
+    rows = {name: arms.ladder(runs)[name] for name in ("cls", "mtl0", "mtl2", "mtl4")}
+    figure = pictures.matrices(rows, columns=3)
+    assert [axis.get_title() for axis in figure.axes] == ["cls", "mtl0", "mtl2", "mtl4", "", ""]
+    assert [axis.axison for axis in figure.axes] == [True] * 4 + [False] * 2
+    assert figure.axes[0].texts[0].get_text().startswith(str(5 * TIMES))
+    assert [bool(axis.get_ylabel()) for axis in figure.axes[:4]] == [True, False, False, True]
+
+
 def test_a_control_that_harms_is_said_to_harm(runs):
     frame = models_of.controls(arms.controls(runs), benign_of(runs), **FEW)
     assert verdicts(frame).loc["control/shuffled", "dice"] == "harms"
@@ -210,14 +249,14 @@ def corners(rng, sign):
     return images, label, image_id
 
 
-def test_corners_are_a_shortcut_only_where_they_carry_a_sign():
+def test_corners_are_a_shortcut_only_where_they_carry_a_sign(runs):
     rng = np.random.default_rng(0)
     found = {}
     for sign in (True, False):
         images, label, image_id = corners(rng, sign)
         score = corner_scores(corner_features(images), label, image_id)
         seen = pd.DataFrame({"image_id": image_id, "label": label, "fill": "zeros", "score": score})
-        frame = shown.corner_shortcut(seen, {}, dataset="d", **FEW)
+        frame = shown.corner_shortcut(seen, {}, benign_of(runs), dataset="d", **FEW)
         found[sign] = value(frame, "corners alone, zeros", "roc_auc")
     assert found[True] > 0.6 and abs(found[False] - 0.5) < 0.15
 
@@ -225,7 +264,8 @@ def test_corners_are_a_shortcut_only_where_they_carry_a_sign():
 def test_fillings_are_compared_with_reflection(runs):
     ids, label = [f"t{k}" for k in range(20)], np.arange(20) % 2
     seen = pd.DataFrame({"image_id": ids, "label": label, "fill": "zeros", "score": 0.2 + 0.6 * label})
-    frame = shown.corner_shortcut(seen, arms.fillings(runs), dataset="isic2016", **FEW)
+    frame = shown.corner_shortcut(seen, arms.fillings(runs), benign_of(runs), dataset="isic2016", **FEW)
+    assert value(frame, "always benign", "specificity") == 1
     assert value(frame, "network, zeros", "recall_change") == -0.5  # reflection finds both melanomas, zeros one
     assert "network, reflection" not in set(frame.loc[frame["metric"].str.endswith("_change"), "row"])
 
@@ -355,8 +395,9 @@ def test_gates_are_those_of_drawn_neighbours_and_scores_stay_with_their_images(m
         return types.SimpleNamespace(masks=batches.cache.masks[batches.rows] > 0)
 
     monkeypatch.setattr(gated, "outputs", outputs)
-    test = trained.predictions()[["image_id", "dataset", "label"]]
-    found = gated.gate_scores([trained], test)
+    test = trained.predictions()[["image_id", "dataset", "label"]].assign(mask_path="m.png")
+    without = test.tail(1).assign(image_id="unmasked", mask_path=None)
+    found = gated.gate_scores([trained], pd.concat([without, test]))
     assert asked == ["shuffled", "ones"] and list(dict.fromkeys(found["gate"])) == ["sigmoid", *asked]
     mine = found[found["gate"] == "shuffled"]
     assert set(mine["image_id"]) == set(test["image_id"]) and list(mine["image_id"]) != list(test["image_id"])

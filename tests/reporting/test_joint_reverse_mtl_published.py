@@ -40,6 +40,7 @@ def test_every_exhibit_of_the_paper_is_there_and_parses():
         "cost",
         "claims",
         "settings",
+        "against_single",
         "controls",
         "gates",
         "longer",
