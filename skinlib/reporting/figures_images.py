@@ -122,7 +122,7 @@ def cam_gallery(
             block, line = divmod(number, lines)
             original, raw, overlay = grid[line, 3 * block : 3 * block + 3]
             heat = _case(original, raw, overlay, case, top)
-            original.set_ylabel(case["title"].replace(", ", ",\n"), fontsize=7)
+            original.set_ylabel(case["title"], fontsize=7)
         for axis, heading in zip(grid[0], ("original, outline", name, kept) * blocks, strict=True):
             axis.set_title(heading, fontsize=8)
         bar = figure.colorbar(heat, ax=axes, location="bottom", shrink=0.6, aspect=40)
