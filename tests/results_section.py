@@ -138,18 +138,18 @@ def both_tasks(
         shown += [number(cells["published"].get("dice", float("nan")))]
         shown += [said[name].get(row, "") if name in said else "" for name in ("roc_auc", "dice")]
         lines.append(f"| {row} | {' | '.join(shown)} |")
-    words = {"roc_auc": "AUC", "recall": "sensitivity", "dice": "Dice"}
     for row, one in verdicts(alone).iterrows():
-        changed = [f"{words[m]} {interval(cell(alone, row, m + CHANGE))}, {one[m]}" for m in words]
-        lines += ["", f"`{row}` minus the two networks with one task each, measure by measure: {'; '.join(changed)}."]
+        lines += [
+            "",
+            f"`{row}` minus the two networks with one task each, measure by measure: {_changed(alone, row, one)}.",
+        ]
     lines += [
         "",
         "Controls of the reverse connection, each minus `mtl2` of the same seed; where it works they are worse:",
         "",
     ]
     for row, one in verdicts(controls).iterrows():
-        changed = [f"{words[m]} {interval(cell(controls, row, m + CHANGE))}, {one[m]}" for m in words]
-        lines.append(f"- `{row.removeprefix('control/')}` ({CONTROLS[row]}): {'; '.join(changed)}.")
+        lines.append(f"- `{row.removeprefix('control/')}` ({CONTROLS[row]}): {_changed(controls, row, one)}.")
     lines += [
         "",
         "Dice of the U-Net alone, trained otherwise; changes are against the one whose name it continues.",
@@ -159,6 +159,12 @@ def both_tasks(
         mine, change = cell(longer, row, "dice"), cell(longer, row, f"dice{CHANGE}")
         lines.append(f"- `{row}`: {interval(mine)}, change {interval(change)}, {word}; {mine['note']}.")
     return "\n".join(lines) + "\n"
+
+
+def _changed(frame: pd.DataFrame, row: str, said: pd.Series) -> str:
+    """Return what changed in both tasks, each with its verdict."""
+    words = {"roc_auc": "AUC", "recall": "sensitivity", "dice": "Dice"}
+    return "; ".join(f"{word} {interval(cell(frame, row, m + CHANGE))}, {said[m]}" for m, word in words.items())
 
 
 def three_cancers(table: pd.DataFrame, outlined: pd.DataFrame, record: dict) -> str:
