@@ -232,12 +232,13 @@ def test_flags_and_cells_that_training_may_empty():
     columns = ["row", "metric", "ours", "note"]
     undefined = "precision does not exist for this table"
     cells = [["one fold: flag", "recall", 1, "the paper's cut"], ["plain", "precision", None, undefined]]
-    cells += [["final", "precision", 0.6, ""], ["final", "recall", 0.6, ""]]
+    rates = ("precision", "malignant_precision", "recall")
+    cells += [["final", metric, 0.6, ""] for metric in rates]
     stored = regression.to_store(store(cells, columns), "trained")
-    assert stored["kind"].tolist() == ["any", "any", "range", "range"]
+    assert stored["kind"].tolist() == ["any", "any", "range", "range", "range"]
     assert regression.to_store(store(cells[:1], columns), "data")["kind"].tolist() == ["exact"]
     cells = [[*cells[0][:2], 0, ""], ["plain", "precision", 0.2, ""]]
-    cells += [["final", "precision", None, undefined], ["final", "recall", None, undefined]]
+    cells += [["final", metric, None, undefined] for metric in rates]
     checks = regression.compare_exhibit("p/t", stored, store(cells, columns))
     assert [check["row"] + check["metric"] for check in checks if check["verdict"] == "FAILED"] == ["finalrecall"]
 

@@ -28,7 +28,7 @@ SIGNED_ROWS = re.compile(r"gap| - | minus ")
 FLAGS = re.compile(r"\bflag$")
 # In the note of a cell that training may fill or empty.
 UNDEFINED = re.compile(r"does not exist|not defined|counts only: \d+ called")
-MAY_VANISH = re.compile(r"^precision")  # where a model calls nothing
+MAY_VANISH = re.compile(r"^(malignant_)?precision")  # where a model calls nothing
 P_VALUE = re.compile(r"^p$|_p$|p_value")
 CONDITIONAL = re.compile(r"_of_|^count$")  # its n is itself a result, such as the number of false negatives
 OF_UNSURE = re.compile(r"(ambiguous|borderline) lesions$")  # their n is how often networks were unsure
