@@ -68,7 +68,7 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     dict
         ``cls/<backbone>/<weights>``, ``seg``, ``mtl0`` to ``mtl3``, ``mtl4/<arm>``, ``control/<name>``,
         ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``longer/seg/<height>px-<visits>`` with what else
-        is its own, each with ``/seed<s>``: rows of Table 3 over ``seeds``, what stands beside them over ``side_seeds``.
+        is its own, each with ``/seed<s>``: Table 3 and the controls over ``seeds``, the rest over ``side_seeds``.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def plan(profile: dict) -> dict[str, RunConfig]:
     )
     runs = {}
     for seed in sizes["seeds"]:
-        for name, config in _ladder(base, sizes):
+        for name, config in (*_ladder(base, sizes), *_controls(base, sizes)):
             runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
     for seed in sizes["side_seeds"]:
         for name, config in _beside(base, sizes):
@@ -119,11 +119,14 @@ def _arm(base: RunConfig, arm: str) -> RunConfig:
     return base.replace(variant="mtl4", extra_training=ARMS[arm])
 
 
-def _beside(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
-    """Yield what stands beside the ladder: controls, loss weights, filling, arms of mtl4, longer U-Nets."""
+def _controls(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
     for name in sizes["controls"]:
         changes = dict(CONTROLS[name])
         yield f"control/{name}", _with(base, changes.pop("options", {}), variant="mtl2", **changes)
+
+
+def _beside(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+    """Yield what stands beside the ladder: loss weights, filling, arms of mtl4, longer U-Nets."""
     for dice, cross_entropy in sizes["lambdas"]:
         losses = {"dice": dice, "cross_entropy": cross_entropy}
         yield f"lambda/{dice:g}-{cross_entropy:g}", base.replace(losses=losses)

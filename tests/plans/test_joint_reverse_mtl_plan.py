@@ -29,10 +29,10 @@ def runs():
 
 def test_the_names_of_the_runs(runs):
     ladder = ["cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", "seg", "mtl0", "mtl1", "mtl2", "mtl3"]
-    wanted = {f"{name}/seed{s}" for name in [*ladder, "mtl4/clean"] for s in (0, 1)}
+    ladder += ["mtl4/clean", *(f"control/{name}" for name in CONTROLS)]
+    wanted = {f"{name}/seed{s}" for name in ladder for s in (0, 1)}
     beside = [
         "mtl4/as_published",
-        *(f"control/{name}" for name in CONTROLS),
         "lambda/0.9-0.1",
         "lambda/0.1-0.9",
         "corner/zeros",
