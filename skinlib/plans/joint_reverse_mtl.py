@@ -120,6 +120,7 @@ def _arm(base: RunConfig, arm: str) -> RunConfig:
 
 
 def _controls(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+    """Yield the networks that differ from mtl2 in one thing."""
     for name in sizes["controls"]:
         changes = dict(CONTROLS[name])
         yield f"control/{name}", _with(base, changes.pop("options", {}), variant="mtl2", **changes)
