@@ -4,15 +4,15 @@
 import shlex
 import sys
 
-from skinlib import warm
-from skinlib.catalogue import data_digest
+from skinlib.workflow import warm
+from skinlib.data.roots import data_digest
 from skinlib.paths import project_root
-from skinlib.workflow import PLANNING, Work
+from skinlib.workflow.work import PLANNING, Work
 
 place = {name: str(config.get(name, "")) for name in ("data", "results", "notebooks", "only")}
 work = Work.open(str(config.get("profile", "sample")), **place)
 library = project_root() / "skinlib"
-skinlib = shlex.join(warm.command("skinlib.cli"))
+skinlib = shlex.join(warm.command("skinlib.workflow.cli"))
 
 if not work.generated:
     work.stamp_data()
@@ -43,7 +43,7 @@ if work.generated:
         params:
             digest=data_digest(work.profile),
         shell:
-            f"{shlex.quote(sys.executable)} -m skinlib.cli data synthesise {work.place}"  # while the server imports
+            f"{shlex.quote(sys.executable)} -m skinlib.workflow.cli data synthesise {work.place}"  # while the server imports
 
 
 checkpoint plan:

@@ -21,7 +21,7 @@ from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
-from skinlib.plans.joint_reverse_mtl import ALONE, PROPOSED
+from skinlib.papers.joint_reverse_mtl.plan import ALONE, PROPOSED
 from skinlib.training import losses
 from skinlib.training.fit import Place, optimiser_for, place, train_epoch
 

@@ -13,7 +13,7 @@ from torchvision import transforms
 
 from benchmarks.timing import Loop
 from skinlib.images.batches import IMAGENET_MEAN, IMAGENET_STD
-from skinlib.plans.recall_oriented import AUGMENT
+from skinlib.papers.recall_oriented.plan import AUGMENT
 
 
 def normalised(size: int) -> transforms.Compose:

@@ -12,7 +12,7 @@ from benchmarks.timing import Loop, Settings, alternate, row
 from benchmarks.training import Case
 from skinlib import models
 from skinlib.data.cards import class_names
-from skinlib.plans.metadata_sr import METHODS, PROPOSED
+from skinlib.papers.metadata_sr.plan import METHODS, PROPOSED
 from skinlib.training import losses
 from skinlib.training.fit import Place, optimiser_for, place, train_epoch
 

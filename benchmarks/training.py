@@ -18,7 +18,7 @@ from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
-from skinlib.plans.recall_oriented import PROPOSED
+from skinlib.papers.recall_oriented.plan import PROPOSED
 from skinlib.training import losses
 from skinlib.training.fit import Place, optimiser_for, place, train_epoch
 

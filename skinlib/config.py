@@ -67,7 +67,7 @@ class Augment:
 class RunConfig:
     """Everything that decides what a training run computes; where it computes (device, paths) is not in it.
 
-    The defaults are neutral; each paper's values stand, with their sources, in its file of `skinlib.plans`.
+    The defaults are neutral; each paper's values stand, with their sources, in its folder of `skinlib.papers`.
     """
 
     system: str = "recall_oriented"

@@ -75,14 +75,16 @@ def code_fingerprint(system: str) -> dict[str, str]:
     Comments and docstrings do not count, so that explaining better makes no run stale.
     """
     package = Path(skinlib.__file__).parent
-    names, waiting = list(TRAINING_CODE), [f"models/{system}.py"]
+    names, waiting = list(TRAINING_CODE), [f"papers/{system}/model.py"]
     while waiting:
         name = waiting.pop()
         if name not in names and (package / name).is_file():
             names.append(name)
             source = (package / name).read_text()
             waiting += [
-                f"{room}/{file}.py" for room in ("models", "images") for file in _imported(source, f"skinlib.{room}")
+                f"{room}/{file.replace('.', '/')}.py"
+                for room in ("models", "images", "papers")
+                for file in _imported(source, f"skinlib.{room}")
             ]
     return {name: _tree_digest((package / name).read_text()) for name in names}
 

@@ -47,7 +47,7 @@ def finished_run(tiny_config, data_root, results_root):
 @pytest.fixture(scope="session")
 def warm_server():
     """Let every process that `make reproduce` starts in a test be forked from one that has imported the libraries."""
-    from skinlib import warm
+    from skinlib.workflow import warm
 
     if not warm.is_possible():
         yield

@@ -5,9 +5,9 @@ import functools
 from pathlib import Path
 from typing import ClassVar
 
-from skinlib.catalogue import plan_of
 from skinlib.config import load_profile
-from skinlib.reporting import reference
+from skinlib.papers import plan_of
+from skinlib.workflow import reference
 
 BOOT = {"n_boot": 200, "seed": 0}  # the values must agree to the last printed digit, the intervals nearly
 

@@ -16,18 +16,18 @@ import recompute_joint
 import recompute_metadata
 from known import BOOT, Published
 
+from skinlib.across.localisation import gallery_table, localisation
+from skinlib.across.tone import formulas, gaps_within
 from skinlib.evaluation.statistics import verdict
+from skinlib.exhibits.arms import machine, rows
+from skinlib.exhibits.estimates import LESS_IS_BETTER, Arm, origin
+from skinlib.exhibits.ladder import CHANGE
+from skinlib.exhibits.published import published
+from skinlib.exhibits.write import select
 from skinlib.explain.ensemble_maps import at_quartiles
-from skinlib.reporting import recall_oriented as paper
-from skinlib.reporting import recall_oriented_arms as arms
-from skinlib.reporting.arms import machine, rows
-from skinlib.reporting.estimates import LESS_IS_BETTER, Arm, origin
-from skinlib.reporting.ladder import CHANGE
-from skinlib.reporting.localisation import gallery_table, localisation
-from skinlib.reporting.published import published
-from skinlib.reporting.recall_oriented_official import OFFICIAL, official_counts
-from skinlib.reporting.tables import select
-from skinlib.reporting.tone import formulas, gaps_within
+from skinlib.papers.recall_oriented import arms
+from skinlib.papers.recall_oriented import tables as paper
+from skinlib.papers.recall_oriented.official import OFFICIAL, official_counts
 
 # exhibit -> pattern of "row / metric" of the cells that need pixels
 FROM_PIXELS = {"localisation": r"/ overlap$", "shap_image": r"/ (energy|mask_fraction|p_true)$"}

@@ -5,9 +5,12 @@ import functools
 import pandas as pd
 from known import BOOT, in_order
 
-from skinlib.reporting import across, embeddings, fitzpatrick, recall_oriented, reference
-from skinlib.reporting.localisation import by_energy, gallery_table, localisation
-from skinlib.reporting.shap_inputs import shap_table
+from skinlib.across import embeddings, fitzpatrick
+from skinlib.across import systems as across
+from skinlib.across.localisation import by_energy, gallery_table, localisation
+from skinlib.across.shap_inputs import shap_table
+from skinlib.papers.recall_oriented import tables as recall_oriented
+from skinlib.workflow import reference
 
 
 def exhibits(paper):

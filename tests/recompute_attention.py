@@ -5,13 +5,11 @@ import functools
 import pandas as pd
 from known import BOOT, Published
 
-from skinlib.reporting import attention_autoencoder as paper
-from skinlib.reporting import attention_autoencoder_arms as arms
-from skinlib.reporting import attention_autoencoder_attention as looks
-from skinlib.reporting import attention_autoencoder_external as external
-from skinlib.reporting import attention_autoencoder_masks as outlines
-from skinlib.reporting import attention_autoencoder_side as side
-from skinlib.reporting.arms import by_seed
+from skinlib.exhibits.arms import by_seed
+from skinlib.papers.attention_autoencoder import arms, external, side
+from skinlib.papers.attention_autoencoder import attention as looks
+from skinlib.papers.attention_autoencoder import masks as outlines
+from skinlib.papers.attention_autoencoder import tables as paper
 
 
 class Known(Published):

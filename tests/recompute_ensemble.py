@@ -5,17 +5,15 @@ import functools
 import pandas as pd
 from known import BOOT, Published
 
-from skinlib.plans.joint_ensemble import SWITCHES
-from skinlib.reporting import abcd_checks as checks
-from skinlib.reporting import joint_ensemble as paper
-from skinlib.reporting import joint_ensemble_ablation as ablation
-from skinlib.reporting import joint_ensemble_arms as arms
-from skinlib.reporting import joint_ensemble_claims as claims_of
-from skinlib.reporting import joint_ensemble_fusion as fusion_of
-from skinlib.reporting import joint_ensemble_shown as shown
-from skinlib.reporting import joint_ensemble_speed as speed_of
-from skinlib.reporting import reference
-from skinlib.reporting.shap_inputs import shap_table
+from skinlib.across import abcd_checks as checks
+from skinlib.across.shap_inputs import shap_table
+from skinlib.papers.joint_ensemble import ablation, arms, shown
+from skinlib.papers.joint_ensemble import claims as claims_of
+from skinlib.papers.joint_ensemble import fusion as fusion_of
+from skinlib.papers.joint_ensemble import speed as speed_of
+from skinlib.papers.joint_ensemble import tables as paper
+from skinlib.papers.joint_ensemble.plan import SWITCHES
+from skinlib.workflow import reference
 
 
 class Known(Published):

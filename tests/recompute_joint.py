@@ -5,14 +5,12 @@ import functools
 import pandas as pd
 from known import BOOT, Published
 
-from skinlib.plans.joint_reverse_mtl import VIEWS
-from skinlib.reporting import joint_reverse_mtl as paper
-from skinlib.reporting import joint_reverse_mtl_arms as arms
-from skinlib.reporting import joint_reverse_mtl_external as external
-from skinlib.reporting import joint_reverse_mtl_figures as pictures
-from skinlib.reporting import joint_reverse_mtl_models as models_of
-from skinlib.reporting import joint_reverse_mtl_shown as shown
-from skinlib.reporting.joint_reverse_mtl_gates import gates
+from skinlib.papers.joint_reverse_mtl import arms, external, shown
+from skinlib.papers.joint_reverse_mtl import figures as pictures
+from skinlib.papers.joint_reverse_mtl import models as models_of
+from skinlib.papers.joint_reverse_mtl import tables as paper
+from skinlib.papers.joint_reverse_mtl.gates import gates
+from skinlib.papers.joint_reverse_mtl.plan import VIEWS
 
 EMPTY = pd.DataFrame(columns=["row", "metric", "ours"])
 

@@ -4,13 +4,11 @@ import functools
 
 from known import BOOT, Published
 
-from skinlib.plans.metadata_sr import DEFAULT
-from skinlib.reporting import metadata_sr as paper
-from skinlib.reporting import metadata_sr_ablation as parts_of
-from skinlib.reporting import metadata_sr_arms as arms
-from skinlib.reporting import metadata_sr_claims as sentences
-from skinlib.reporting import metadata_sr_data as data
-from skinlib.reporting import metadata_sr_shown as shown
+from skinlib.papers.metadata_sr import ablation as parts_of
+from skinlib.papers.metadata_sr import arms, data, shown
+from skinlib.papers.metadata_sr import claims as sentences
+from skinlib.papers.metadata_sr import tables as paper
+from skinlib.papers.metadata_sr.plan import DEFAULT
 
 
 class Known(Published):

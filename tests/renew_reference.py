@@ -13,8 +13,9 @@ import pandas as pd
 from recompute import FROM_PIXELS, KNOWN, PAPERS
 
 from skinlib.config import load_profile
+from skinlib.exhibits import write as tables
 from skinlib.paths import project_root, write_atomic
-from skinlib.reporting import reference, tables
+from skinlib.workflow import reference
 
 FOLDER = project_root() / "results" / "reference"
 EMPTY = "no number of ours"

@@ -5,10 +5,10 @@ import re
 
 import pandas as pd
 
+from skinlib.exhibits.ladder import CHANGE, verdicts
+from skinlib.papers.metadata_sr.ablation import TASK, answer
+from skinlib.papers.recall_oriented.steps import STEPS
 from skinlib.paths import project_root
-from skinlib.reporting.ladder import CHANGE, verdicts
-from skinlib.reporting.metadata_sr_ablation import TASK, answer
-from skinlib.reporting.recall_oriented_steps import STEPS
 
 README = project_root() / "README.md"
 REFERENCE = project_root() / "results" / "reference" / "real"

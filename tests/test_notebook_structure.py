@@ -9,9 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from skinlib.catalogue import read_card
-from skinlib.notebook_runner import ParameterError, parameters_of
 from skinlib.paths import project_root
+from skinlib.workflow.catalogue import read_card
+from skinlib.workflow.runner import ParameterError, parameters_of
 
 FOLDER = project_root() / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -68,9 +68,7 @@ def good() -> nbformat.NotebookNode:
     """Return a notebook without a fault."""
     code, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
     literals = 'profile = ""\ndataset = ""\ndata_root = ""\nresults_root = ""\nseed = 0\ndevice = "auto"'
-    begin = (
-        "from skinlib.notebooks import begin\n\nstudy = begin(profile, dataset, data_root, results_root, seed, device)"
-    )
+    begin = "from skinlib.study import begin\n\nstudy = begin(profile, dataset, data_root, results_root, seed, device)"
     head = "# Title\n\n**Question.** Why? **Learning goal.** This. **Time.** 2 minutes on two cores."
     cells = [text(head), code(literals, metadata={"tags": ["parameters"]}), code(begin), text("An act.")]
     return nbformat.v4.new_notebook(cells=[*cells, code("1 + 1"), text("## Recap\n\nSo.\n\n## Questions\n\n1. Why?")])
@@ -87,7 +85,7 @@ def test_a_good_notebook_has_no_fault():
         (0, "Title. Question, goal, minutes", "the first cell has no title"),
         (1, "seed = 0", "parameters are ['seed']"),
         (1, "seed = len('')", "parameter seed is no literal; write its value out"),
-        (2, "from skinlib.notebooks import begin", "the import cell does not end with begin(...)"),
+        (2, "from skinlib.study import begin", "the import cell does not end with begin(...)"),
         (4, "import os", "imports stand elsewhere than in the cell after the parameters"),
         (4, "class A:\n    pass", "a class"),
         (4, "%timeit 1", "a magic or shell line"),

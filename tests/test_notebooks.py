@@ -2,7 +2,7 @@
 
 import pytest
 
-from skinlib import notebooks
+from skinlib import study as notebooks
 from skinlib.data.readers_files import SYNTHETIC_MARKER
 
 PROFILE = "name: tiny\npapers: []\ndata: {kind: real, datasets: [ham10000]}\ndataset: ham10000\nstale: stop\n"

@@ -6,8 +6,8 @@ import re
 import pytest
 from results_section import between, readme, section
 
-from skinlib.catalogue import read_card
 from skinlib.paths import project_root
+from skinlib.workflow.catalogue import read_card
 
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -58,7 +58,7 @@ def test_links_lead_somewhere():
 
 
 def test_commands_are_those_of_the_program():
-    from skinlib.cli import build_parser
+    from skinlib.workflow.cli import build_parser
 
     lines = re.findall(r"^(?:torchrun .*-m skinlib\.cli|skinlib) (.+?)(?:  +#.*)?$", readme(), re.M)
     assert len(lines) > 5
@@ -68,7 +68,7 @@ def test_commands_are_those_of_the_program():
 
 def test_constants_that_a_sixth_system_may_have_are_those_of_the_five():
     guide = readme().split("## Adding a sixth system\n")[1].split("\n## ")[0]
-    files = [file for room in ("models", "plans") for file in (ROOT / "skinlib" / room).glob("*.py")]
+    files = (ROOT / "skinlib" / "papers").rglob("*.py")
     known = set(re.findall(r"^([A-Z]+)\b", "\n".join(file.read_text(encoding="utf-8") for file in files), re.M))
     named = set(re.findall(r"`([A-Z]+)`", guide))
     assert len(named) >= 3 and named - known == set()

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image
 from recompute import FROM_PIXELS, KNOWN, PAPERS, Known, broken_verdicts, differences, unlike_published
 
-from skinlib.catalogue import plan_of
 from skinlib.config import RunConfig, load_profile
 from skinlib.data.cards import CARDS, class_names
+from skinlib.exhibits import write as tables
+from skinlib.papers import plan_of
+from skinlib.papers.recall_oriented.plan import plan
 from skinlib.paths import project_root, read_json, write_atomic, write_json
-from skinlib.plans.recall_oriented import plan
 from skinlib.provenance import code_fingerprint
-from skinlib.reporting import reference, tables
 from skinlib.training import stored
+from skinlib.workflow import reference
 
 FOLDER = project_root() / "results" / "reference"
 PROFILES = [name for name in ("sample", "real") if (FOLDER / name).is_dir()]
@@ -304,9 +305,9 @@ def test_validation_rows_are_kept_of_the_runs_whose_exhibits_read_them(results):
 
 
 def test_a_plan_may_keep_fewer_decimals(results, monkeypatch):
-    import skinlib.plans.recall_oriented as mine
-    from skinlib.catalogue import kept
-    from skinlib.reporting.arms import rows
+    import skinlib.papers.recall_oriented.plan as mine
+    from skinlib.exhibits.arms import rows
+    from skinlib.workflow.catalogue import kept
 
     size = lambda folder: sum(path.stat().st_size for path in (folder / reference.EVIDENCE).rglob("predictions*"))
     whole = size(publish(results))

@@ -1,9 +1,9 @@
 import pandas as pd
 from results_section import COUNTS, METRICS, answers_and_a_task, both_tasks, results, several_networks, three_cancers
 
-from skinlib.reporting.ladder import CHANGE
-from skinlib.reporting.metadata_sr_ablation import TASK
-from skinlib.reporting.recall_oriented_steps import STEPS
+from skinlib.exhibits.ladder import CHANGE
+from skinlib.papers.metadata_sr.ablation import TASK
+from skinlib.papers.recall_oriented.steps import STEPS
 
 METRICS_OF_ANSWERS = ("accuracy", "balanced_accuracy", "roc_auc")
 

@@ -11,8 +11,6 @@ from torch import nn
 
 from skinlib.explain.gradcam import gradcam_plusplus
 from skinlib.images.batches import Batches
-from skinlib.models import backbones
-from skinlib.models.joint_ensemble import Joint
 
 
 def attention_maps(model: nn.Module, batches: Batches) -> Iterator[np.ndarray]:
@@ -90,6 +88,4 @@ def class_maps(model: nn.Module, batches: Batches, targets: np.ndarray | None = 
 
 def layers_of(model: nn.Module) -> list[nn.Module]:
     """Return the layers whose maps a network pools: one, or one of each backbone of a joint network."""
-    if isinstance(model, Joint):
-        return [backbones.last_maps(backbone) for backbone in model.backbones.values()]
-    return [model.cam_layer()]
+    return model.cam_layers() if hasattr(model, "cam_layers") else [model.cam_layer()]

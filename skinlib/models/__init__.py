@@ -1,4 +1,4 @@
-"""The five systems, one file each, named after their keys; each has ``build(config, classes, *, weights_file)``."""
+"""Bricks of networks, and `build`: a system has a folder in `skinlib.papers`, with ``build(config, classes, ...)``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from torch import nn
 from skinlib.config import RunConfig
 from skinlib.data.cards import class_names
 
-# Rooms of bricks, not systems.
-SHARED = {"backbones", "blocks", "feature_fusion", "imputation", "metadata_fusion", "pyramid", "superres"}
+PAPERS = "skinlib.papers"
 
 
 def systems() -> list[str]:
-    """Return the keys of the systems that can be built: the module names of this package."""
-    return sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name not in SHARED)
+    """Return the keys of the systems that can be built: the folders of `skinlib.papers`."""
+    return sorted(found.name for found in pkgutil.iter_modules(importlib.import_module(PAPERS).__path__) if found.ispkg)
 
 
 def build(config: RunConfig, *, weights_file: Path | None = None) -> nn.Module:
@@ -136,4 +135,4 @@ def reads_features(config: RunConfig) -> bool:
 def _module(config: RunConfig) -> ModuleType:
     if config.system not in systems():
         raise ValueError(f"no system {config.system!r}; there are {', '.join(systems())}")
-    return importlib.import_module(f"skinlib.models.{config.system}")
+    return importlib.import_module(f"{PAPERS}.{config.system}.model")

@@ -9,7 +9,7 @@ from skinlib.explain.run_maps import OfImage, attention_maps, class_maps
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.models import backbones
-from skinlib.models.joint_ensemble import joint_of
+from skinlib.papers.joint_ensemble.model import joint_of
 
 CONFIG = RunConfig(
     system="attention_autoencoder", label_space="bcc_scc_mel", backbone="test_resnet", weights="none",

@@ -9,11 +9,11 @@ from PIL import Image
 from scipy import stats
 from skimage.color import rgb2lab
 
+from skinlib.across.abcd_checks import unchanged
 from skinlib.data.synthetic_draw import draw
 from skinlib.data.synthetic_look import Look
 from skinlib.data.synthetic_people import people
 from skinlib.images import abcd
-from skinlib.reporting.abcd_checks import unchanged
 
 KINDS = ["mel", "nv", "bcc", "akiec", "bkl", "df", "vasc"]
 SHAPES = ["asymmetry", "border", "solidity"]

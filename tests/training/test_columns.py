@@ -12,8 +12,8 @@ from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.data import clinical, readers, splits
 from skinlib.data.synthetic import synthesise
-from skinlib.models import metadata_sr
 from skinlib.models.imputation import Imputer
+from skinlib.papers.metadata_sr import model as metadata_sr
 from skinlib.training import build, runs
 from skinlib.training.predict import batches_of, predict
 

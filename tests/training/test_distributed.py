@@ -99,6 +99,6 @@ def test_the_store_ends_with_one_whole_run(two, found, tiny_config, data_root):
 def test_the_console_script_trains_in_two_processes(tiny_config, data_root, tmp_path):
     (tmp_path / "tiny.json").write_text(tiny_config.to_json())
     place = ["--profile", "smoke", "--data", data_root, "--results", tmp_path, "--device", "cpu"]
-    torchrun("-m", "skinlib.cli", "train", tmp_path / "tiny.json", *place)
+    torchrun("-m", "skinlib.workflow.cli", "train", tmp_path / "tiny.json", *place)
     run = runs.ensure(tiny_config, data_root=data_root, results_root=tmp_path, device="cpu", train=False)
     assert len(run.history) == tiny_config.epochs

@@ -12,7 +12,7 @@ from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.data.checks import DataError
 from skinlib.data.sources import split
-from skinlib.models.joint_ensemble import joint_of
+from skinlib.papers.joint_ensemble.model import joint_of
 from skinlib.training import features, predict, runs
 from skinlib.training.fit import place
 from skinlib.training.predict import views

@@ -40,7 +40,7 @@ name_of = lambda place: " ".join(map(str, place.values())) if isinstance(place, 
 @pytest.fixture(scope="module")
 def context():
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["skinlib.training.runs", "skinlib.models.recall_oriented"])
+    server.set_forkserver_preload(["skinlib.training.runs", "skinlib.papers.recall_oriented.model"])
     return server
 
 

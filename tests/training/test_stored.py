@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skinlib.evaluation.segmentation import FROM_CELLS, per_image
-from skinlib.reporting.arms import rounded
+from skinlib.exhibits.arms import rounded
 from skinlib.training import stored
 
 

@@ -65,5 +65,5 @@ def toy_system():
     known = models.systems()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "systems", lambda: sorted([*known, NAME]))
-        patch.setitem(sys.modules, f"skinlib.models.{NAME}", sys.modules[__name__])
+        patch.setitem(sys.modules, f"skinlib.papers.{NAME}.model", sys.modules[__name__])
         yield NAME

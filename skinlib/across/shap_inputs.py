@@ -1,0 +1,214 @@
+"""SHAP values as an exhibit: how much each input moves each class, and a swarm of all rows, for any system."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from skinlib.evaluation.resampled import mean_of
+from skinlib.evaluation.statistics import bootstrap_ci
+from skinlib.evaluation.tables import clusters
+from skinlib.exhibits.estimates import cell
+from skinlib.figures.style import COLOURS, new, style
+
+LEAST = 10  # rows behind a mean of one level
+GREY = "0.45"
+
+
+class Subject(NamedTuple):
+    """What notebook 41 explains of a system.
+
+    Attributes
+    ----------
+    function
+        (M, F) inputs -> (M, K) outputs.
+    inputs, background
+        Rows to explain and rows that stand for "not known", (N, F) and (B, F) numbers.
+    rows
+        Of the explained rows: image_id, lesion_id, patient_id.
+    outputs
+        Names of the K outputs.
+    levels
+        Input -> names of its numbers, of those that are names in truth.
+    runs
+        Behind the function.
+    where
+        dataset and split.
+    """
+
+    function: object
+    inputs: pd.DataFrame
+    background: pd.DataFrame
+    rows: pd.DataFrame
+    outputs: tuple[str, ...]
+    levels: Mapping[str, Sequence[str]]
+    runs: tuple
+    where: Mapping[str, str]
+
+
+def narrowed(one: Subject, most: int, *, keep: Sequence[str] = ()) -> Subject:
+    """Return a subject of at most ``most`` inputs, ``keep`` and the first others; the rest stay those of its first row.
+
+    All coalitions of a few inputs can be asked by hand, those of twenty cannot.
+    """
+    names = [name for name in keep if name in one.inputs]
+    names = [*names, *(name for name in one.inputs if name not in names)][:most]
+    place, rest = one.inputs.columns.get_indexer(names), one.inputs.to_numpy(float)[0]
+
+    def function(inputs: np.ndarray) -> np.ndarray:
+        whole = np.tile(rest, (len(inputs), 1))
+        whole[:, place] = inputs
+        return one.function(whole)
+
+    return one._replace(function=function, inputs=one.inputs[names], background=one.background[names])
+
+
+def named(kept: pd.DataFrame, levels: Mapping[str, Sequence[str]]) -> pd.Series:
+    """Return the level of each row of a long table, in words; missing where its input is a number in truth."""
+    words = pd.Series(pd.NA, index=kept.index, dtype=object)
+    for name, names in levels.items():
+        mine = kept["input"] == name
+        words[mine] = [names[int(code)] for code in kept.loc[mine, "value"]]
+    return words
+
+
+def shap_table(kept: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Return the mean size of each input's values, by output and over all, with cluster bootstrap intervals.
+
+    Parameters
+    ----------
+    kept
+        Long table of `skinlib.explain.shap_values.long` with lesion_id, patient_id and ``level`` (words or missing).
+
+    Returns
+    -------
+    DataFrame
+        Rows the inputs, metrics ``mean_abs`` (mean over outputs) and ``mean_abs_of_<output>``; rows
+        ``<input>: <level>`` with ``mean_of_<output>``, the direction, of levels of at least ten rows.
+    """
+    outputs = [name for name in kept if name.startswith("of_")]
+    about = {"dataset": dataset, "split": split}
+    cells = []
+    for name, rows in kept.groupby("input", sort=False):
+        rows = rows.reset_index(drop=True)
+        sizes = rows[outputs].abs()
+        means = {"mean_abs": sizes.mean(axis=1)} | {f"mean_abs_{one}": sizes[one] for one in outputs}
+        for metric, values in means.items():
+            cells.append(_mean(name, metric, values, rows, n=n_boot, seed=seed) | about)
+        for level, own in rows.dropna(subset=["level"]).groupby("level"):
+            own = own.reset_index(drop=True)
+            if len(own) >= LEAST:
+                cells += [
+                    _mean(f"{name}: {level}", f"mean_{one}", own[one], own, n=n_boot, seed=seed) | about
+                    for one in outputs
+                ]
+    return pd.DataFrame(cells)
+
+
+def _mean(row: str, metric: str, values: pd.Series, rows: pd.DataFrame, **boot) -> dict:
+    value, low, high = bootstrap_ci(mean_of(metric, values), rows, groups=clusters(rows), **boot)
+    return cell(row, metric, value, low=low, high=high, n=len(rows))
+
+
+def swarm(
+    kept: pd.DataFrame, outputs: Sequence[str], *, shaded: str, unit: str, title: str = "", columns: int = 4
+) -> Figure:
+    """Draw every SHAP value as a dot: a panel an output, a line an input, on one scale.
+
+    Parameters
+    ----------
+    kept
+        As in `shap_table`.
+    shaded
+        The input whose dots are coloured by its value; the others are grey.
+    unit
+        What the values are measured in.
+    """
+    inputs = list(kept["input"].drop_duplicates())
+    lines = -(-len(outputs) // columns)
+    with style():
+        figure, axes = new(lines, min(columns, len(outputs)), height=0.9 + (0.5 + 0.32 * len(inputs)) * lines,
+                           sharex=True, sharey=True)  # fmt: skip
+        dots = None
+        for axis, output in zip(axes, outputs, strict=False):
+            for place, name in enumerate(inputs):
+                rows = kept[kept["input"] == name]
+                x, shift = rows[f"of_{output}"].to_numpy(), _spread(rows[f"of_{output}"].to_numpy())
+                drawn = {"c": rows["value"], "cmap": "cividis"} if name == shaded else {"color": GREY}
+                made = axis.scatter(x, place + shift, s=3, linewidths=0, rasterized=True, **drawn)
+                dots = made if name == shaded else dots
+            axis.axvline(0, color=COLOURS[5], linewidth=0.8, zorder=0.5)
+            axis.set_title(output)
+        for empty in range(len(outputs), len(axes)):
+            axes[empty].axis("off")
+            axes[empty - columns].tick_params(labelbottom=True)
+        axes[0].set_yticks(range(len(inputs)), inputs)
+        axes[0].set_ylim(len(inputs) - 0.5, -0.5)
+        figure.supxlabel(f"SHAP value ({unit})", fontsize=9)
+        if dots is not None:
+            figure.colorbar(dots, ax=axes, location="right", shrink=0.7, label=shaded)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def largest(kept: pd.DataFrame, most: int = 10) -> pd.DataFrame:
+    """Return the rows of the inputs that move the outputs most, the largest first; ``kept`` as in `shap_table`."""
+    outputs = [name for name in kept if name.startswith("of_")]
+    size = kept[outputs].abs().mean(axis=1).groupby(kept["input"], sort=False).mean()
+    order = list(size.sort_values(ascending=False, kind="stable").index[:most])
+    return pd.concat([kept[kept["input"] == name] for name in order], ignore_index=True)
+
+
+def single(
+    kept: pd.DataFrame, patients: Mapping[str, tuple[str, str]], *, unit: str, title: str = "", most: int = 7
+) -> Figure:
+    """Draw what moved one output for single patients: a panel each, the largest values as bars, the largest on top.
+
+    Parameters
+    ----------
+    kept
+        As in `shap_table`.
+    patients
+        Title of a panel -> (image_id, output).
+    """
+    with style():
+        columns = min(3, len(patients))
+        lines = -(-len(patients) // columns)
+        figure, axes = new(lines, columns, height=0.95 + (0.8 + 0.17 * most) * lines)
+        for axis in axes[len(patients) :]:
+            axis.axis("off")
+        for axis, (name, (image_id, output)) in zip(axes, patients.items(), strict=False):
+            rows = kept[kept["image_id"] == image_id].assign(size=lambda t, o=output: t[f"of_{o}"])
+            rows = rows.sort_values("size", key=np.abs, ascending=False, kind="stable").head(most)
+            colours = [COLOURS[0] if value > 0 else COLOURS[5] for value in rows["size"]]
+            axis.barh(np.arange(len(rows)), rows["size"], color=colours)
+            axis.set_yticks(np.arange(len(rows)), [_words(row) for row in rows.itertuples()], fontsize=6)
+            axis.set_ylim(len(rows) - 0.5, -0.5)
+            axis.axvline(0, color="0.3", linewidth=0.8)
+            axis.set_title(name, fontsize=8)
+        figure.supxlabel(f"SHAP value ({unit})", fontsize=9)
+        signs = [Patch(color=COLOURS[0], label="raises"), Patch(color=COLOURS[5], label="lowers")]
+        figure.legend(handles=signs, loc="outside upper left", ncols=2)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _words(row) -> str:
+    if row.input == "image":
+        return "image"
+    return f"{row.input}: {row.level if pd.notna(row.level) else f'{row.value:g}'}"
+
+
+def _spread(x: np.ndarray, bins: int = 40, most: float = 0.38) -> np.ndarray:
+    """Return how far each dot is moved off its line: dots of one bin stand side by side, the fullest bin fills it."""
+    span = np.ptp(x)
+    place = np.zeros(len(x), int) if span == 0 else np.minimum(((x - x.min()) / span * bins).astype(int), bins - 1)
+    order = pd.Series(place).groupby(place).cumcount().to_numpy()
+    counts = np.bincount(place)
+    centred = (order + 1) // 2 * np.where(order % 2, 1, -1)
+    return centred / max(counts.max() / 2, 4) * most

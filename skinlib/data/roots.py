@@ -1,0 +1,62 @@
+"""Where a profile's data are: the data root, and the synthetic sets drawn there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from skinlib.data import synthetic
+from skinlib.data.cards import CARDS
+from skinlib.paths import Lock, new_folder, project_root, read_json, write_json
+from skinlib.provenance import canonical_json, digest, file_digest
+
+
+def find_data(profile: dict, given: str | Path = "", results: Path | None = None) -> Path:
+    """Return the data root: the one given, else the profile's synthetic one, else SKINLIB_DATA, else data/raw.
+
+    Raises
+    ------
+    FileNotFoundError
+        When real data are asked for and the profile's data set is not there.
+    """
+    if not given and profile["data"]["kind"] == "synthetic":
+        return (results or project_root() / "results") / "synthetic" / profile["name"]
+    root = Path(given or os.environ.get("SKINLIB_DATA") or project_root() / "data" / "raw").expanduser().resolve()
+    folder = root / CARDS[profile["dataset"]].folder
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"profile {profile['name']} needs {profile['dataset']} and {folder} is not there; give the data root "
+            f"(DATA=<root>), or fetch it: skinlib data get {profile['dataset']} --root {root}"
+        )
+    return root
+
+
+def synthesise(profile: dict, root: Path) -> Path:
+    """Draw a profile's synthetic data under ``root``, unless they are there and made by the same settings and code.
+
+    Raises
+    ------
+    ValueError
+        When the profile is one of real data.
+    """
+    if profile["data"]["kind"] != "synthetic":
+        raise ValueError(f"profile {profile['name']} is one of real data; draw those of smoke or sample")
+    wanted = data_digest(profile)
+    with Lock(root.parent / f".{root.name}.lock"):
+        made = root / "made_from.json"
+        if made.is_file() and read_json(made)["digest"] == wanted:
+            return root
+        if root.exists():  # drawn by other settings or code; nothing but what can be drawn again is lost
+            shutil.rmtree(root)
+        with new_folder(root) as folder:
+            settings = {key: value for key, value in profile["data"].items() if key != "kind"}
+            synthetic.synthesise(folder, **settings)
+            write_json(folder / "made_from.json", {"digest": wanted, "settings": settings})
+    return root
+
+
+def data_digest(profile: dict) -> str:
+    """Return what decides the synthetic data: the profile's settings and the generator's code."""
+    code = [file_digest(path) for path in sorted((project_root() / "skinlib" / "data").glob("synthetic*.py"))]
+    return digest(canonical_json([profile["data"], code]))[:16]

@@ -1,0 +1,224 @@
+"""Plots that any paper uses; each returns a Figure in the house style, ours in colour and the published in black."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from skinlib.figures.flow import data_flow
+from skinlib.figures.images import cam_gallery, image_grid
+from skinlib.figures.style import COLOURS, PUBLISHED, WIDTH, new, save, stamp, style
+
+__all__ = [
+    "bars",
+    "cam_gallery",
+    "class_distribution",
+    "confusion_matrix",
+    "data_flow",
+    "image_grid",
+    "new",
+    "reliability",
+    "roc",
+    "save",
+    "stamp",
+    "style",
+]
+
+READABLE = {
+    "roc_auc": "ROC-AUC",
+    "recall": "recall",
+    "precision": "precision",
+    "f1": "F1",
+    "fn": "false negatives",
+    "fp": "false positives",
+    "fn_rate": "false negative rate",
+    "ece": "ECE",
+    "brier": "Brier score",
+    "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "macro_recall": "macro recall",
+    "dice": "Dice",
+}
+
+
+def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, title: str = "", axis=None) -> Figure:
+    """Draw a confusion matrix: counts, and the share of each true class.
+
+    Parameters
+    ----------
+    counts : (K, K)
+        Rows the true classes, columns the predicted ones.
+    axis
+        Draw into this axis instead of a new figure.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(names), len(names)):
+        raise ValueError(f"a confusion matrix of {len(names)} classes is square, got {counts.shape}")
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    with style():
+        side = min(WIDTH, 2.2 + 0.7 * len(names))
+        axis = axis or new(height=side * 0.85, width=side)[1][0]
+        axis.imshow(share, vmin=0, vmax=1, cmap="Blues")
+        for (i, j), count in np.ndenumerate(counts):
+            colour = "white" if share[i, j] > 0.55 else "black"
+            axis.text(j, i, f"{count:,}\n{share[i, j]:.1%}", ha="center", va="center", color=colour)
+        axis.set_xticks(range(len(names)), names, rotation=0 if len(names) < 4 else 45)
+        axis.set_yticks(range(len(names)), names)
+        axis.set(xlabel="predicted", ylabel="true (rows add to 100 %)", title=title)
+        axis.grid(False)
+    return axis.figure
+
+
+def roc(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    threshold: float | None = None,
+    published: tuple[float, float] | None = None,
+    title: str = "",
+    axis=None,
+) -> Figure:
+    """Draw ROC curves.
+
+    Parameters
+    ----------
+    curves
+        Name -> (labels (N,) 0 or 1, scores (N,)); a name's AUC is added to the legend.
+    threshold
+        Mark each curve's working point: positive where score >= threshold.
+    published
+        (false positive rate, recall) printed by the paper.
+    """
+    with style():
+        axis = axis or new(height=4.0, width=4.4)[1][0]
+        for colour, (name, (y, score)) in zip(COLOURS, curves.items(), strict=False):
+            y, score = np.asarray(y), np.asarray(score)
+            fpr, tpr, _ = roc_curve(y, score)
+            axis.plot(fpr, tpr, color=colour, label=f"{name}: AUC {roc_auc_score(y, score):.3f}")
+            if threshold is not None:
+                hit = score >= threshold
+                axis.plot(
+                    hit[y == 0].mean(), hit[y == 1].mean(), "o", color=colour, label=f"{name} at t = {threshold:.2f}"
+                )
+        if published is not None:
+            axis.plot(*published, "D", color=PUBLISHED, label="published")
+        axis.plot([0, 1], [0, 1], ":", color="grey", linewidth=1)
+        axis.set(xlabel="false positive rate", ylabel="recall (true positive rate)", title=title, aspect="equal")
+        axis.legend(loc="lower right")
+    return axis.figure
+
+
+def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None, title: str = "") -> Figure:
+    """Draw an exhibit: a panel a metric, a bar a row, with our interval and a mark for the published value.
+
+    Where all values are shares every panel reaches from 0 to 1, so that bars can be compared across panels. Where we
+    have no value the first part of our note stands in the bar's place.
+
+    Parameters
+    ----------
+    frame
+        An exhibit: row, metric, ours, low, high, published, note.
+    rows
+        The rows to draw, in this order; all by default.
+
+    Raises
+    ------
+    ValueError
+        When the exhibit has no such metric.
+    """
+    rows = list(frame["row"].drop_duplicates() if rows is None else rows)
+    if absent := [metric for metric in metrics if metric not in set(frame["metric"])]:
+        raise ValueError(f"the exhibit has no metric {', '.join(absent)}; it has {', '.join(frame['metric'].unique())}")
+    drawn = frame[frame["metric"].isin(metrics) & frame["row"].isin(rows)]
+    shares = drawn[["ours", "low", "high", "published"]].stack().dropna().between(0, 1).all()
+    with style():
+        figure, axes = new(1, len(metrics), height=1.1 + 0.36 * len(rows), sharey=True)
+        for axis, metric in zip(axes, metrics, strict=True):
+            if shares:
+                axis.set(xlim=(0, 1.02), xticks=np.linspace(0, 1, 6))
+            _panel(axis, drawn[drawn["metric"] == metric].set_index("row").reindex(rows))
+            axis.set(xlabel=READABLE.get(metric, metric.replace("_", " ")))
+        axes[0].set_yticks(range(len(rows)), rows)
+        axes[0].invert_yaxis()
+        handles = {label: mark for axis in axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _panel(axis, cells: pd.DataFrame) -> None:
+    place = np.arange(len(cells))
+    axis.barh(place, cells["ours"].fillna(0), color=COLOURS[0], height=0.6, label="ours")
+    known = (cells["low"].notna() & cells["high"].notna()).to_numpy()
+    if known.any():
+        centre = (cells["low"] + cells["high"])[known] / 2
+        half = (cells["high"] - cells["low"])[known] / 2
+        axis.errorbar(centre, place[known], xerr=half, fmt="none", ecolor="0.25", capsize=3, label="95 % interval")
+    if cells["published"].notna().any():
+        axis.plot(cells["published"], place, "D", color=PUBLISHED, markersize=5, label="published")
+    for line, one in zip(place, cells.itertuples(), strict=True):
+        if pd.isna(one.ours):
+            note = "" if pd.isna(one.note) or one.note.startswith("paper: ") else one.note
+            words = note.partition(";")[0] or "no value"
+            right = one.published < np.mean(axis.get_xlim())  # beside the published mark
+            where = {"transform": axis.get_yaxis_transform(), "ha": "right" if right else "left", "va": "center"}
+            axis.text(0.98 if right else 0.02, line, textwrap.fill(words, 24), fontsize=6.5, **where)
+    axis.grid(False, axis="y")
+
+
+def class_distribution(counts: pd.DataFrame, *, title: str = "", share: bool = True) -> Figure:
+    """Draw how many images of each class each part holds.
+
+    Parameters
+    ----------
+    counts
+        Index the parts, columns the classes, values counts.
+    share
+        Write each class's share of its part above its bar.
+    """
+    with style():
+        figure, (axis,) = new(height=3.2)
+        width = 0.8 / len(counts.columns)
+        for k, (name, column) in enumerate(counts.items()):
+            place = np.arange(len(counts)) + (k - (len(counts.columns) - 1) / 2) * width
+            drawn = axis.bar(place, column, width, color=COLOURS[k % len(COLOURS)], label=str(name))
+            parts = column / counts.sum(axis=1).clip(lower=1)
+            labels = [f"{n:,}\n{p:.1%}" if share else f"{n:,}" for n, p in zip(column, parts, strict=True)]
+            axis.bar_label(drawn, labels, fontsize=7, padding=1)
+        axis.set_xticks(range(len(counts)), counts.index)
+        axis.set(ylabel="images", title=title)
+        axis.margins(y=0.18)
+        axis.legend()
+    return figure
+
+
+def reliability(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], *, bins: int = 10, title: str = "") -> Figure:
+    """Draw a reliability diagram: how often the class is there, by the probability that was said.
+
+    Parameters
+    ----------
+    curves
+        Name -> (labels (N,) 0 or 1, probabilities (N,)).
+    bins
+        Equal steps of [0, 1]; the lower panel counts the images in each.
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    with style():
+        figure, (top, bottom) = new(2, 1, height=4.6, width=4.4, sharex=True, height_ratios=[3, 1])
+        top.plot([0, 1], [0, 1], ":", color="grey", label="as often as said")
+        for colour, (name, (y, p)) in zip(COLOURS, curves.items(), strict=False):
+            y, p = np.asarray(y, float), np.asarray(p, float)
+            index = np.clip(np.digitize(p, edges[1:-1]), 0, bins - 1)
+            n = np.bincount(index, minlength=bins)
+            said = np.bincount(index, p, minlength=bins)[n > 0] / n[n > 0]
+            found = np.bincount(index, y, minlength=bins)[n > 0] / n[n > 0]
+            top.plot(said, found, "o-", color=colour, label=str(name))
+            bottom.stairs(n, edges, color=colour)
+        top.set(ylabel="observed share", title=title)
+        top.legend()
+        bottom.set(xlabel="predicted probability of malignant", ylabel="images")
+    return figure

@@ -1,0 +1,93 @@
+"""Pictures for the eye in a notebook: a figure as an image, a mask as an outline, a few rows as a contact sheet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Image
+from matplotlib.figure import Figure
+from PIL import Image as Pixels
+from scipy.ndimage import binary_erosion
+
+from skinlib.figures.images import image_grid
+from skinlib.figures.style import stamp
+from skinlib.images.skin_tone import read_pair
+
+LINE = (86, 180, 233)  # the outline's blue, RGB
+
+
+def picture(figure: Figure, study=None, *, dpi: int = 100) -> Image:
+    """Return a figure as a PNG that a notebook shows, stamped where the study's data are synthetic.
+
+    The figures of this room belong to no window, and Jupyter shows such a figure as text.
+
+    Parameters
+    ----------
+    study
+        None for a figure that no data are in.
+    """
+    if study is not None and study.synthetic:
+        stamp(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return Image(data=buffer.getvalue())
+
+
+def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Return a copy of an image with the border of its mask drawn in blue, one pixel wide inside the mask.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8, RGB.
+    mask
+        (H, W) bool, or None: the image comes back as it is.
+    """
+    drawn = np.array(image)
+    if mask is not None:
+        drawn[mask & ~binary_erosion(mask)] = LINE
+    return drawn
+
+
+def sheet(
+    rows: pd.DataFrame, titles: Sequence[str] = (), *, columns: int = 6, size: int = 128, title: str = ""
+) -> Figure:
+    """Return a contact sheet of cohort rows in their order, masks outlined, the longer side shrunk to ``size`` pixels.
+
+    Parameters
+    ----------
+    titles
+        One a row; without them the diagnosis, where the set has one.
+    """
+    if not len(titles) and rows["diagnosis"].notna().all():
+        titles = list(rows["diagnosis"])
+    pairs = [read_pair(row, size=size) for row in rows.itertuples(index=False)]
+    return image_grid([outlined(*pair) for pair in pairs], titles, columns=columns, title=title)
+
+
+def to_batch(rows: pd.DataFrame, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cohort rows as the training loop sees them: images (N, 3, side, side) float in [0, 1], masks
+    (N, 1, side, side) of 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        When a row has no mask.
+    """
+    if rows["mask_path"].isna().any():
+        raise ValueError(f"{int(rows['mask_path'].isna().sum())} of {len(rows)} rows have no mask; drop them first")
+    pairs = [read_pair(row) for row in rows.itertuples(index=False)]
+    shrink = lambda array, how: np.asarray(Pixels.fromarray(array).resize((side, side), how))
+    images = np.stack([shrink(image, Pixels.Resampling.BILINEAR) for image, _ in pairs])
+    masks = np.stack([shrink(mask, Pixels.Resampling.NEAREST) for _, mask in pairs])
+    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(masks)[:, None].float()
+
+
+def from_batch(images: torch.Tensor, masks: torch.Tensor) -> list[np.ndarray]:
+    """Return a batch as pictures for the eye, (side, side, 3) uint8 each, masks outlined."""
+    pixels = (images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    return [outlined(image, mask[0].numpy() > 0) for image, mask in zip(pixels, masks, strict=True)]

@@ -1,0 +1,1 @@
+"""Thwin and Park: the model, the plan of its runs, and its exhibits."""

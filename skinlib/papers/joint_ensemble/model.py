@@ -1,0 +1,240 @@
+"""Joint learning system (Ashok et al., Pegem Journal of Education and Instruction 13(4), 490-496, 2023).
+
+The claim: several backbones see more than one; their pooled features, concatenated and reduced, joined by what is known
+of the patient, give a diagnosis (branch A) and lesion attributes (branch B) from one joint loss. The paper draws no
+figure and prints no equation; read as formulas its sections IV and V say
+
+    f = reduce([phi_1(x), ..., phi_M(x)]),  h = dense([f, mlp(metadata)]),  logits = A(h),  attributes = B(h),
+    loss = cross entropy + w * attribute loss.
+
+Variants:
+
+- ``member``: one backbone with pooling, dropout and a linear layer, trained alone and kept as a run of its own.
+- ``fused``: everything behind the pooling, on the features of finished members. Adding or removing a member trains
+  nothing else: the paper's "without requiring complete retraining".
+- ``joint``: the same module with the members' backbones before it, all trained at once, from where they stood: "to
+  simultaneously optimize all branches".
+
+Departures, where the text is silent:
+
+- Features are standardised by the training part before they are reduced: members differ in scale.
+- "PCA or a trainable attention mechanism": PCA is fitted on training features and stays as it is, so it cannot be
+  optimised "simultaneously"; attention is one softmax gate per member and image on features of a common width.
+- No attribute labels exist. Targets are measured on mask and image (`skinlib.images.abcd`); an image without a mask, or
+  a lesion that the image cuts off, is left out of that part of the loss. The loss is the mean squared error in
+  deviations of the training part.
+- Both branches read one dense layer, or branch B could not teach branch A anything where the reduction is fixed.
+- Several cached views of an image are augmentation and TTA at once: training draws one of them, evaluation averages
+  the probabilities of all.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from skinlib.config import RunConfig
+from skinlib.data import demographics
+from skinlib.images import abcd
+from skinlib.models import backbones
+from skinlib.models.feature_fusion import Fused
+
+VARIANTS = ("member", "fused", "joint")
+REDUCTIONS = ("attention", "pca", "none")
+DESIGN = {  # options of ``fused`` and their defaults, all ours: the paper prints no width
+    "members": {},  # name -> configuration of a member, as `RunConfig.to_dict` gives it; {}: metadata alone
+    "reduction": "attention",
+    "components": 128,  # of pca
+    "width": 256,  # to which attention projects each member
+    "metadata": True,
+    "attributes": True,  # branch B
+    "hidden": [256, 128],  # "a few dense layers": the first is shared by both branches, each has one of the second
+}
+
+
+class Member(nn.Module):
+    """One backbone: pooled features and, from them, logits."""
+
+    def __init__(self, backbone: nn.Module, classes: int, *, width: int, dropout: float):
+        super().__init__()
+        self.backbone = backbone
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, image: torch.Tensor, meta: torch.Tensor | None = None, *, features=None) -> dict:
+        pooled = self.backbone(image).mean((2, 3))  # (B, C)
+        return {"logits": self.head(self.drop(pooled)), "features": pooled}
+
+    def cam_layer(self) -> nn.Module:
+        """Return the layer whose maps are pooled."""
+        return backbones.last_maps(self.backbone)
+
+    def depth_groups(self) -> dict[str, str]:
+        """Return parameter name -> early, late or head."""
+        inside = {f"backbone.{name}": group for name, group in backbones.depth_groups(self.backbone).items()}
+        return {name: inside.get(name, "head") for name, _ in self.named_parameters()}
+
+
+class Joint(nn.Module):
+    """The members' backbones and what stands behind them, as one network on images."""
+
+    def __init__(self, members: Mapping[str, nn.Module], fused: Fused):
+        super().__init__()
+        self.backbones, self.fused = nn.ModuleDict(members), fused
+
+    def inherit(self, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        """Take the weights of finished runs: member name -> state, and under ``head`` that of the fused one."""
+        for name, backbone in self.backbones.items():
+            inside = {
+                key.removeprefix("backbone."): t for key, t in states[name].items() if key.startswith("backbone.")
+            }
+            backbone.load_state_dict(inside)
+        self.fused.load_state_dict(dict(states["head"]))
+
+    def forward(self, image: torch.Tensor, meta: torch.Tensor | None = None, *, features=None) -> dict:
+        pooled = torch.cat([backbone(image).mean((2, 3)) for backbone in self.backbones.values()], 1)
+        return self.fused(meta=meta, features=pooled)
+
+    def cam_layers(self) -> list[nn.Module]:
+        """Return the layer of each backbone whose maps are pooled."""
+        return [backbones.last_maps(backbone) for backbone in self.backbones.values()]
+
+    def depth_groups(self) -> dict[str, str]:
+        """Return parameter name -> early or late of its backbone, or head."""
+        inside = {}
+        for member, backbone in self.backbones.items():
+            groups = backbones.depth_groups(backbone)
+            inside |= {f"backbones.{member}.{name}": group for name, group in groups.items()}
+        return {name: inside.get(name, "head") for name, _ in self.named_parameters()}
+
+
+def design(config: RunConfig) -> dict:
+    """Return the options of a fused or joint run with defaults filled in; those of ``joint`` are its head's.
+
+    Raises
+    ------
+    ValueError
+        For an option that nobody knows, an unknown reduction, or nothing to diagnose from.
+    """
+    if config.variant == "joint":
+        return design(head_of(config))
+    if unknown := sorted(set(config.options) - set(DESIGN)):
+        raise ValueError(f"variant fused has no option {', '.join(unknown)}; it has {', '.join(DESIGN)}")
+    found = DESIGN | dict(config.options)
+    if found["reduction"] not in REDUCTIONS:
+        raise ValueError(f"no reduction {found['reduction']!r}; there are {', '.join(REDUCTIONS)}")
+    if not found["members"] and not found["metadata"]:
+        raise ValueError("variant fused without members and without metadata has nothing to diagnose from")
+    if len(found["hidden"]) != 2:
+        raise ValueError(f"hidden is {found['hidden']}; give the widths of the shared layer and of each branch's")
+    return found
+
+
+def members(config: RunConfig) -> dict[str, RunConfig]:
+    """Return name -> configuration of the members of a fused or joint run, by name: the order of their features.
+
+    A configuration that was written and read again has its names sorted, so no other order would last.
+    """
+    return {name: RunConfig.from_dict(values) for name, values in sorted(design(config)["members"].items())}
+
+
+def head_of(config: RunConfig) -> RunConfig:
+    """Return the configuration of the fused run from which a joint one begins, its only option ``head``."""
+    if set(config.options) != {"head"}:
+        raise ValueError(f"variant joint has the one option head, got {sorted(config.options)}; see joint_of")
+    return RunConfig.from_dict(config.options["head"])
+
+
+def joint_of(config: RunConfig, **changes) -> RunConfig:
+    """Return the joint configuration of a fused one: the same data and design, its members' images as input."""
+    sizes = {(member.image_size, member.colour, member.normalisation) for member in members(config).values()}
+    if len(sizes) != 1:
+        raise ValueError(f"members of a joint network read one image at one size, got {len(sizes)} kinds: {sizes}")
+    size, colour, normalisation = sizes.pop()
+    read = {"image_size": size, "colour": colour, "normalisation": normalisation}
+    return config.replace(variant="joint", options={"head": config.to_dict()}, **(read | changes))
+
+
+def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> nn.Module:
+    """Build a variant; the options of ``fused`` are the keys of `DESIGN`. Only ``member`` reads backbone and weights.
+
+    Raises
+    ------
+    ValueError
+        For a variant or option that nobody knows, or options that do not fit together.
+    WeightsUnavailable
+        When a member's pretrained weights cannot be had.
+    """
+    if config.variant not in VARIANTS:
+        raise ValueError(f"no variant {config.variant!r}; there are {', '.join(VARIANTS)}")
+    if config.variant == "member":
+        if config.options:
+            raise ValueError(f"variant member has no options, got {', '.join(config.options)}")
+        backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
+        return Member(backbone, classes, width=_width(config.backbone, config.image_size), dropout=config.dropout)
+    chosen, parts = design(config), members(config)
+    dropout = (head_of(config) if config.variant == "joint" else config).dropout
+    widths = [_width(member.backbone, member.image_size) for member in parts.values()]
+    fused = Fused(classes, widths, chosen, dropout=dropout, seed=config.seed)
+    if config.variant == "fused":
+        return fused
+    if not parts:
+        raise ValueError("variant joint trains its members' backbones; its head has none")
+    return Joint({name: backbones.create(member.backbone, "none") for name, member in parts.items()}, fused)
+
+
+@functools.cache
+def _width(backbone: str, size: tuple[int, int]) -> int:
+    """Return the number of a member's features; on the meta device nothing is computed and no random number drawn."""
+    with torch.device("meta"):
+        return backbones.width(backbones.create(backbone, "none"), size)
+
+
+def attribute_loss(config: RunConfig, weights: torch.Tensor | None) -> Callable:
+    """Return the loss of branch B: squared error in training deviations, over the measures that an image has."""
+
+    def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
+        predicted, target = output["attributes"].float(), batch["attributes"]
+        known = ~target.isnan()
+        error = (predicted - torch.where(known, target, predicted)) / output["attribute_scale"]
+        return (error**2).sum(), known.sum().float()
+
+    return term
+
+
+LOSSES = {"attributes": attribute_loss}
+
+
+def reads_images(config: RunConfig) -> bool:
+    """Tell whether batches hold images: those of ``fused`` hold its members' features instead."""
+    return config.variant != "fused"
+
+
+def parents(config: RunConfig) -> dict[str, RunConfig]:
+    """Return the runs that must be finished first: the members, and the ``head`` from which ``joint`` begins."""
+    if config.variant == "member":
+        return {}
+    return members(config) | ({"head": head_of(config)} if config.variant == "joint" else {})
+
+
+def reads_features(config: RunConfig) -> bool:
+    """Tell whether the features of all parents, side by side, are a column of the batches."""
+    return config.variant == "fused" and bool(members(config))
+
+
+def columns(cohort: pd.DataFrame, config: RunConfig, runs: Path) -> dict[str, np.ndarray]:
+    """Return metadata ``meta`` (N, 20) and measured ``attributes`` (N, 5), NaN where unknown, as the design asks."""
+    if config.variant == "member":
+        return {}
+    chosen, found = design(config), {}
+    if chosen["metadata"]:
+        found["meta"] = demographics.encode(cohort)
+    if chosen["attributes"]:
+        found["attributes"] = abcd.stored(cohort, runs.parent / "cache")[list(abcd.MEASURES)].to_numpy(np.float32)
+    return found

@@ -1,0 +1,1 @@
+"""Khurshid et al.: the model, the plan of its runs, and its exhibits."""

@@ -1,1 +1,0 @@
-"""One file a paper: ``plan(profile) -> {name: RunConfig}``, pure: which runs the paper needs."""

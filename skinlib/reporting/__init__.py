@@ -1,1 +1,0 @@
-"""Where numbers become exhibits: tables and figures with the published values beside ours."""

@@ -1,0 +1,1 @@
+"""What executes notebooks and trains runs; no notebook imports it."""

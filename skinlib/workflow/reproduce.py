@@ -1,0 +1,199 @@
+"""`make reproduce`: say what it will take, let Snakemake do it, and say what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from skinlib.papers import plan_of
+from skinlib.paths import Lock, project_root, read_json, write_json
+from skinlib.workflow import warm
+from skinlib.workflow.catalogue import image_visits
+from skinlib.workflow.index import summary, write_index
+from skinlib.workflow.work import Work
+
+
+class NotEnoughDisk(ValueError):
+    """The disk has less room than the profile says it needs."""
+
+
+def estimate(work: Work) -> dict[str, float]:
+    """Return what is left to do: runs and runs_left, visits, notebooks and notebooks_left, minutes, disk_gb, free_gb.
+
+    Before the data exist no run has an id, so each of the plan's runs counts as left.
+    """
+    papers = work.papers()
+    if work.plan_file.is_file() and work.data_stamp.is_file():
+        runs = [(entry["visits"], work.run_stamp(entry).is_file()) for entry in work.planned(papers).values()]
+    else:
+        configs = {config.to_json(): config for paper in papers for config in plan_of(paper, work.profile).values()}
+        runs = [(image_visits(config, work.profile), False) for config in configs.values()]
+    left = [visits for visits, done in runs if not done]
+    training = work.profile["minutes"] * sum(left) / max(1, sum(visits for visits, _ in runs))
+    waiting = [card for card in work.cards if not work.notebook_stamp(card.stem).is_file()]
+    reading = sum(card.minutes.get(work.profile["name"], 1.0) for card in waiting)
+    work.folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "runs": len(runs),
+        "runs_left": len(left),
+        "visits": sum(left),
+        "notebooks": len(work.cards),
+        "notebooks_left": len(waiting),
+        "minutes": training + reading,
+        "disk_gb": work.profile["disk_gb"],
+        "free_gb": shutil.disk_usage(work.folder).free / 1e9,
+    }
+
+
+def announce(work: Work) -> str:
+    """Return the estimate in words.
+
+    Raises
+    ------
+    NotEnoughDisk
+        When work is left and the free space is below what the profile states.
+    """
+    need = estimate(work)
+    if need["runs_left"] and need["free_gb"] < need["disk_gb"]:
+        raise NotEnoughDisk(
+            f"{work.folder} has {need['free_gb']:.1f} GB free and profile {work.profile['name']} needs "
+            f"{need['disk_gb']:g} GB; make room, or link results/ to a larger disk"
+        )
+    origin = "synthetic, drawn here" if work.generated else "as given"
+    return (
+        f"profile {work.profile['name']}, data {work.data} ({origin})\n"
+        f"to do: {need['runs_left']} of {need['runs']} training runs ({need['visits']:,} image visits), "
+        f"{need['notebooks_left']} of {need['notebooks']} notebooks, and what changed since the last call\n"
+        f"needs about {need['minutes']:.0f} minutes on two cores and {need['disk_gb']:g} GB of disk "
+        f"({need['free_gb']:.0f} GB are free)"
+    )
+
+
+def forget(work: Work) -> None:
+    """Drop the stamps of what is no longer there, and of skipped notebooks, so that they are done again."""
+    if work.generated and not (work.data / "made_from.json").is_file():
+        work.data_stamp.unlink(missing_ok=True)
+    for stamp in work.state.glob("runs/*.json"):
+        if not (work.results / "runs" / stamp.stem.partition("-")[0] / "metrics.json").is_file():  # its last file
+            stamp.unlink()
+    for stamp in work.state.glob("notebooks/*.ok"):
+        executed = work.folder / "notebooks" / f"{stamp.stem}.ipynb"
+        if not executed.is_file() or read_json(work.status_file(stamp.stem))["status"] == "skipped":
+            stamp.unlink()
+
+
+def progress(work: Work) -> str:
+    """Return two bars: runs and notebooks done, of those that this call wants."""
+    wanted = work.state / "wanted.json"
+    stems = read_json(wanted)["notebooks"] if wanted.is_file() else [card.stem for card in work.cards]
+    cards = [card for card in work.cards if card.stem in stems]
+    counts = [("notebooks", [work.notebook_stamp(card.stem) for card in cards])]
+    if work.plan_file.is_file():
+        counts.insert(0, ("runs", work.run_stamps(work.papers(cards))))
+    form = "|{bar:20}| {n_fmt}/{total_fmt}"
+    done = [(name, sum(file.is_file() for file in files), len(files)) for name, files in counts if files]
+    return "   ".join(f"{name} {tqdm.format_meter(n, total, 0, bar_format=form)}" for name, n, total in done)
+
+
+def command(work: Work, *, only: str, cores: int, extra: Sequence[str], **place: str) -> list[str]:
+    """Return Snakemake's command line; another executor in ``extra`` may train several runs at once."""
+    base = [sys.executable, "-m", "snakemake", "--snakefile", str(project_root() / "Snakefile")]
+    base += [
+        "--directory",
+        str(work.results),
+        "--rerun-incomplete",
+        "--keep-going",
+        "--nolock",
+        "--quiet",
+        "host",
+        "rules",
+        "reason",
+        "progress",
+    ]
+    if "--executor" not in extra:
+        base += ["--cores", str(cores), "--resources", f"train={work.profile['jobs']}"]
+    config = {"profile": work.given, "only": only} | {
+        key: str(Path(value).resolve()) for key, value in place.items() if value
+    }
+    return [*base, *extra, "--config", *(f"{key}={value}" for key, value in config.items() if value)]
+
+
+def reproduce(
+    profile: str,
+    *,
+    data: str = "",
+    results: str = "",
+    notebooks: str = "",
+    only: str = "",
+    stale: str = "",
+    cores: int = 0,
+    extra: Sequence[str] = (),
+) -> int:
+    """Run the compendium and print its summary.
+
+    Parameters
+    ----------
+    profile, data, results, notebooks
+        As `skinlib.workflow.work.Work.open` takes them.
+    only
+        Numbers of notebooks; their runs come with them. "" means all of the profile.
+    stale
+        What to do with runs made by older code: ``retrain``, ``stop``, ``reuse``; "" means what the profile says.
+    cores
+        Most cores at once; 0 means all, four at most. No more runs are trained at once than the profile's ``jobs``.
+    extra
+        Further arguments for Snakemake, such as ``--executor slurm --jobs 8``.
+
+    Returns
+    -------
+    int
+        0 when every notebook was executed or skipped, 1 otherwise.
+
+    Raises
+    ------
+    TimeoutError
+        When the same profile is being run already.
+    """
+    place = {"data": data, "results": results, "notebooks": notebooks}
+    work = Work.open(profile, only=only, **place)
+    with Lock(work.state / ".lock", timeout=1):
+        forget(work)
+        print(announce(work), flush=True)
+        write_json(work.state / "wanted.json", {"notebooks": [card.stem for card in work.cards]})
+        began = time.time()
+        line = command(work, only=only, cores=cores or min(4, os.cpu_count() or 1), extra=extra, **place)
+        with _starting(work, extra) as environment:
+            failed = _run(line, os.environ | environment | ({"SKINLIB_STALE": stale} if stale else {}))
+        text, missing = summary(work, since=began)
+        page = write_index(Work.open(profile, **place), since=began)
+    print(f"\n{text}\nminutes: {(time.time() - began) / 60:.1f}\nindex: {page}", flush=True)
+    return 1 if failed or missing else 0
+
+
+def _starting(work: Work, extra: Sequence[str]) -> contextlib.AbstractContextManager[dict[str, str]]:
+    """Return what gives the environment in which jobs of this machine start: warm, where that can be."""
+    if "--executor" in extra or warm.ADDRESS in os.environ or not warm.is_possible():
+        return contextlib.nullcontext({})
+    need = estimate(work)
+    return warm.serving(threads=work.profile["threads"], now=bool(need["runs_left"] or need["notebooks_left"]))
+
+
+def _run(line: list[str], environment: dict) -> int:
+    """Run Snakemake; on an interrupt or a termination let it end its jobs, and then go on to the summary."""
+    process = subprocess.Popen(line, env=environment)
+    previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        return process.wait() or 1  # the terminal has sent it to Snakemake too
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,149 @@
+"""A runner of notebooks that is stricter than papermill.
+
+Papermill only warns about a parameter that a notebook does not have, knows no types, and limits the time of a cell, not
+of a notebook. Here an unknown name, another type or a missing tag is an error, and the notebook as a whole has a limit.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from skinlib.paths import write_atomic
+from skinlib.study import SkipNotebook
+
+TRACEBACK_LINES = 15
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class ParameterError(ValueError):
+    """A notebook's parameters are not literals, not tagged, or not what was passed."""
+
+
+def literals(source: str) -> dict[str, object]:
+    """Return the names and values that a parameters cell assigns.
+
+    Raises
+    ------
+    ParameterError
+        When a line is anything but ``name = literal``.
+    """
+    found = {}
+    for node in ast.parse(source).body:
+        if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
+            raise ParameterError(f"line {node.lineno} of the parameters cell is not `name = literal`")
+        try:
+            found[node.targets[0].id] = ast.literal_eval(node.value)
+        except ValueError:
+            raise ParameterError(f"parameter {node.targets[0].id} is no literal; write its value out") from None
+    return found
+
+
+def parameters_of(notebook: Mapping) -> dict[str, object]:
+    """Return the defaults in the one cell tagged ``parameters``.
+
+    Raises
+    ------
+    ParameterError
+        When no cell or several are tagged so, or the cell is not made of literals.
+    """
+    tagged = [cell for cell in notebook["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    if len(tagged) != 1:
+        raise ParameterError(f"{len(tagged)} cells are tagged `parameters`; exactly one must be")
+    return literals("".join(tagged[0]["source"]))
+
+
+def check_parameters(notebook: Mapping, given: Mapping[str, object]) -> None:
+    """Refuse parameters that the notebook does not have, or of another type than its default.
+
+    Raises
+    ------
+    ParameterError
+        Naming the parameter, what was given and what is wanted.
+    """
+    defaults = parameters_of(notebook)
+    for name, value in given.items():
+        if name not in defaults:
+            raise ParameterError(f"no parameter {name!r}; the notebook has {', '.join(defaults)}")
+        wanted = type(defaults[name])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise ParameterError(f"parameter {name} is {value!r}; the notebook wants {wanted.__name__}")
+
+
+def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minutes: float) -> dict:
+    """Execute a notebook in a fresh kernel, write it and its HTML to ``folder``, and say how it went.
+
+    Parameters
+    ----------
+    path
+        The notebook; it is not changed. Its own folder is the working folder, as in JupyterLab.
+    folder
+        Takes ``<name>.ipynb`` and ``<name>.html``, also after a failure.
+    parameters
+        Name -> value, checked against the cell tagged ``parameters``.
+    minutes
+        Limit for the notebook as a whole.
+
+    Returns
+    -------
+    dict
+        notebook, title, status (ok, failed, skipped), reason, traceback (its last lines), started and seconds.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    started = time.time()
+    report = {"notebook": path.stem, "title": title(path), "started": started, "status": "ok"}
+    report |= {"reason": "", "traceback": []}
+    written = folder / path.name
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        check_parameters(json.loads(path.read_text(encoding="utf-8")), parameters)
+        papermill.execute_notebook(
+            path,
+            written,
+            parameters=dict(parameters),
+            kernel_name="python3",
+            language="python",
+            cwd=path.parent,
+            progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],
+            timeout_func=lambda cell: max(1, int(started + 60 * minutes - time.time())),
+        )
+    except ParameterError as error:
+        report |= {"status": "failed", "reason": f"parameters: {error}"}
+    except PapermillExecutionError as error:
+        lines = ANSI.sub("", "\n".join(error.traceback)).splitlines()
+        report |= {"status": "failed", "reason": f"{error.ename}: {error.evalue}"}
+        report["traceback"] = lines[-TRACEBACK_LINES:]
+        if error.ename == SkipNotebook.__name__:
+            report |= {"status": "skipped", "reason": error.evalue, "traceback": []}
+    except CellTimeoutError as error:
+        report |= {"status": "failed", "reason": f"time limit of {minutes:g} minutes"}
+        report["traceback"] = str(error).splitlines()[:5]
+    except DeadKernelError:
+        report |= {"status": "failed", "reason": "the kernel died; was memory short?"}
+    report["seconds"] = round(time.time() - started, 1)
+    if written.is_file():
+        write_html(written)
+    return report
+
+
+def title(path: Path) -> str:
+    """Return the heading of a notebook's first cell."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    first = "".join(cells[0]["source"]).strip() if cells else ""
+    return first.splitlines()[0].lstrip("# ").strip() if first else path.stem
+
+
+def write_html(path: Path) -> Path:
+    """Convert an executed notebook to one HTML file beside it, with its figures inside."""
+    from nbconvert import HTMLExporter
+
+    html, _ = HTMLExporter().from_filename(str(path))
+    return write_atomic(path.with_suffix(".html"), html)

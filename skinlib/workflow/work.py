@@ -1,0 +1,158 @@
+"""What `make reproduce` remembers: small files that say which data, runs and notebooks are done; the Snakefile asks."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from skinlib.config import load_profile
+from skinlib.data.readers_files import DataError
+from skinlib.data.roots import data_digest, find_data
+from skinlib.papers import paper_names, plan_of
+from skinlib.paths import project_root, read_json, write_atomic, write_json
+from skinlib.provenance import canonical_json, code_fingerprint, digest
+from skinlib.workflow.catalogue import Card, check_keys, image_visits, listing, selected
+
+# Folders and files whose change cannot change what a notebook shows.
+MACHINERY = ("workflow", "data/download.py")
+# Files that decide which runs there are and what they are called; `code_fingerprint` judges the rest by its syntax.
+PLANNING = ("config.py", "data/*.py", "images/*.py", "models/*.py", "training/*.py", "papers/**/*.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One profile on one data root: where its files lie and what is to be done. `Work.open` makes it."""
+
+    given: str  # the profile's name or file, as it was given
+    profile: dict
+    results: Path
+    data: Path
+    generated: bool  # the data are ours to draw
+    notebooks: Path
+    cards: tuple[Card, ...]
+
+    @classmethod
+    def open(cls, profile: str, *, data: str = "", only: str = "", results: str = "", notebooks: str = "") -> Work:
+        """Load the profile, find data and notebooks; "" means the default of each."""
+        own = profile.endswith((".yaml", ".yml"))
+        given = str(Path(profile).resolve()) if own else profile
+        loaded = load_profile(given)
+        if own:  # the others are what is known
+            check_keys(loaded)
+        top = Path(results).resolve() if results else project_root() / "results"
+        folder = Path(notebooks).resolve() if notebooks else project_root() / "notebooks"
+        generated = not data and loaded["data"]["kind"] == "synthetic"
+        return cls(
+            given, loaded, top, find_data(loaded, data, top), generated, folder, tuple(selected(loaded, only, folder))
+        )
+
+    @property
+    def profile_file(self) -> Path:
+        """The YAML file of the profile."""
+        is_file = self.given.endswith((".yaml", ".yml"))
+        return Path(self.given) if is_file else project_root() / "profiles" / f"{self.given}.yaml"
+
+    @property
+    def place(self) -> str:
+        """The words that make another process open the same work."""
+        words = ["--profile", self.given, "--results", str(self.results), "--notebooks", str(self.notebooks)]
+        return shlex.join(words + ([] if self.generated else ["--data", str(self.data)]))
+
+    @property
+    def folder(self) -> Path:
+        """The profile's results."""
+        return self.results / self.profile["name"]
+
+    @property
+    def state(self) -> Path:
+        """What the workflow remembers: which data, which runs, which notebooks are done."""
+        return self.folder / "state"
+
+    @property
+    def data_stamp(self) -> Path:
+        """Says which data; the runs are planned anew when it changes."""
+        return self.state / "data.json"
+
+    @property
+    def plan_file(self) -> Path:
+        """Paper -> name of run -> id, code, visits; without the papers whose data cannot be read."""
+        return self.state / "plan.json"
+
+    def stamp_data(self) -> None:
+        """Write the data stamp where it is not yet true; the file's time then changes only with the data."""
+        seen = {"root": str(self.data), "digest": data_digest(self.profile) if self.generated else listing(self.data)}
+        if not self.data_stamp.is_file() or read_json(self.data_stamp) != seen:
+            write_json(self.data_stamp, seen)
+
+    def papers(self, cards: Sequence[Card] | None = None) -> list[str]:
+        """Return the profile's papers whose runs the notebooks need."""
+        needed = {paper for card in cards or self.cards if card.needs == "plan" for paper in card.papers}
+        return [paper for paper in self.profile["papers"] if paper in needed]
+
+    def write_plan(self) -> dict[str, str]:
+        """Name every run of the profile's papers, with its id and the fingerprint of its code.
+
+        Returns
+        -------
+        dict
+            Paper -> why it was left out: its data cannot be read. Its notebooks then fail for the same reason, alone.
+        """
+        plans, left_out = {}, {}
+        for paper in self.profile["papers"]:
+            try:
+                plans[paper] = self._plan(paper)
+            except DataError as error:
+                left_out[paper] = " ".join(str(error).split())
+        write_json(self.plan_file, plans)
+        return left_out
+
+    def _plan(self, paper: str) -> dict[str, dict]:
+        from skinlib.training import runs
+
+        plan = {}
+        for name, config in plan_of(paper, self.profile).items():
+            run_id = runs.identify(config, data_root=self.data, results_root=self.results).id
+            code = digest(canonical_json(code_fingerprint(config.system)))[:12]
+            plan[name] = {"id": run_id, "code": code, "visits": image_visits(config, self.profile)}
+            write_atomic(self.config_file(run_id), config.to_json())
+        return plan
+
+    def config_file(self, run_id: str) -> Path:
+        """The configuration of a planned run, as `skinlib train` takes it."""
+        return self.state / "configs" / f"{run_id}.json"
+
+    def planned(self, papers: Sequence[str]) -> dict[str, dict]:
+        """Return run id -> entry of the written plan, each id once."""
+        plans = read_json(self.plan_file)
+        return {entry["id"]: entry for paper in papers for entry in plans.get(paper, {}).values()}
+
+    def run_stamps(self, papers: Sequence[str]) -> list[Path]:
+        """Return the files that say that the papers' runs are trained by today's code."""
+        return [self.run_stamp(entry) for entry in self.planned(papers).values()]
+
+    def run_stamp(self, entry: dict) -> Path:
+        """Return the stamp of one planned run."""
+        return self.state / "runs" / f"{entry['id']}-{entry['code']}.json"
+
+    def notebook_stamp(self, stem: str) -> Path:
+        """Return the file that says that a notebook was executed to its end."""
+        return self.state / "notebooks" / f"{stem}.ok"
+
+    def status_file(self, stem: str) -> Path:
+        """Return the file in which the runner says how a notebook went."""
+        return self.state / "notebooks" / f"{stem}.json"
+
+    def card(self, stem: str) -> Card:
+        """Return the card of a selected notebook."""
+        return next(card for card in self.cards if card.stem == stem)
+
+    def code_of(self, card: Card) -> list[str]:
+        """Return the library's files that can change what a notebook shows; other papers' files cannot."""
+        library = project_root() / "skinlib"
+        others = [library / "papers" / paper for paper in set(paper_names()) - set(card.papers)]
+        left_out = [*others, *(library / name for name in MACHINERY)]
+        files = sorted(library.rglob("*.py"))
+        kept = [file for file in files if not any(file.is_relative_to(other) for other in left_out)]
+        return [str(file) for file in kept]

@@ -1,0 +1,64 @@
+"""The network that stands for a system, and the question that all systems can answer."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlib import models
+from skinlib.across import systems as across
+from skinlib.config import RunConfig, load_profile
+from skinlib.papers import paper_names, plan_of
+
+
+def test_every_system_of_smoke_has_its_networks_in_the_plan():
+    profile = load_profile("smoke")
+    for paper in set(profile["papers"]) & set(across.NETWORKS):
+        plan = plan_of(paper, profile)
+        prefixes = [
+            *across.NETWORKS[paper].values(),
+            *(of[paper] for of in (across.OTHERS, across.SEEING) if paper in of),
+        ]
+        assert all(across.first_of(plan, prefix).system == paper for prefix in prefixes)
+        if paper in across.SEEING:
+            assert models.reads_images(across.first_of(plan, across.SEEING[paper]))
+    assert set(across.NETWORKS) <= set(paper_names()) and set(across.OTHERS) <= set(across.NETWORKS)
+
+
+def test_the_first_run_of_a_seed_is_taken_and_a_missing_one_is_named():
+    plan = {f"a/seed{k}": RunConfig(system="recall_oriented", seed=k) for k in (0, 1)}
+    assert across.first_of(plan, "a/", seed=1).seed == 1
+    with pytest.raises(KeyError, match=r"no run b/\.\.\. of seed 0 among a/seed0, a/seed1"):
+        across.first_of(plan, "b/")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "space", "yes"),
+    [
+        ("ham10000", "diagnosis", ["akiec", "bcc", "mel"]),
+        ("ham10000", "malignancy", ["malignant"]),
+        ("ham10000", "bcc_scc_mel", ["mel"]),
+        ("isic2016", "diagnosis", ["malignant"]),
+        ("pad_ufes_20", "diagnosis", ["BCC", "MEL", "SCC"]),
+    ],
+)
+def test_what_counts_as_yes(dataset, space, yes):
+    config = RunConfig(system="recall_oriented", dataset=dataset, label_space=space)
+    assert sorted(across.asked(config), key=str.lower) == yes
+
+
+def test_the_answer_of_three_classes_is_the_probability_of_melanoma():
+    config = RunConfig(system="attention_autoencoder", dataset="ham10000", label_space="bcc_scc_mel")
+    table = pd.DataFrame({"image_id": ["a", "b"], "lesion_id": np.nan, "patient_id": np.nan, "part": "test"})
+    table = table.assign(label=[2, 0], seed=0, view="identity", p_akiec=[0.1, 0.6], p_bcc=[0.2, 0.1], p_mel=[0.7, 0.3])
+    order = across.class_names("ham10000", "bcc_scc_mel")
+    table["label"] = [order.index("mel"), order.index("bcc")]
+
+    class Stored:
+        def predictions(self, view):
+            return table.assign(view=view)
+
+    stored = Stored()
+    stored.config = config
+    arm = across.binary(stored)
+    assert arm.table["p_malignant"].tolist() == pytest.approx([0.7, 0.3]) and arm.table["label"].tolist() == [1, 0]
+    assert arm.threshold == 0.5

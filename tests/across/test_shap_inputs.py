@@ -1,0 +1,85 @@
+"""The exhibit of SHAP values from a long table worked out by hand, and what the fused head is asked."""
+
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from skinlib.across.shap_inputs import LEAST, Subject, named, narrowed, shap_table, swarm
+from skinlib.data import demographics
+from skinlib.papers.joint_ensemble import shap as asked
+
+LEVELS = {"sex": ("female", "male", "unknown")}
+
+
+def kept(n=2 * LEAST):
+    rows = {"image_id": [f"i{k}" for k in range(n)], "lesion_id": [f"i{k}" for k in range(n)], "patient_id": np.nan}
+    sex = pd.DataFrame(rows | {"input": "sex", "value": np.arange(n) % 2.0})
+    sex["of_mel"] = np.where(sex["value"] == 1, 0.2, -0.1)
+    age = pd.DataFrame(rows | {"input": "age", "value": np.arange(n) + 30.0, "of_mel": 0.0})
+    table = pd.concat([age, sex], ignore_index=True).assign(of_nv=lambda t: -t["of_mel"])
+    return table.assign(level=named(table, LEVELS))
+
+
+def value(frame, row, metric, column="ours"):
+    return frame.set_index(["row", "metric"]).loc[(row, metric), column]
+
+
+def test_sizes_and_directions_by_hand():
+    frame = shap_table(kept(), dataset="d", split="s", n_boot=50)
+    assert value(frame, "sex", "mean_abs_of_mel") == pytest.approx(0.15)
+    assert value(frame, "sex", "mean_abs") == pytest.approx(0.15) and value(frame, "age", "mean_abs") == 0
+    assert value(frame, "sex: male", "mean_of_mel") == pytest.approx(0.2)
+    assert value(frame, "sex: female", "mean_of_nv") == pytest.approx(0.1)
+    assert value(frame, "sex: male", "mean_of_mel", "n") == LEAST
+
+
+def test_a_level_of_few_rows_has_no_mean():
+    frame = shap_table(kept(2 * LEAST - 2), dataset="d", split="s", n_boot=50)
+    assert not frame["row"].str.contains(": ").any()
+
+
+def test_a_number_has_no_level():
+    table = kept()
+    assert table.loc[table["input"] == "age", "level"].isna().all()
+    assert set(table.loc[table["input"] == "sex", "level"]) == {"female", "male"}
+
+
+def test_the_swarm_has_a_panel_a_class_and_stays_on_its_lines():
+    figure = swarm(kept(), ["mel", "nv"], shaded="age", unit="probability")
+    panels = [axis for axis in figure.axes if axis.get_title() in ("mel", "nv")]
+    assert len(panels) == 2
+    for panel in panels:
+        for line, dots in enumerate(panel.collections):
+            assert np.abs(np.asarray(dots.get_offsets())[:, 1] - line).max() < 0.5
+
+
+def test_people_are_read_back_as_they_were_encoded():
+    cohort = pd.DataFrame({"age": [40.0, np.nan], "sex": ["male", None], "site": [None, "back"]})
+    found = asked.metadata(cohort)
+    assert list(found["age"]) == [40, asked.UNKNOWN_AGE]
+    again = asked.people(found.to_numpy(float))
+    assert np.array_equal(again, demographics.encode(cohort))
+
+
+def test_the_head_gets_the_features_of_the_image_that_is_named():
+    def model(*, meta, features):
+        return {"logits": torch.stack([features[:, 0, 0], meta[:, 0]], 1)}
+
+    seen = np.array([[[0.0]], [[3.0]]], np.float16)
+    function = asked.head_function(types.SimpleNamespace(model=lambda: model), seen)
+    rows = np.array([[1, 50, 0, 0], [0, 70, 1, 2]], float)  # image, age, sex, site
+    assert function(rows) == pytest.approx(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).softmax(1).numpy() * 100, rel=1e-5)
+
+
+def test_a_narrowed_subject_leaves_the_other_inputs_as_the_first_row_has_them():
+    inputs = pd.DataFrame({"itch": [1.0, 0.0], "age": [50.0, 60.0], "grew": [2.0, 3.0]})
+    total = lambda asked: asked @ np.array([[1.0], [10.0], [100.0]])  # (M, 1)
+    one = Subject(total, inputs, inputs.tail(1), inputs[[]], ("sum",), {}, (), {})
+    two = narrowed(one, 2, keep=("image", "age"))
+    assert list(two.inputs) == list(two.background) == ["age", "itch"]
+    assert two.function(two.inputs.to_numpy())[:, 0].tolist() == [1 + 500 + 200, 0 + 600 + 200]
+    whole = narrowed(one, 4)
+    assert np.array_equal(whole.function(inputs.to_numpy()), total(inputs.to_numpy()))

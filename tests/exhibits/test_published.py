@@ -1,0 +1,162 @@
+"""The published numbers parse, and what the paper prints is checked against its own counts."""
+
+import pytest
+
+from skinlib.exhibits import published as room
+from skinlib.exhibits.published import exhibits, published
+
+PAPER = "recall_oriented"
+MALIGNANT, BENIGN = 288, 1205
+
+
+def cells(exhibit):
+    frame = published(PAPER, exhibit)
+    return {
+        (row, metric): value
+        for row, metric, value in zip(frame["row"], frame["metric"], frame["published"], strict=True)
+    }
+
+
+def from_counts(tp, fn, fp):
+    return {"recall": tp / (tp + fn), "precision": tp / (tp + fp), "f1": 2 * tp / (2 * tp + fn + fp)}
+
+
+def test_every_exhibit_of_the_paper_is_there_and_parses():
+    names = exhibits(PAPER)
+    wanted = {f"table{k}" for k in range(1, 9)} | {
+        "table8_recalibrated",
+        "fig2",
+        "fig3",
+        "fig6",
+        "fig7",
+        "fig8",
+        "fig9",
+    }
+    assert wanted | {"unbundled", "cost"} <= set(names)
+    assert names.index("table2") < names.index("table8") < names.index("table8_recalibrated")
+    for name in names:
+        frame = published(PAPER, name)
+        assert list(frame.columns) == ["row", "metric", "published", "source", "note"]
+        assert (frame["source"] != "").all()
+
+
+def test_table1_adds_up():
+    table = cells("table1")
+    for part, n, benign, malignant in (
+        ("train", 9885, 8070, 1815),
+        ("validation", 193, 140, 53),
+        ("test", 1493, 1205, 288),
+    ):
+        assert (table[part, "n"], table[part, "benign"], table[part, "malignant"]) == (n, benign, malignant)
+        assert benign + malignant == n
+        assert table[part, "benign_fraction"] == pytest.approx(benign / n, abs=0.0005)
+        assert table[part, "malignant_fraction"] == pytest.approx(malignant / n, abs=0.0005)
+    assert table["train", "benign"] - 8061 == 9  # more than the official part holds
+
+
+def test_table2_gap_and_recall_follow_from_the_other_columns():
+    table = cells("table2")
+    for row in ("EfficientNet-B3", "DenseNet", "ResNet50"):
+        assert table[row, "auc_gap"] == pytest.approx(table[row, "val_roc_auc"] - table[row, "roc_auc"], abs=1e-9)
+        assert table[row, "recall"] == pytest.approx(1 - table[row, "fn"] / MALIGNANT, abs=1e-4)
+    assert round(199 / 288, 4) == 0.6910 != table["DenseNet", "recall"]
+
+
+def test_table3_follows_from_its_counts_but_for_the_specificity():
+    table = {metric: value for (_, metric), value in cells("table3").items()}
+    tp, fn, tn, fp = (table[name] for name in ("tp", "fn", "tn", "fp"))
+    assert (tp + fn, tn + fp) == (MALIGNANT, BENIGN)
+    for metric, value in from_counts(tp, fn, fp).items():
+        assert table[metric] == pytest.approx(value, abs=5e-5)
+    assert table["recall"] == round(253 / 288, 4) == 0.8785
+    assert table["accuracy"] == round(1208 / 1493, 4)
+    assert table["specificity"] != round(955 / 1205, 4) == 0.7925
+
+
+def test_table4_rows_that_do_not_follow_from_their_counts_are_noted():
+    frame, table = published(PAPER, "table4").set_index(["row", "metric"]), cells("table4")
+    noted = set()
+    for row in frame.index.get_level_values("row").unique():
+        fn, fp = table[row, "fn"], table[row, "fp"]
+        for metric, value in from_counts(MALIGNANT - fn, fn, fp).items():
+            if abs(table[row, metric] - value) > 0.0005 or "does not follow" in frame.loc[(row, metric), "note"]:
+                noted.add((row, metric))
+                assert f"{value:.4f}" in frame.loc[(row, metric), "note"]
+    assert ("+ recall-optimised threshold", "precision") in noted
+    assert ("+ 3-fold CV", "f1") in noted
+    assert not any(row in ("+ TTA ensemble", "+ differential LR + scheduler") for row, _ in noted)
+
+
+def test_the_last_step_of_table4_is_table3():
+    steps, final = cells("table4"), cells("table3")
+    for metric in ("roc_auc", "recall", "precision", "f1", "fn", "fp"):
+        assert steps["+ TTA ensemble", metric] == final["final", metric]
+
+
+def test_table6_and_table7_add_up():
+    modes = {key: value for key, value in cells("table6").items() if key[1] == "count"}
+    total = modes.pop(("all", "count"))
+    assert sum(modes.values()) == total == cells("table3")["final", "fn"]
+    for row, _ in modes:
+        assert cells("table6")[row, "fraction_of_fn"] == pytest.approx(modes[row, "count"] / 35, abs=0.0005)
+    groups = cells("table7")
+    for metric in ("n", "benign", "malignant", "fraction"):
+        assert groups["light", metric] + groups["dark", metric] == pytest.approx(groups["total", metric])
+    assert (groups["total", "benign"], groups["total", "malignant"]) == (BENIGN, MALIGNANT)
+
+
+def test_table8_is_consistent_in_itself_and_is_not_table3():
+    table = cells("table8")
+    positives = {"all": 288, "light": 143, "dark": 145}
+    false_alarms = {"all": 200, "light": 96, "dark": 104}
+    for row, count in positives.items():
+        fn = table[row, "fn"]
+        for metric, value in from_counts(count - fn, fn, false_alarms[row]).items():
+            assert table[row, metric] == pytest.approx(value, abs=5e-5)
+        assert table[row, "fn_rate"] == pytest.approx(fn / count, abs=5e-5)
+    assert false_alarms["light"] + false_alarms["dark"] == false_alarms["all"]
+    assert abs(table["gap", "roc_auc"] - (table["light", "roc_auc"] - table["dark", "roc_auc"])) < 1e-9
+    final = cells("table3")
+    assert table["all", "threshold"] == final["final", "threshold"]
+    assert table["all", "fn"] == 59 and final["final", "fn"] == 35
+    assert 59 not in {value for (_, metric), value in cells("table4").items() if metric == "fn"}
+
+
+def test_figures_repeat_their_tables():
+    for figure, table in (("fig3", "table1"), ("fig6", "table3"), ("fig7", "table4"), ("fig9", "table8")):
+        assert len(cells(figure)) >= 6
+        assert cells(figure).items() <= cells(table).items()
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch):
+    """Write one exhibit of a made-up paper and return a reader for it."""
+    monkeypatch.setattr(room, "project_root", lambda: tmp_path)
+
+    def write(text):
+        path = tmp_path / "data" / "published" / "mine" / "table1.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("row,metric,published,source,note\n" + text)
+        return published("mine", "table1")
+
+    return write
+
+
+def test_faulty_files_are_named(typed):
+    assert typed("a,auc,0.5,Table 1,\n")["published"].tolist() == [0.5]
+    assert typed("a,auc,,Table 1,N/R\n")["published"].isna().all()
+    for text, words in (
+        ("a,auc,high,Table 1,\n", "'high' is no number"),
+        ("a,auc,1,T,\na,auc,2,T,\n", "given twice"),
+        ("a,auc,,Table 1,\n", "neither a number nor a note"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            typed(text)
+
+
+def test_unknown_names_say_what_there_is(typed):
+    typed("")
+    with pytest.raises(ValueError, match="there are mine"):
+        published("yours", "table1")
+    with pytest.raises(ValueError, match="there are table1"):
+        published("mine", "table2")

@@ -1,0 +1,111 @@
+"""Ours beside theirs: no published cell is lost, no empty cell is silent, and the file says what made it."""
+
+import json
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from skinlib.exhibits import write as tables
+from skinlib.exhibits.published import exhibits, published
+
+PAPER = "recall_oriented"
+
+
+def study(tmp_path, **changes):
+    values = {"name": "smoke", "results_root": tmp_path, "dataset": "ham10000", "synthetic": True, "seed": 0}
+    return SimpleNamespace(**(values | {"profile": {"dataset": "ham10000"}} | changes))
+
+
+def run(name, seed, stale=()):
+    metrics = {"images": 100, "epochs": 2}
+    return SimpleNamespace(id=name, config=SimpleNamespace(seed=seed), metrics=metrics, stale=stale)
+
+
+def ours(*rows):
+    return pd.DataFrame(rows, columns=["row", "metric", "ours"])
+
+
+@pytest.mark.parametrize("name", exhibits(PAPER))
+def test_no_published_cell_is_dropped(name):
+    mine = ours(("mine", "roc_auc", 0.5))
+    frame = tables.exhibit(mine, paper=PAPER, exhibit=name, missing="not run: a test")
+    theirs = published(PAPER, name)
+    assert list(frame.columns) == tables.COLUMNS
+    assert len(frame) == len(theirs) + 1
+    head = frame.iloc[:-1]
+    assert head[["row", "metric"]].to_numpy().tolist() == theirs[["row", "metric"]].to_numpy().tolist()
+    pd.testing.assert_series_equal(head["published"], theirs["published"])
+    assert frame.iloc[-1]["row"] == "mine" and pd.isna(frame.iloc[-1]["published"])
+    assert all(note.startswith("not run: a test") for note in head["note"])
+
+
+def test_ours_joins_by_row_and_metric_whatever_its_order():
+    mine = ours(("extra", "roc_auc", 0.7), ("final", "recall", 0.8), ("final", "roc_auc", 0.9))
+    frame = tables.exhibit(mine, paper=PAPER, exhibit="table3", missing="not run").set_index(["row", "metric"])
+    assert frame.loc[("final", "roc_auc"), ["ours", "published"]].tolist() == [0.9, 0.9262]
+    assert frame.loc[("final", "recall"), ["ours", "published"]].tolist() == [0.8, 0.8785]
+    assert frame.index[-1] == ("extra", "roc_auc")
+
+
+def test_an_empty_cell_needs_a_reason():
+    mine = ours(("final", "roc_auc", 0.9))
+    with pytest.raises(ValueError, match=r"row 'final', metric 'recall' \(10 such\) has no number"):
+        tables.exhibit(mine, paper=PAPER, exhibit="table3")
+    rest = published(PAPER, "table3").iloc[1:]
+    noted = pd.DataFrame({"row": rest["row"], "metric": rest["metric"], "ours": None, "note": "not run: no weights"})
+    frame = tables.exhibit(pd.concat([mine, noted]), paper=PAPER, exhibit="table3")
+    assert frame["note"].iloc[1].startswith("not run: no weights; paper: 253 of 288")
+
+
+def test_faulty_tables_of_ours_are_refused():
+    for mine, words in (
+        (ours(("final", "roc_auc", 0.9), ("final", "roc_auc", 0.8)), "given twice"),
+        (ours(("final", "roc_auc", 0.9)).assign(colour="red"), "unknown columns colour"),
+        (ours(("final", "roc_auc", 0.9)).drop(columns="ours"), "no column ours"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            tables.exhibit(mine, paper=PAPER, exhibit="table3", missing="not run")
+
+
+def test_write_names_the_file_and_records_what_made_it(tmp_path):
+    frame = tables.exhibit(ours(("final", "roc_auc", 0.9)), paper=PAPER, exhibit="table3", missing="not run")
+    runs = [run("aa", 1), run("bb", 0, stale=("config.py",))]
+    path = tables.write(frame, paper=PAPER, exhibit="table3", study=study(tmp_path), runs=runs, notebook="24")
+    assert path == tmp_path / "smoke" / PAPER / "table3.csv"
+    read = pd.read_csv(path)
+    assert read["ours"].iloc[0] == 0.9
+    pd.testing.assert_series_equal(read["published"], frame["published"])
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["runs"] == ["aa", "bb"] and record["seeds"] == [0, 1] and record["epochs"] == [2, 2]
+    assert record["image_visits"] == 200 and record["stale"] == "older code"
+    assert record["synthetic"] is True and record["kind"] == "trained" and record["notebook"] == "24"
+
+
+def test_another_data_set_is_named_in_the_file(tmp_path):
+    frame = tables.exhibit(ours(("mine", "n", 1)), paper=PAPER, exhibit="fig2")
+    path = tables.write(frame, paper=PAPER, exhibit="fig2", kind="data", study=study(tmp_path, dataset="ph2"))
+    assert path.name == "fig2-ph2.csv"
+    assert json.loads(path.with_suffix(".json").read_text())["stale"] is None
+    with pytest.raises(ValueError, match="choose one of trained, data"):
+        tables.write(frame, paper=PAPER, exhibit="fig2", kind="guess", study=study(tmp_path))
+    with pytest.raises(ValueError, match="an exhibit has row"):
+        tables.write(frame.drop(columns="n"), paper=PAPER, exhibit="fig2", study=study(tmp_path))
+
+
+def test_show_puts_the_interval_beside_the_published_value():
+    mine = pd.DataFrame(
+        {"row": "final", "metric": ["roc_auc", "fn"], "ours": [0.91234, 40], "low": [0.9, 30], "high": [0.92, 50]}
+    )
+    frame = tables.exhibit(mine, paper=PAPER, exhibit="table3", missing="not run")
+    shown = tables.show(frame).data.set_index("metric")
+    assert shown.loc["roc_auc", "ours [low, high]"] == "0.912 [0.900, 0.920]"
+    assert shown.loc["roc_auc", "published"] == "0.926"
+    assert shown.loc["fn", ["ours [low, high]", "published"]].tolist() == ["40 [30, 50]", "35"]
+    wide = tables.show(frame, wide=True).data
+    assert wide.loc["final", ("fn", "ours")] == "40 [30, 50]"
+    assert wide.loc["final", ("recall", "published")] == "0.879"
+    none = pd.DataFrame({"row": "final", "metric": ["ece"], "ours": [0.0], "low": [0.0], "high": [0.0142]})
+    shown = tables.show(tables.exhibit(none, paper=PAPER, exhibit="table3", missing="not run")).data
+    assert shown.set_index("metric").loc["ece", "ours [low, high]"] == "0.000 [0.000, 0.014]"
+    assert ("recall", "ours") not in wide.columns

@@ -1,0 +1,215 @@
+"""Figures: what stands on them, the stamp, the shared colour scale, and shapes that come from the model."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import rcParams
+from PIL import Image
+from torch import nn
+
+from skinlib.figures import charts as figures
+from skinlib.figures import style as figures_style
+from skinlib.figures.flow import trace
+
+
+def study(tmp_path, synthetic):
+    values = {"name": "smoke", "results_root": tmp_path, "dataset": "ham10000", "seed": 0}
+    return SimpleNamespace(**values, synthetic=synthetic, profile={"dataset": "ham10000"})
+
+
+def save(figure, tmp_path, *, synthetic=True):
+    return figures.save(
+        figure, paper="recall_oriented", exhibit="fig6", study=study(tmp_path, synthetic), notebook="24"
+    )
+
+
+def words(figure):
+    texts = [text.get_text() for axis in figure.axes for text in axis.texts]
+    return texts + [text.get_text() for text in figure.texts]
+
+
+def legend(owner):
+    return [text.get_text() for text in owner.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_only_synthetic_data_are_stamped_and_the_file_is_small(tmp_path, synthetic):
+    figure = figures.confusion_matrix([[90, 10], [3, 7]], ["benign", "malignant"])
+    path = save(figure, tmp_path, synthetic=synthetic)
+    assert words(figure).count("SYNTHETIC DATA") == int(synthetic)
+    assert path == tmp_path / "smoke" / "recall_oriented" / "fig6.png" and path.stat().st_size < 60_000
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert record["synthetic"] is synthetic and record["notebook"] == "24"
+
+
+def test_saving_twice_stamps_once_and_gives_the_same_bytes(tmp_path):
+    figure = figures.confusion_matrix([[1, 0], [0, 1]], ["a", "b"])
+    first = save(figure, tmp_path).read_bytes()
+    assert save(figure, tmp_path).read_bytes() == first
+    assert words(figure).count("SYNTHETIC DATA") == 1
+
+
+def test_a_heavy_figure_is_made_light(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (6, 200, 200, 3), dtype=np.uint8)
+    path = save(figures.image_grid(list(noise), columns=3), tmp_path)
+    assert path.stat().st_size <= figures_style.MOST_BYTES
+    with Image.open(path) as image:
+        assert image.size[0] > 250
+
+
+def test_the_style_stays_inside():
+    before = rcParams["font.size"], rcParams["axes.prop_cycle"]
+    figures.confusion_matrix([[1, 0], [0, 1]], ["a", "b"])
+    assert (rcParams["font.size"], rcParams["axes.prop_cycle"]) == before
+    with figures.style():
+        assert rcParams["axes.prop_cycle"].by_key()["color"][0] == "#0072B2"
+
+
+def test_confusion_matrix_writes_counts_and_shares_of_the_row():
+    figure = figures.confusion_matrix([[955, 250], [35, 253]], ["benign", "malignant"])
+    assert words(figure) == ["955\n79.3%", "250\n20.7%", "35\n12.2%", "253\n87.8%"]
+    (axis,) = figure.axes
+    assert axis.get_xlabel() == "predicted" and axis.get_ylabel().startswith("true")
+    with pytest.raises(ValueError, match="of 3 classes is square"):
+        figures.confusion_matrix([[1, 0], [0, 1]], ["a", "b", "c"])
+
+
+def test_roc_marks_the_threshold_and_the_published_point():
+    curves = {"final": (np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]))}
+    (axis,) = figures.roc(curves, threshold=0.5, published=(0.2075, 0.8785)).axes
+    assert legend(axis) == ["final: AUC 0.750", "final at t = 0.50", "published"]
+    points = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
+    assert points["final at t = 0.50"] == [[0.5, 0.5]] and points["published"] == [[0.2075, 0.8785]]
+    assert axis.get_xlabel() == "false positive rate" and axis.get_ylabel().startswith("recall")
+
+
+def exhibit():
+    return pd.DataFrame(
+        {
+            "row": ["a", "b", "a"],
+            "metric": ["roc_auc", "roc_auc", "fn"],
+            "ours": [0.9, np.nan, 30],
+            "low": [0.85, np.nan, np.nan],
+            "high": [0.96, np.nan, np.nan],
+            "published": [0.92, 0.88, 35],
+            "note": ["", "counts only: 0 malignant; 33 lesions", ""],
+        }
+    )
+
+
+def test_bars_show_ours_the_interval_and_the_published_value():
+    figure = figures.bars(exhibit(), ["roc_auc", "fn"])
+    auc, missed = figure.axes
+    assert (auc.get_xlabel(), missed.get_xlabel()) == ("ROC-AUC", "false negatives")
+    assert [label.get_text() for label in auc.get_yticklabels()] == ["a", "b"]
+    (marks,) = [line for line in auc.lines if line.get_label() == "published"]
+    assert marks.get_xdata().tolist() == [0.92, 0.88]
+    (segment,) = auc.containers[1].lines[2][0].get_segments()
+    assert segment[:, 0] == pytest.approx([0.85, 0.96])
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"ours", "published", "95 % interval"}
+    with pytest.raises(ValueError, match="has no metric recall"):
+        figures.bars(exhibit(), ["recall"])
+
+
+def test_panels_of_shares_have_one_scale_and_an_absent_bar_says_why():
+    shares = exhibit().replace({"metric": {"fn": "recall"}}).assign(ours=[0.9, np.nan, 0.3], published=[0.92, 0.2, 0.3])
+    auc, recall = figures.bars(shares, ["roc_auc", "recall"]).axes
+    assert auc.get_xlim() == recall.get_xlim() == (0, 1.02)
+    counts = figures.bars(exhibit(), ["roc_auc", "fn"]).axes
+    assert counts[1].get_xlim()[1] > 30
+    (why,), (none,) = auc.texts, recall.texts
+    assert why.get_text().replace("\n", " ") == "counts only: 0 malignant" and none.get_text() == "no value"
+    assert why.get_ha() == "right" and counts[0].texts[0].get_ha() == "left", "beside the published mark"
+
+
+def test_class_distribution_and_reliability_name_their_axes():
+    counts = pd.DataFrame({"benign": [30, 8], "malignant": [10, 2]}, index=["train", "test"])
+    (axis,) = figures.class_distribution(counts).axes
+    assert legend(axis) == ["benign", "malignant"] and axis.get_ylabel() == "images"
+    assert "30\n75.0%" in words(axis.figure) and "2\n20.0%" in words(axis.figure)
+    curves = {"final": (np.array([0, 0, 1, 1]), np.array([0.11, 0.13, 0.12, 0.95]))}
+    top, bottom = figures.reliability(curves).axes
+    assert legend(top) == ["as often as said", "final"] and "probability" in bottom.get_xlabel()
+    assert top.lines[1].get_xydata() == pytest.approx(np.array([[0.12, 1 / 3], [0.95, 1.0]]))
+
+
+def test_image_grid_needs_as_many_titles_as_images():
+    images = [np.zeros((8, 8, 3), np.uint8)] * 3
+    figure = figures.image_grid(images, ["x", "y", "z"], columns=2)
+    assert [axis.get_title() for axis in figure.axes] == ["x", "y", "z", ""]
+    with pytest.raises(ValueError, match="3 images have 1 titles"):
+        figures.image_grid(images, ["x"])
+    with pytest.raises(ValueError, match="at least one image"):
+        figures.image_grid([])
+
+
+def case(top, title="TP"):
+    cam = np.linspace(0, top, 64).reshape(8, 8)
+    mask = np.zeros((8, 8), int)
+    mask[2:6, 2:6] = 1
+    image = np.full((8, 8, 3), 128, np.uint8)
+    return {"title": title, "image": image, "cam": cam, "sharpened": np.where(cam > 0.75 * top, cam, 0), "mask": mask}
+
+
+def test_heat_maps_share_one_colour_scale_with_a_bar():
+    figure = figures.cam_gallery([case(2.0), case(0.5, "FN")])
+    maps = [axis.images[0] for axis in figure.axes[1:6:3]]
+    assert [image.get_clim() for image in maps] == [(0, 2.0), (0, 2.0)]
+    bar = figure.axes[6]
+    assert bar.get_xlabel().startswith("Grad-CAM++") and bar.get_xlim() == (0, 2.0)
+    assert [figure.axes[line].get_ylabel() for line in (0, 3)] == ["TP", "FN"]
+    assert [axis.get_title() for axis in figure.axes[:3]] == [
+        "original, outline",
+        "Grad-CAM++",
+        "sharpened",
+    ]
+    assert all(axis.collections for axis in figure.axes[:6])  # the outline
+    overlay = figure.axes[2].images[0].get_array()
+    assert np.allclose(overlay[0, 0], 128 / 255) and not np.allclose(overlay[7, 7], 128 / 255)
+
+
+def test_many_heat_maps_stand_in_two_blocks():
+    figure = figures.cam_gallery([case(1.0, f"case {i}") for i in range(7)])
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    assert labels[0:24:6] == ["case 0", "case 1", "case 2", "case 3"]
+    assert labels[3:24:6] == ["case 4", "case 5", "case 6", ""]
+    assert [axis.axison for axis in figure.axes[18:24]] == [True] * 3 + [False] * 3  # the eighth place is empty
+
+
+def test_heat_maps_are_raw():
+    with pytest.raises(ValueError, match="negative"):
+        figures.cam_gallery([case(1.0) | {"cam": np.full((8, 8), -0.1)}])
+    with pytest.raises(ValueError, match="at least one case"):
+        figures.cam_gallery([])
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.phi = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU())
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, image, meta=None, *, features=None):
+        pooled = self.phi(image).mean((2, 3))
+        return {"logits": self.head(pooled), "features": pooled}
+
+
+def test_data_flow_has_the_real_shapes_and_leaves_the_model_alone():
+    net = Net().train()
+    steps = {step["name"]: (step["shape"], step["parameters"]) for step in trace(net, (32, 48))}
+    assert steps == {
+        "image": ((1, 3, 32, 48), 0),
+        "phi": ((1, 4, 16, 24), 112),
+        "head": ((1, 2), 10),
+        "logits": ((1, 2), 0),
+        "features": ((1, 4), 0),
+    }
+    assert [step["name"] for step in trace(net, (32, 48), expand=("phi",))][:4] == ["image", "phi.0", "phi.1", "head"]
+    assert net.training and not any(module._forward_hooks for module in net.modules())
+    with pytest.raises(ValueError, match="no child body; it has phi, head"):
+        trace(net, (32, 48), expand=("body",))
+    figure = figures.data_flow(net, (32, 48))
+    assert "phi\nSequential\n4 × 16 × 24\n112 par." in words(figure)

@@ -1,0 +1,71 @@
+"""The ensemble paper's printed numbers against each other, and against what its data set can give."""
+
+import pytest
+
+from skinlib.data.cards import CARDS
+from skinlib.exhibits.published import exhibits, published
+from skinlib.papers.joint_ensemble.model import DESIGN
+from skinlib.papers.joint_ensemble.plan import HEAD, SWITCHES
+
+PAPER = "joint_ensemble"
+SHARES = {"accuracy", "roc_auc", "melanoma_recall", "melanoma_specificity", "balanced_accuracy"}
+
+
+def cells(exhibit):
+    frame = published(PAPER, exhibit)
+    return dict(zip(zip(frame["row"], frame["metric"], strict=True), frame["published"], strict=True))
+
+
+def test_every_exhibit_of_the_paper_is_there_and_parses():
+    wanted = {"claims", "members_vs_fusion", "confusion", "gradcam", "shap_metadata", "throughput", "modularity"}
+    ours = {"abcd_measures", "abcd_validation", "abcd_attributes", "switches", "errors", "weights", "per_class"}
+    ours |= {"embeddings", "tone", "localisation", "gradcam_joint"}  # of the notebooks across systems
+    assert set(exhibits(PAPER)) == wanted | ours | {"leakage", "same_time", "sources", "settings"}
+    for name in wanted:
+        frame = published(PAPER, name)
+        assert (frame["source"] != "").all()
+        printed = frame["published"].notna() & frame["metric"].isin(SHARES)
+        assert frame.loc[printed, "published"].between(0, 1).all()
+
+
+def test_the_three_rates_are_not_one_operating_point():
+    """accuracy = p recall + (1 - p) specificity gives the share p of melanoma that they would need."""
+    claims = cells("claims")
+    accuracy, recall, specificity = (
+        claims["proposed", name] for name in ("accuracy", "melanoma_recall", "melanoma_specificity")
+    )
+    needed = (specificity - accuracy) / (specificity - recall)
+    assert needed == pytest.approx(0.32, abs=0.005)
+    counts = CARDS["ham10000"].counts["all"]
+    images = sum(counts.values())
+    melanoma = counts["mel"] / images
+    assert melanoma == pytest.approx(0.111, abs=5e-4)
+    assert sum(counts[name] for name in CARDS["ham10000"].malignant) / images == pytest.approx(0.195, abs=5e-4)
+    there = melanoma * recall + (1 - melanoma) * specificity
+    assert there == pytest.approx(0.959, abs=5e-4) and there > accuracy
+    # No rounding of the printed digits brings the two together.
+    most = (specificity - accuracy - 0.001) / (specificity - recall + 0.001)
+    assert most > 1.5 * melanoma
+
+
+def test_exhibits_repeat_the_claims():
+    claims = cells("claims")
+    for exhibit in ("members_vs_fusion", "throughput"):
+        for key, value in cells(exhibit).items():
+            if key in claims and value == value:
+                assert value == claims[key]
+    assert cells("throughput")["ensemble, one GPU", "images_per_second"] == claims["proposed", "images_per_second"]
+
+
+def test_no_member_and_no_switch_has_a_printed_figure():
+    rows = cells("members_vs_fusion")
+    own = {name for name, _ in rows if "et al." not in name and "Krohling" not in name} - {"proposed"}
+    assert {"resnet50", "inception_v3", "efficientnet_b3", "densenet121", "densenet201", "pca"} <= own
+    assert all(value != value for (name, _), value in rows.items() if name in own)
+
+
+def test_what_is_not_stated_is_a_named_default():
+    silent = {row for row, value in cells("settings").items() if value != value}
+    assert {("loss", "attribute_weight"), ("reduction", "components"), ("training", "learning_rate")} <= silent
+    assert HEAD.losses["attributes"] == 0.3 and DESIGN["components"] and HEAD.lr
+    assert {"attributes_0.1", "attributes_1", "pca", "binary"} <= set(SWITCHES)

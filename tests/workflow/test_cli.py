@@ -1,0 +1,161 @@
+"""The console script: every command has its words, and errors are one line."""
+
+import shutil
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from skinlib.config import RunConfig
+from skinlib.workflow import cli, commands
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        ("data get ham10000 --root x --accept-licence", commands.data_get),
+        ("data check ham10000 --root x", commands.data_check),
+        ("data synthesise --profile smoke", commands.data_synthesise),
+        ("train c.json --profile smoke", commands.train_run),
+        ("predict run --images x --out y.csv", commands.predict_images),
+        ("evaluate t.csv --groups sex age --out d", commands.evaluate_table),
+        ("plan", commands.write_plan),
+        ("regression --accept", commands.run_regression),
+        ("notebooks run n.ipynb --profile smoke", commands.run_notebook),
+        ("notebooks index", commands.write_page),
+        ("notebooks summary", commands.print_summary),
+        ("notebooks publish --profile real", commands.publish_results),
+        ("notebooks restore --profile real", commands.restore_runs),
+    ],
+)
+def test_words_lead_to_their_command(words, call):
+    assert cli.build_parser().parse_args(words.split()).call is call
+
+
+def test_empty_words_of_make_mean_the_defaults():
+    words = [
+        "notebooks",
+        "reproduce",
+        "--data",
+        "",
+        "--only",
+        "24 43",
+        "--stale",
+        "",
+        "--cores",
+        "",
+        "--",
+        "--executor",
+        "slurm",
+    ]
+    arguments = cli.build_parser().parse_args(words)
+    assert (arguments.data, arguments.only, arguments.stale, arguments.cores) == ("", "24 43", "", 0)
+    assert arguments.extra == ["--executor", "slurm"]
+
+
+def test_an_error_of_the_user_is_one_line(capsys):
+    assert cli.main(["notebooks", "summary", "--profile", "nope"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("skinlib: no profile 'nope'")
+    assert captured.err.count("\n") == 1
+
+
+def test_an_error_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(commands, "print_summary", lambda arguments: int("x"))  # raised outside the library
+    with pytest.raises(ValueError, match="invalid literal"):
+        cli.main(["notebooks", "summary"])
+
+
+def test_a_missing_file_is_one_line(capsys, tmp_path):
+    assert cli.main(["evaluate", str(tmp_path / "none.csv")]) == 2
+    assert "none.csv" in capsys.readouterr().err
+
+
+def test_an_error_of_the_system_is_one_line(capsys, tmp_path):
+    assert cli.main(["evaluate", str(tmp_path)]) == 2
+    captured = capsys.readouterr().err
+    assert "Is a directory" in captured and captured.count("\n") == 1
+
+
+def test_data_check_opens_every_image_and_mask(capsys, data_root, tmp_path):
+    words = ["data", "check", "ham10000", "--root"]
+    assert cli.main([*words, str(data_root)]) == 0
+    assert "84 images" in capsys.readouterr().out
+    root = shutil.copytree(data_root, tmp_path / "data")
+    image = next(root.glob("ham10000/*/*.jpg"))
+    image.write_bytes(image.read_bytes()[:-60])
+    mask = sorted(root.glob("ham10000/*/*_segmentation.png"))[5]
+    Image.new("L", (20, 30)).save(mask)
+    assert cli.main([*words, str(root)]) == 1
+    shown = capsys.readouterr().out
+    assert "ham10000: 2 findings" in shown
+    assert f"  image {image} cannot be read: OSError" in shown
+    assert f"{mask.name.removesuffix('_segmentation.png')}: its mask is 20 x 30, its image 32 x" in shown
+
+
+def train(folder, monkeypatch, *words):
+    """Call `skinlib train`, with ``aa`` as the run that it finds."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("skinlib.training.runs.ensure", lambda *_, **__: types.SimpleNamespace(id="aa"))
+    (folder / "c.json").write_text(RunConfig().to_json())
+    return cli.main(["train", str(folder / "c.json"), "--profile", "smoke", "--results", str(folder), *words])
+
+
+def test_a_trained_run_keeps_the_stamp_of_its_code_alone(monkeypatch, tmp_path):
+    for name in ("aa-c0", "aa-c1", "aab-c0", "bb-c0"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    assert train(tmp_path, monkeypatch, "--stamp", str(tmp_path / "aa-c1.json")) == 0
+    assert {file.stem for file in tmp_path.glob("*-*.json")} == {"aa-c1", "aab-c0", "bb-c0"}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device", "backends"),
+    [
+        (True, "auto", {"cpu": "gloo", "cuda": "nccl"}),
+        (True, "cuda", {"cpu": "gloo", "cuda": "nccl"}),
+        (True, "cpu", {"cpu": "gloo", "cuda": "gloo"}),
+        (False, "auto", {"cpu": "gloo", "cuda": "gloo"}),
+    ],
+)
+def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypatch, tmp_path, gpu, device, backends):
+    told = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(index))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name: told.append(name))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: told.append("left"))
+    assert train(tmp_path, monkeypatch, "--device", device) == 0
+    *where, name, last = told
+    of_device = torch.distributed.distributed_c10d.BackendConfig(torch.distributed.Backend(name))
+    assert backends.items() <= of_device.get_device_backend_map().items()
+    assert (where, last) == ([1] if "nccl" in name else [], "left")
+
+
+def test_evaluate_turns_a_strangers_table_into_tables(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    label = np.tile([0, 1], 60)
+    score = np.clip(0.3 + 0.4 * label + random.normal(0, 0.2, 120), 0.01, 0.99)
+    frame = pd.DataFrame({"image_id": [f"i{k}" for k in range(120)], "label": label, "p_malignant": score})
+    frame.assign(sex=np.repeat(["female", "male"], 60)).to_csv(tmp_path / "t.csv", index=False)
+    assert cli.main(["evaluate", str(tmp_path / "t.csv"), "--groups", "sex", "--out", str(tmp_path / "out")]) == 0
+    written = pd.read_csv(tmp_path / "out" / "metrics.csv")
+    assert {"metric", "value", "low", "high"} <= set(written.columns)
+    assert (tmp_path / "out" / "fairness_sex.csv").is_file()
+    assert "metrics" in capsys.readouterr().out
+
+
+def test_publishing_asks_for_the_notebooks_of_the_papers_alone(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def one_failed(work):
+        asked.extend(card.number for card in work.cards)
+        return "24 failed", 1
+
+    monkeypatch.setattr("skinlib.workflow.index.summary", one_failed)
+    assert cli.main(["notebooks", "publish", "--profile", "smoke", "--results", str(tmp_path)]) == 1
+    assert "nothing published: 1 notebooks failed" in capsys.readouterr().err
+    assert {12, 13, 24, 43} <= set(asked) and not {0, 1, 2, 3, 20} & set(asked)

@@ -1,0 +1,106 @@
+"""The whole way, with real runs: what fails is named and loses nothing else, what is done stays, the rest goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+import yaml
+
+from skinlib.config import load_profile
+from skinlib.paths import read_json
+from skinlib.workflow import reproduce
+from skinlib.workflow.work import Work
+
+pytestmark = pytest.mark.usefixtures("warm_server")
+PROFILE = """
+name: tiny
+papers: [recall_oriented]
+data: {kind: real, datasets: [ham10000]}
+dataset: ham10000
+stale: retrain
+threads: 1
+jobs: 2
+minutes: 1
+disk_gb: 0.001
+notebooks: {time_limit_minutes: 2}
+recall_oriented:
+  {precision: fp32, split: grouped, image_size: [16, 16], backbone: test_resnet, weights: none, folds: 2, seeds: [0],
+   epochs: 1, lr: 0.003, plain_epochs: 1, visits: 16, tta: none,
+   comparison: {image_size: [16, 16], epochs: 1, backbones: [[BACKBONE, none]]}}
+"""
+
+
+def notebook(folder, stem, *, needs, source, paper="recall_oriented"):
+    folder.mkdir(exist_ok=True)
+    parameters = nbformat.v4.new_code_cell('profile = ""\ndata_root = ""\nresults_root = ""')
+    parameters.metadata["tags"] = ["parameters"]
+    card = {"papers": [paper], "needs": needs, "minutes": {}}
+    made = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(source)], metadata={"skinlib": card})
+    nbformat.write(made, folder / f"{stem}.ipynb")
+
+
+@pytest.fixture
+def place(tmp_path, data_root):
+    notebook(tmp_path / "notebooks", "00_alone", needs="none", source="1 + 1")
+    notebook(tmp_path / "notebooks", "24_with_runs", needs="plan", source="2 + 2")
+    names = {"results": tmp_path / "results", "notebooks": tmp_path / "notebooks", "data": data_root}
+    return {"profile": str(tmp_path / "tiny.yaml")} | {name: str(path) for name, path in names.items()}
+
+
+def times(work: Work) -> dict[str, int]:
+    """Return finished run -> when its last file was written."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in (work.results / "runs").glob("*/metrics.json")}
+
+
+def test_an_interrupted_call_is_gone_on_with_and_a_failed_run_costs_no_other(place, tmp_path, capfd):
+    (tmp_path / "tiny.yaml").write_text(PROFILE.replace("BACKBONE", "nobody"))
+    work = Work.open(**place)
+    words = [word for name, value in place.items() for word in (f"--{name}", value)]
+    line = [sys.executable, "-m", "skinlib.workflow.cli", "notebooks", "reproduce", *words, "--cores", "2"]
+    interrupted = subprocess.Popen(line, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while not list(work.state.glob("runs/*.json")):
+        time.sleep(0.05)
+        assert interrupted.poll() is None
+    interrupted.send_signal(signal.SIGTERM)
+    assert interrupted.wait(120) == 1
+    first = times(work)
+    assert 1 <= len(first) < 9
+
+    assert reproduce.reproduce(**place, cores=2) == 1
+    shown = capfd.readouterr()
+    assert "timm knows no model 'nobody'" in shown.err
+    failed = next(entry for name, entry in planned(work).items() if "nobody" in name)
+    assert str(work.run_stamp(failed)) in shown.err
+    assert "notebooks: 1 ok, 1 not run" in shown.out
+    second = times(work)
+    assert len(second) == len(planned(work)) - 1 == 9
+    assert first.items() <= second.items()
+
+    assert reproduce.reproduce(**place, only="0", cores=2) == 0
+    assert times(work) == second
+    assert "Nothing to be done" in capfd.readouterr().err
+
+
+def planned(work: Work) -> dict[str, dict]:
+    return read_json(work.plan_file)["recall_oriented"]
+
+
+def test_a_paper_without_its_data_costs_its_own_notebooks_alone(place, tmp_path, capfd):
+    lacking = "joint_reverse_mtl"
+    profile = yaml.safe_load(PROFILE.replace("BACKBONE", "test_resnet"))
+    profile |= {"papers": [lacking, "recall_oriented"], lacking: load_profile("smoke")[lacking]}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(profile))
+    source = "from skinlib.study import begin\nstudy = begin(profile, '', data_root, results_root)\n"
+    source += f"[study.run(config) for config in study.plan('{lacking}').values()]"
+    notebook(tmp_path / "notebooks", "22_lacks", needs="plan", source=source, paper=lacking)
+    assert reproduce.reproduce(**place, only="22", cores=2) == 1
+    shown = capfd.readouterr().out
+    assert f"{lacking} is left out: ISIC 2016" in shown
+    reason = f"is not under {place['data']}: the folder isic2016/ is missing."
+    row = next(line for line in shown.splitlines() if line.split()[:2] == ["22_lacks", "failed"])
+    assert "DataError: ISIC 2016" in row and reason in row
+    assert list(read_json(Work.open(**place).plan_file)) == ["recall_oriented"]

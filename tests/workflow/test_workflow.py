@@ -1,0 +1,314 @@
+"""What is selected, what is remembered, and what is done again."""
+
+import importlib
+import json
+import os
+import types
+from pathlib import Path
+
+import pytest
+
+from skinlib.config import RunConfig
+from skinlib.papers import paper_names, plan_of
+from skinlib.paths import project_root, write_json
+from skinlib.workflow import catalogue, cli, reproduce
+from skinlib.workflow import index as notebook_index
+from skinlib.workflow import work as workflow
+from skinlib.workflow.work import Work
+
+NOTEBOOKS = project_root() / "tests" / "notebooks"
+PROFILE = """
+name: tiny
+papers: [paper_a]
+data: {kind: real, datasets: [ham10000]}
+dataset: ham10000
+stale: retrain
+threads: 1
+jobs: 1
+minutes: 8
+disk_gb: 0.001
+notebooks: {time_limit_minutes: 1}
+"""
+
+
+def notebook(folder, stem, *, papers=(), needs="none"):
+    card = {"papers": list(papers), "needs": needs, "minutes": {"tiny": 3}}
+    cells = [{"cell_type": "markdown", "source": [f"# {stem}"]}]
+    folder.mkdir(exist_ok=True)
+    (folder / f"{stem}.ipynb").write_text(json.dumps({"cells": cells, "metadata": {"skinlib": card}}))
+
+
+def plan(profile):
+    config = RunConfig(folds=2, epochs=4, visits=100)
+    return {"first": config, "second": config.replace(fold=1), "first_again": config}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A profile, notebooks, data and two plans, one of them asked for."""
+    monkeypatch.setattr(catalogue, "paper_names", lambda: ["paper_a", "paper_b"])
+    of_papers = types.SimpleNamespace(import_module=lambda name: types.SimpleNamespace(plan=plan))
+    monkeypatch.setattr(catalogue, "importlib", of_papers)
+    (tmp_path / "tiny.yaml").write_text(PROFILE)
+    (tmp_path / "data" / "ham10000").mkdir(parents=True)
+    notebook(tmp_path / "notebooks", "00_start")
+    notebook(tmp_path / "notebooks", "24_a", papers=["paper_a"], needs="plan")
+    notebook(tmp_path / "notebooks", "25_b", papers=["paper_b"], needs="plan")
+    names = {"data": "data", "results": "results", "notebooks": "notebooks"}
+    return {"profile": str(tmp_path / "tiny.yaml")} | {key: str(tmp_path / name) for key, name in names.items()}
+
+
+def test_notebooks_of_the_profiles_papers_and_of_none_are_selected(place):
+    assert [card.stem for card in Work.open(**place).cards] == ["00_start", "24_a"]
+    assert [card.stem for card in Work.open(**place, only="24").cards] == ["24_a"]
+    assert [card.stem for card in Work.open(**place, only="0, 24").cards] == ["00_start", "24_a"]
+
+
+@pytest.mark.parametrize("only", ["25", "7", "start"])
+def test_a_number_that_the_profile_does_not_have_is_an_error(place, only):
+    with pytest.raises(ValueError, match=f"ONLY={only}: profile tiny has no such notebook; it has 00 24"):
+        Work.open(**place, only=only)
+
+
+def test_only_the_runs_that_are_needed(place):
+    assert Work.open(**place).papers() == ["paper_a"]
+    assert Work.open(**place, only="0").papers() == []
+
+
+def test_the_repository_has_plans_for_the_papers_of_its_profiles():
+    assert all(callable(importlib.import_module(f"skinlib.papers.{name}.plan").plan) for name in paper_names())
+    with pytest.raises(ValueError, match="no plan for paper 'nobody'"):
+        plan_of("nobody", {})
+
+
+def test_real_data_that_are_not_there_are_an_error_that_says_what_to_do(place, tmp_path):
+    with pytest.raises(FileNotFoundError, match="skinlib data get ham10000"):
+        Work.open(**place | {"data": str(tmp_path)})
+
+
+def test_the_data_stamp_changes_with_files_and_tables_only(place, tmp_path):
+    work, root = Work.open(**place), tmp_path / "data" / "ham10000"
+    (root / "labels.csv").write_text("a\n")
+    work.stamp_data()
+    first = work.data_stamp.stat().st_mtime_ns
+    work.stamp_data()
+    assert work.data_stamp.stat().st_mtime_ns == first
+    for change in (lambda: (root / "x.jpg").write_bytes(b"1"), lambda: (root / "labels.csv").write_text("ab\n")):
+        before = work.data_stamp.read_text()
+        change()
+        work.stamp_data()
+        assert work.data_stamp.read_text() != before
+
+
+def test_linked_folders_are_data_too_and_a_link_upwards_has_an_end(place, tmp_path):
+    work = Work.open(**place)
+    (tmp_path / "disk" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "isic2016").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "up").symlink_to(tmp_path / "data")
+    before = catalogue.listing(work.data)
+    assert catalogue.listing(work.data) == before
+    (tmp_path / "disk" / "images" / "x.jpg").write_bytes(b"1")
+    assert catalogue.listing(work.data) != before
+
+
+def test_keys_that_nothing_reads_are_refused(place, tmp_path):
+    file = tmp_path / "own.yaml"
+    for more, message in (
+        ("bootstraps: 7", "profile tiny: nothing reads the key bootstraps; is bootstrap meant"),
+        ("qqqq: 7", "nothing reads the key qqqq; known are .*bootstrap, .*disk_gb"),
+    ):
+        file.write_text(PROFILE + more)
+        with pytest.raises(ValueError, match=message):
+            Work.open(**place | {"profile": str(file)})
+
+
+def test_keys_of_a_paper_are_those_of_the_shipped_profiles_and_of_its_plans_recipe(monkeypatch):
+    catalogue.check_keys({"name": "own", "joint_reverse_mtl": {"schedule_gamma": 0.5, "longer": [{"views": 1}]}})
+    with pytest.raises(ValueError, match=r"own: nothing reads the key joint_reverse_mtl\.epoch; is epochs meant"):
+        catalogue.check_keys({"name": "own", "joint_reverse_mtl": {"schedule_gamma": 0.5, "epoch": 7}})
+    monkeypatch.setattr(catalogue, "paper_names", lambda: ["new"])
+    monkeypatch.setattr(catalogue, "importlib", types.SimpleNamespace(import_module=lambda name: None))
+    catalogue.check_keys({"name": "own", "new": {"anything": 1}})
+
+
+def test_a_paper_without_its_data_is_left_out_of_the_plan_alone(place, monkeypatch, data_root, tiny_config, capsys):
+    plans = {"paper_a": {"first": tiny_config}, "paper_b": {"first": tiny_config.replace(dataset="isic2016")}}
+    monkeypatch.setattr(workflow, "plan_of", lambda paper, profile: plans[paper])
+    Path(place["profile"]).write_text(PROFILE.replace("[paper_a]", "[paper_b, paper_a]"))
+    place["data"] = str(data_root)
+    assert cli.main(["plan", *(f"--{name}={value}" for name, value in place.items())]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("paper_b is left out: ISIC 2016")
+    assert first.endswith(f"is not under {data_root}: the folder isic2016/ is missing.")
+    assert second.startswith("1 runs planned in ")
+    work = Work.open(**place)
+    assert (len(work.run_stamps(["paper_a"])), work.run_stamps(["paper_b"])) == (1, [])
+
+
+def write_plan(work):
+    entries = {name: {"id": name, "code": "c0", "visits": visits} for name, visits in (("aa", 300), ("bb", 100))}
+    write_json(work.plan_file, {"paper_a": entries | {"again": entries["aa"]}})
+    work.stamp_data()
+    return entries
+
+
+def test_visits_are_counted_by_hand(place):
+    config = plan({})["first"]
+    profile = {"data": {"images": 1000}}
+    assert catalogue.image_visits(config, profile) == 400
+    assert catalogue.image_visits(config.replace(visits=None), profile) == 4 * 1000 * 0.8 * 0.5
+    assert catalogue.image_visits(config.replace(visits=None, fold=None), profile) == 4 * 1000 * 0.8
+    three = config.replace(visits=None, fold=None, dataset="ham10000", label_space="bcc_scc_mel")
+    assert catalogue.image_visits(three, {"data": {}}) == int(4 * (514 + 327 + 1113) * 0.8)
+    assert catalogue.image_visits(three, profile) == int(4 * 1000 * 1954 / 10015 * 0.8)
+
+
+def test_the_estimate_before_and_after_planning(place):
+    work = Work.open(**place)
+    need = reproduce.estimate(work)
+    assert (need["runs"], need["runs_left"], need["visits"]) == (2, 2, 800)  # the third is the first under another name
+    assert need["minutes"] == 8 + 3 + 3
+    entries = write_plan(work)
+    write_json(work.run_stamp(entries["aa"]), {})
+    work.notebook_stamp("00_start").parent.mkdir(parents=True)
+    work.notebook_stamp("00_start").write_text("ok")
+    need = reproduce.estimate(work)
+    assert (need["runs"], need["runs_left"], need["visits"], need["notebooks_left"]) == (2, 1, 100, 1)
+    assert need["minutes"] == 8 * 100 / 400 + 3
+    assert "1 of 2 training runs (100 image visits), 1 of 2 notebooks" in reproduce.announce(work)
+
+
+def test_too_little_disk_is_said_before_work_starts(place):
+    work = Work.open(**place)
+    work.profile["disk_gb"] = 1e9
+    with pytest.raises(reproduce.NotEnoughDisk, match="make room"):
+        reproduce.announce(work)
+
+
+def test_what_is_gone_or_was_skipped_is_done_again(place):
+    work = Work.open(**place)
+    entries = write_plan(work)
+    for name in ("aa", "bb"):
+        write_json(work.run_stamp(entries[name]), {})
+    write_json(work.results / "runs" / "aa" / "metrics.json", {})
+    (work.results / "runs" / "bb").mkdir()  # begun anew, and not finished
+    for stem, status in (("00_start", "ok"), ("24_a", "skipped"), ("25_b", "ok")):
+        write_json(work.status_file(stem), {"status": status})
+        work.notebook_stamp(stem).write_text(status)
+    (work.folder / "notebooks").mkdir()
+    for stem in ("00_start", "24_a"):
+        (work.folder / "notebooks" / f"{stem}.ipynb").write_text("")
+    reproduce.forget(work)
+    left = {path.stem for path in (*work.state.glob("runs/*.json"), *work.state.glob("notebooks/*.ok"))}
+    assert left == {"aa-c0", "00_start"}
+
+
+def test_progress_counts_runs_and_notebooks(place):
+    work = Work.open(**place)
+    assert "notebooks |" in reproduce.progress(work)
+    entries = write_plan(work)
+    write_json(work.run_stamp(entries["bb"]), {})
+    line = reproduce.progress(work)
+    assert "| 1/2   notebooks |" in line
+    assert line.endswith("| 0/2")
+
+
+def test_the_machinery_is_no_input_of_a_notebook(place):
+    work = Work.open(**place)
+    code = {Path(path).relative_to(project_root() / "skinlib").as_posix() for path in work.code_of(work.card("24_a"))}
+    assert {"config.py", "data/readers.py", "training/fit.py"} <= code
+    assert not {"cli.py", "reproduce.py", "workflow/regression.py"} & code
+
+
+def test_other_papers_files_are_no_input_of_a_notebook(place, monkeypatch):
+    work = Work.open(**place)
+    monkeypatch.setattr(workflow, "paper_names", lambda: ["paper_a", "readers"])  # as if readers.py were a paper's
+    names = {Path(path).name for path in work.code_of(work.card("24_a"))}
+    assert not {"readers.py", "readers_isic.py"} & names
+    assert "cards.py" in names
+
+
+def report(work, stem, status, started, **more):
+    values = {"notebook": stem, "title": stem, "status": status, "started": started, "seconds": 60.0}
+    write_json(work.status_file(stem), values | {"reason": "", "traceback": [], "exhibits": []} | more)
+    if status != "failed":
+        work.notebook_stamp(stem).write_text(status)
+
+
+def test_the_summary_tells_failed_skipped_unchanged_and_not_run_apart(place):
+    work = Work.open(**place)
+    notebook(work.notebooks, "01_more")
+    notebook(work.notebooks, "02_last")
+    work = Work.open(**place)
+    report(work, "00_start", "ok", 10.0, exhibits=["paper_a/table1"])
+    report(work, "01_more", "failed", 20.0, reason="KeyError: 'x'", traceback=["line 1"])
+    report(work, "02_last", "skipped", 20.0, reason="no weights")
+    text, bad = notebook_index.summary(work, since=15.0)
+    assert bad == 2
+    assert [line.split()[:2] for line in text.splitlines()[1:5]] == [
+        ["00_start", "ok"],
+        ["01_more", "failed"],
+        ["02_last", "skipped"],
+        ["24_a", "not"],
+    ]
+    assert "paper_a/table1 (unchanged)" in text
+    assert "01_more: KeyError: 'x'\n    line 1" in text
+    assert text.endswith("notebooks: 1 ok, 1 failed, 1 skipped, 1 not run")
+
+
+def test_a_failure_of_an_earlier_call_is_not_this_calls(place):
+    work = Work.open(**place)
+    report(work, "00_start", "failed", 10.0, reason="old")
+    assert notebook_index.reports(work, since=15.0)[0]["status"] == "not run"
+    assert notebook_index.reports(work)[0]["status"] == "failed"
+
+
+def test_the_index_shows_exhibits_and_escapes_what_notebooks_say(place):
+    work = Work.open(**place)
+    report(work, "00_start", "failed", 10.0, reason="<b>bad</b>")
+    write_json(work.folder / "paper_a" / "table1.json", {"notebook": "24_a"})
+    (work.folder / "paper_a" / "table1.csv").write_text("row,ours\nfirst,0.123456\n")
+    (work.folder / "paper_a" / "fig2.png").write_bytes(b"")
+    page = notebook_index.write_index(work).read_text()
+    assert "REAL data" in page
+    assert "&lt;b&gt;bad&lt;/b&gt;" in page
+    assert "<b>bad" not in page
+    assert "src='paper_a/fig2.png'" in page
+    assert "table1, 1 cells" in page
+    assert "0.123" in page
+
+
+def test_exhibits_belong_to_the_notebook_that_wrote_them_now(place):
+    work = Work.open(**place)
+    for name, author in (("table1", "24_a"), ("table2", "34_a"), ("old", "24_a")):
+        write_json(work.folder / "paper_a" / f"{name}.json", {"notebook": author})
+    os.utime(work.folder / "paper_a" / "old.json", (1, 1))
+    assert notebook_index.exhibits_of(work, {"notebook": "24_a", "started": 100.0}) == ["paper_a/table1"]
+
+
+def test_one_run_of_a_profile_at_a_time(place):
+    work = Work.open(**place)
+    with reproduce.Lock(work.state / ".lock"), pytest.raises(TimeoutError, match="another process"):
+        reproduce.reproduce(**place)
+
+
+@pytest.mark.usefixtures("warm_server")
+def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_rest(tmp_path, capfd):
+    (tmp_path / "tiny.yaml").write_text(
+        PROFILE.replace("[paper_a]", "[]").replace("limit_minutes: 1", "limit_minutes: 0.5")
+    )
+    (tmp_path / "data" / "ham10000").mkdir(parents=True)
+    place = {"profile": str(tmp_path / "tiny.yaml"), "notebooks": str(NOTEBOOKS)}
+    place |= {key: str(tmp_path / key) for key in ("data", "results")}
+    choice = {"only": "1 2 3", "cores": 2}
+    assert reproduce.reproduce(**place, **choice) == 1
+    folder = tmp_path / "results" / "tiny"
+    assert {path.name for path in (folder / "state" / "notebooks").glob("*.ok")} == {"01_runs.ok", "03_skips.ok"}
+    assert {path.stem for path in (folder / "notebooks").glob("*.html")} == {"01_runs", "02_fails", "03_skips"}
+    first = (folder / "state" / "notebooks" / "01_runs.json").read_text()
+    shown = capfd.readouterr().out
+    assert "notebooks: 1 ok, 1 failed, 1 skipped" in shown
+    assert "02_fails: ZeroDivisionError: division by zero" in shown
+    assert reproduce.reproduce(**place, only="1", cores=2) == 0
+    assert (folder / "state" / "notebooks" / "01_runs.json").read_text() == first
+    assert "(unchanged)" in capfd.readouterr().out
