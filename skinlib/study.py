@@ -1,18 +1,32 @@
-"""What a notebook begins with: `begin` resolves its parameters into a `Study` and says what it works on."""
+"""What a notebook begins with: `begin` resolves its parameters into a `Study`, which plans, opens, keeps and writes."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pandas as pd
+from IPython.display import Image
+from matplotlib.figure import Figure
+
 from skinlib.config import RunConfig, load_profile
+from skinlib.data.readers_files import is_synthetic
 from skinlib.data.roots import find_data, synthesise
-from skinlib.papers import plan_of
-from skinlib.paths import project_root
+from skinlib.exhibits import write
+from skinlib.exhibits.runs import Planned, Runs
+from skinlib.exhibits.score import Boot
+from skinlib.figures import style
+from skinlib.papers import planned
+from skinlib.paths import project_root, read_json
+from skinlib.training import runs
+from skinlib.training.runs import Run, RunMissing
 
 SHOWN_VERSIONS = ("torch", "timm", "numpy", "pandas", "scikit-learn")
+EVIDENCE = "evidence"
+RUN_NAMES = "runs.json"  # of the evidence: paper -> name in its plan -> run id
 
 
 class SkipNotebook(Exception):
@@ -35,15 +49,36 @@ class Study:
     device: str
     synthetic: bool
     notebook: str = ""  # the notebook's name, known when the runner executes it
+    paper: str = ""
+    reference: Path | None = None  # where runs and measures are read from instead of being made: results/reference/<of>
 
-    def plan(self, paper: str) -> dict[str, RunConfig]:
-        """Return the runs of a paper under this profile, by name."""
-        return plan_of(paper, self.profile)
+    @property
+    def boot(self) -> Boot:
+        """How many resamples intervals and p values have."""
+        n = self.profile["bootstrap"]
+        return Boot(n=n, n_p=self.profile.get("bootstrap_p", n), seed=self.seed)
 
-    def run(self, config: RunConfig):
+    def plan(self, paper: str = "") -> list[Planned]:
+        """Return the runs of a paper under this profile."""
+        return planned(paper or self.paper, self.profile)
+
+    def runs(self, paper: str = "", **labels) -> Runs:
+        """Return the finished runs of a paper with these labels, opened when they are read (`skinlib.exhibits.runs`).
+
+        Under the runner a missing run is an error; in JupyterLab it is trained. In the profile `evidence` runs are
+        those of results/reference, which have no weights.
+        """
+        paper = paper or self.paper
+        if self.reference is None:
+            found = Runs(tuple(self.plan(paper)), lambda one: self.run(one.config))
+        else:
+            ids = read_json(self.reference / EVIDENCE / RUN_NAMES)[paper]
+            kept = tuple(one for one in self.plan(paper) if one.name in ids)
+            found = Runs(kept, lambda one: runs.load(self.reference / EVIDENCE / ids[one.name]))
+        return found.where(**labels) if labels else found
+
+    def run(self, config: RunConfig) -> Run:
         """Return the finished run of ``config``: it must exist under the runner, and is trained in JupyterLab."""
-        from skinlib.training import runs
-
         return runs.ensure(
             config,
             data_root=self.data_root,
@@ -53,6 +88,92 @@ class Study:
             stale=os.environ.get("SKINLIB_STALE") or self.profile["stale"],
         )
 
+    def kept(self, name: str, make: Callable[[], pd.DataFrame], *, paper: str = "") -> pd.DataFrame:
+        """Return a table that needs pixels or a network: made here, or read from evidence where there are none.
+
+        What is made is written to ``<results_root>/<profile>/<paper>/evidence/<name>.csv.gz`` with six significant
+        digits and read again, so that exhibits made here and from the evidence agree.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the evidence has no such table.
+        """
+        place = Path(paper or self.paper, EVIDENCE, f"{name}.csv.gz")
+        if self.reference is not None:
+            return read_kept(self.reference / place)
+        path = self.results_root / self.name / place
+        try:
+            made = make()
+        except RunMissing:
+            if not path.is_file():  # of a run restored from evidence, which has no weights
+                raise
+            return read_kept(path)
+        write.write_gzip(made, path)
+        return read_kept(path)
+
+    def exhibit(
+        self,
+        name: str,
+        cells: pd.DataFrame,
+        *,
+        runs: Sequence[Run] | Runs = (),
+        missing: str | None = None,
+        figure: Figure | None = None,
+        paper: str = "",
+        dataset: str = "",
+    ) -> pd.DataFrame:
+        """Join cells with the published numbers, write table, figure and the record of what made them; return them.
+
+        Parameters
+        ----------
+        runs
+            Behind the numbers; none where they follow from the data alone.
+        missing
+            The reason written into every published cell that has no number of ours.
+        dataset
+            Of the cells, where it is not the profile's: it becomes part of the exhibit's name.
+        """
+        paper = paper or self.paper
+        on = dataclasses.replace(self, dataset=dataset or self.dataset)
+        made = {"paper": paper, "exhibit": name, "study": on, "kind": "trained" if len(runs) else "data"}
+        frame = write.exhibit(cells, paper=paper, exhibit=name, missing=missing)
+        write.write(frame, runs=list(runs), notebook=self.notebook, **made)
+        if figure is not None:
+            self.figure(name, figure, runs=runs, paper=paper)
+        return frame
+
+    def figure(
+        self,
+        name: str,
+        figure: Figure | Callable[[], Figure],
+        *,
+        runs: Sequence[Run] | Runs = (),
+        photographs: bool = False,
+        paper: str = "",
+    ) -> Image:
+        """Write a figure with the record of what made it, and return it for the notebook.
+
+        Parameters
+        ----------
+        figure
+            A function where it needs images or a network: it is called where these are, and elsewhere the picture of
+            the reference is taken.
+        photographs
+            It shows photographs: written as JPEG.
+        """
+        paper = paper or self.paper
+        made = {"paper": paper, "exhibit": name, "study": self, "kind": "trained" if len(runs) else "data"}
+        made |= {"runs": list(runs), "notebook": self.notebook}
+        if callable(figure) and self.reference is not None:
+            return style.copy(self.reference / paper / name, photographs=photographs, **made)
+        return style.save(figure() if callable(figure) else figure, photographs=photographs, **made)
+
+
+def read_kept(path: Path) -> pd.DataFrame:
+    """Read a table that `Study.kept` wrote; ids stay text."""
+    return pd.read_csv(path, dtype=dict.fromkeys(("image_id", "lesion_id", "patient_id"), str))
+
 
 def begin(
     profile: str = "",
@@ -61,6 +182,8 @@ def begin(
     results_root: str = "",
     seed: int = 0,
     device: str = "auto",
+    *,
+    paper: str = "",
 ) -> Study:
     """Resolve a notebook's parameters and print versions, device, and whether the data are synthetic or real.
 
@@ -72,6 +195,8 @@ def begin(
         "" means the profile's data set, its data (drawn now where they are synthetic and missing), and ``results/``.
     device
         ``auto`` (a GPU where there is one), ``cpu``, ``cuda``.
+    paper
+        The paper whose plan and exhibits the notebook means where it names none.
 
     Raises
     ------
@@ -80,13 +205,13 @@ def begin(
     """
     import torch
 
-    from skinlib.data.readers_files import is_synthetic
-
     settings = load_profile(profile or "sample")
     settings["dataset"] = dataset or settings["dataset"]
     results = Path(results_root) if results_root else project_root() / "results"
-    root = find_data(settings, data_root, results)
-    if not data_root and settings["data"]["kind"] == "synthetic":
+    kind = settings["data"]["kind"]
+    reference = project_root() / "results" / "reference" / settings["data"]["of"] if kind == EVIDENCE else None
+    root = reference or find_data(settings, data_root, results)
+    if not data_root and kind == "synthetic":
         synthesise(load_profile(profile or "sample"), root)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -98,10 +223,13 @@ def begin(
         dataset=settings["dataset"],
         seed=seed,
         device=device,
-        synthetic=is_synthetic(root),
+        synthetic=reference is None and is_synthetic(root),
         notebook=os.environ.get("SKINLIB_NOTEBOOK", ""),
+        paper=paper,
+        reference=reference,
     )
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN_VERSIONS)
     print(f"{versions}; device {device}; profile {study.name}")
-    print(f"data: {study.dataset}, {'SYNTHETIC (drawn, no patients)' if study.synthetic else 'REAL'}, {root}")
+    words = "SYNTHETIC (drawn, no patients)" if study.synthetic else "REAL" + (", measured before" if reference else "")
+    print(f"data: {study.dataset}, {words}, {root}")
     return study

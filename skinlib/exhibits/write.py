@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -12,9 +13,10 @@ from skinlib.exhibits.published import KEY, published
 from skinlib.paths import write_atomic, write_json
 from skinlib.provenance import git_commit
 
-OURS = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "note"]
-COLUMNS = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note"]
-NUMBERS = ["ours", "low", "high", "n", "published"]
+TESTED = ["p", "p_adjusted", "family", "verdict", "units"]
+OURS = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "note", *TESTED]
+COLUMNS = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "published", "note", *TESTED]
+NUMBERS = ["ours", "low", "high", "n", "published", "p", "p_adjusted", "units"]
 KINDS = ("trained", "data")
 
 
@@ -89,7 +91,7 @@ def record(study, *, paper: str, exhibit: str, kind: str, runs: Sequence, notebo
         "notebook": notebook,
         "commit": git_commit(),
         "profile": study.name,
-        "dataset": study.dataset,
+        "dataset": "+".join(sorted({run.config.dataset for run in runs})) or study.dataset,
         "kind": kind,
         "synthetic": bool(study.synthetic),
         "runs": [run.id for run in runs],
@@ -141,6 +143,12 @@ def write(
     made_by = record(study, paper=paper, exhibit=exhibit, kind=kind, runs=list(runs), notebook=notebook)
     write_json(path.with_name(f"{path.name}.json"), made_by)
     return write_atomic(path.with_name(f"{path.name}.csv"), frame.to_csv(index=False, float_format="%.6g"))
+
+
+def write_gzip(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table as ``.csv.gz`` with six significant digits; equal tables give equal bytes."""
+    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return write_atomic(path, gzip.compress(text.encode(), mtime=0))
 
 
 def select(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from skinlib.exhibits.ladder import CHANGE
+from skinlib.exhibits.score import CHANGE
 from skinlib.figures import charts as figures
 from skinlib.figures.style import COLOURS, PUBLISHED
 
@@ -18,7 +18,9 @@ LABELS = figures.READABLE | {"auc_gap": "AUC gap (val - test)", "best_epoch": "b
 LABELS |= {"balanced_accuracy": "bal. accuracy", "malignant_roc_auc": "malignant AUC"}
 WIDEST = 42  # letters of a row's name before it is broken: beside longer ones the panels are too narrow
 NARROW = 28  # the same where there are four panels
-SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "no evidence": "0.6"}
+NO_VERDICT = "no verdict: fewer than five trainings"
+SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "inflates": COLOURS[1], "deflates": COLOURS[0], "trade": COLOURS[3]}
+SIGN |= {"no evidence": "0.6", NO_VERDICT: "0.25"}
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
@@ -79,40 +81,42 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
     return figure
 
 
-def changes(frame: pd.DataFrame, verdicts: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "") -> Figure:
-    """Draw the paired differences of an ablation with their intervals, coloured by verdict.
+def changes(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "") -> Figure:
+    """Draw the paired changes of an exhibit with their intervals, coloured by verdict, published changes in black.
 
     Parameters
     ----------
-    frame, verdicts
-        Its table, and `skinlib.exhibits.ladder.verdicts` of it. Published differences, where the table has a column
-        of them, are drawn in black.
+    frame
+        An exhibit with the changes of ``metrics``, named as `skinlib.exhibits.score.changes` names them.
     """
-    rows, theirs = list(verdicts.index), False
+    frame = frame[frame["metric"].isin([metric + CHANGE for metric in metrics])]
+    rows = list(frame["row"].drop_duplicates())
     named = [textwrap.fill(row, WIDEST if len(metrics) < 4 else NARROW) for row in rows]
     tall = np.array([0.17 * max(2, 1 + name.count("\n")) for name in named])  # inches of a row
     places = np.cumsum(tall) - tall / 2
     gap = "\n" if len(metrics) > 3 or any("\n" in name for name in named) else " "  # narrow panels
+    words = [word if word in SIGN else NO_VERDICT for word in frame["verdict"]]
+    theirs = "published" in frame and frame["published"].notna().any()
     with figures.style():
         figure, axes = figures.new(1, len(metrics), height=1.2 + tall.sum(), sharey=True)
         for axis, metric in zip(axes, metrics, strict=True):
             cells = frame[frame["metric"] == metric + CHANGE].set_index("row").reindex(rows)
-            for place, (row, one) in zip(places, cells.iterrows(), strict=True):
-                colour = SIGN.get(verdicts.loc[row, metric], "0.6")
-                axis.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=2)
-                axis.plot(one["ours"], place, "o", color=colour)
-            if "published" in cells and cells["published"].notna().any():
+            for place, one in zip(places, cells.itertuples(), strict=True):
+                colour = SIGN.get(one.verdict, SIGN[NO_VERDICT])
+                axis.plot([one.low, one.high], [place, place], color=colour, linewidth=2)
+                axis.plot(one.ours, place, "o", color=colour)
+            if theirs:
                 axis.plot(cells["published"], places, "D", color=PUBLISHED, markersize=4)
-                theirs = True
             axis.axvline(0, color="0.3", linewidth=1)
             axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))  # short numbers: panels are narrow
             axis.set(xlabel=f"change in{gap}{LABELS.get(metric, metric.replace('_', ' '))}")
         axes[0].set_yticks(places, named)
         axes[0].set_ylim(tall.sum(), 0)  # first row on top
-        for name, colour in SIGN.items():
-            axes[0].plot([], [], "o-", color=colour, label=name)
+        shown = [word for word in SIGN if word in words]
+        for word in shown:
+            axes[0].plot([], [], "o-", color=SIGN[word], label=word)
         if theirs:
             axes[0].plot([], [], "D", color=PUBLISHED, markersize=4, label="published")
-        figure.legend(loc="outside lower center", ncols=len(SIGN) + theirs)
+        figure.legend(loc="outside lower center", ncols=len(shown) + theirs)
         figure.suptitle(title, fontsize=10)
     return figure

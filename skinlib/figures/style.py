@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
+from IPython.display import Image as Displayed
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -20,7 +21,8 @@ PUBLISHED = "#000000"
 HEAT = "inferno"
 STAMP = "SYNTHETIC DATA"
 WIDTH = 7.2  # inches: one page
-MOST_BYTES = 300_000
+DRAWING_DPI, PHOTOGRAPH_DPI = 110, 200
+SHOWN_WIDTH = 792  # pixels in a notebook
 RC = {
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -75,36 +77,54 @@ def save(
     kind: str = "trained",
     runs: Sequence = (),
     notebook: str = "",
-) -> Path:
-    """Write a figure as a PNG below 300 kB, stamped where the data are synthetic, with the record of what made it.
+    photographs: bool = False,
+) -> Displayed:
+    """Write a figure, stamped where the data are synthetic, with the record of what made it; return it for a notebook.
+
+    Drawings become PNG, ``photographs`` JPEG. The file is ``<results_root>/<profile>/<paper>/<exhibit>[-<dataset>]``.
 
     Parameters
     ----------
     study, kind, runs, notebook
         As in `skinlib.exhibits.write.write`; a table and a figure of one exhibit share their record.
-
-    Returns
-    -------
-    Path
-        ``<results_root>/<profile>/<paper>/<exhibit>[-<dataset>].png``
     """
     if study.synthetic:
         stamp(figure)
+    drawn = io.BytesIO()
+    if photographs:
+        figure.savefig(drawn, format="jpg", dpi=PHOTOGRAPH_DPI, pil_kwargs={"quality": 88, "optimize": True})
+    else:
+        figure.savefig(drawn, format="png", dpi=DRAWING_DPI, metadata={"Software": None})
+    return _write(drawn.getvalue(), ".jpg" if photographs else ".png", paper, exhibit, study, (kind, runs, notebook))
+
+
+def copy(source: Path, *, paper: str, exhibit: str, study, kind: str, runs: Sequence, notebook: str, photographs: bool):
+    """Take a picture of the reference as an exhibit's, for its pixels are not there; ``source`` has no ending."""
+    ending = ".jpg" if photographs else ".png"
+    picture = source.with_name(source.name + ending)
+    if not picture.is_file():
+        raise FileNotFoundError(
+            f"{picture} is not there, and this figure needs images and weights to be drawn"
+        )
+    return _write(picture.read_bytes(), ending, paper, exhibit, study, (kind, runs, notebook))
+
+
+def _write(data: bytes, ending: str, paper: str, exhibit: str, study, made: tuple) -> Displayed:
+    kind, runs, notebook = made
     path = target(study, paper=paper, exhibit=exhibit)
     made_by = record(study, paper=paper, exhibit=exhibit, kind=kind, runs=list(runs), notebook=notebook)
     write_json(path.with_name(f"{path.name}.json"), made_by)
-    return write_atomic(path.with_name(f"{path.name}.png"), _png(figure))
+    write_atomic(path.with_name(f"{path.name}{ending}"), data)
+    return Displayed(data=data, width=SHOWN_WIDTH)
 
 
-def _png(figure: Figure) -> bytes:
-    """Return the figure as PNG with a palette, half the size of one without, and with fewer pixels where too large."""
-    for dpi, colours in ((110, 256), (80, 256), (60, 256), (45, 128)):
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=dpi, metadata={"Software": None})
-        small = with_palette(Image.open(drawn), colours)
-        if len(small) <= MOST_BYTES:
-            return small
-    raise ValueError(f"the figure takes {len(small)} bytes at 45 dpi; show fewer images in it")
+def displayed(figure: Figure, study=None) -> Displayed:
+    """Return a figure for a notebook that is no exhibit, stamped where the study's data are synthetic."""
+    if study is not None and study.synthetic:
+        stamp(figure)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DRAWING_DPI)
+    return Displayed(data=drawn.getvalue(), width=SHOWN_WIDTH)
 
 
 def with_palette(image: Image.Image, colours: int) -> bytes:

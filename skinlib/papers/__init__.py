@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 
 from skinlib.config import RunConfig
+from skinlib.exhibits.runs import Planned
 
 
 def paper_names() -> list[str]:
@@ -13,14 +14,20 @@ def paper_names() -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg)
 
 
-def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
-    """Return the runs that ``paper`` needs under ``profile``, by name.
+def planned(paper: str, profile: dict) -> list[Planned]:
+    """Return the runs that ``paper`` needs under ``profile``, by its ``plan(profile)``.
 
     Raises
     ------
     ValueError
-        When no plan of that name exists.
+        When no paper of that name exists.
     """
     if paper not in paper_names():
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
-    return importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
+    made = importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
+    return [Planned(name, config, {}) for name, config in made.items()] if isinstance(made, dict) else made
+
+
+def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
+    """Return the runs that ``paper`` needs under ``profile``, by name."""
+    return {one.name: one.config for one in planned(paper, profile)}

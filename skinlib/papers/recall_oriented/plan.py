@@ -6,6 +6,7 @@ Values with a section or table are the paper's. Where the paper is silent the co
 from __future__ import annotations
 
 from skinlib.config import Augment, RunConfig
+from skinlib.exhibits.runs import Planned
 
 AUGMENT = Augment(
     flips=True,  # III, Preprocessing: horizontal and vertical
@@ -76,54 +77,48 @@ PLAIN = {
 }
 
 
-def plan(profile: dict) -> dict[str, RunConfig]:
+# Named before any number: primary is what the paper claims, the proposed system and each step of its ladder.
+FAMILIES = {"table3": "primary", "table4": "primary", "unbundled": "side"}
+
+
+def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
+
+    Labels are ``arm`` (proposed, plain, backbone, or a step of the ablation), ``seed``, ``fold`` but for plain, and of
+    a backbone ``backbone``, its name and weights.
 
     Parameters
     ----------
     profile
         As `skinlib.config.load_profile` reads it; its mapping ``recall_oriented`` holds lists and sizes.
-
-    Returns
-    -------
-    dict
-        ``proposed/fold<k>/seed<s>``, ``<step>/seed<s>`` for the steps of the ablation (first fold),
-        ``plain/seed<s>``, and ``backbone/<name>/<weights>/seed<s>``.
     """
     sizes = profile["recall_oriented"]
     one_rate = {"lr": ONE_RATE_SHARE * sizes["lr"]}
-    base = PROPOSED.replace(
-        lr=sizes["lr"],
-        dataset=profile["dataset"],
-        split=sizes["split"],
-        folds=sizes["folds"],
-        backbone=sizes["backbone"],
-        weights=sizes["weights"],
-        image_size=sizes["image_size"],
-        epochs=sizes["epochs"],
-        visits=sizes["visits"],
-        precision=sizes["precision"],
-        tta=sizes["tta"],
-    )
+    same = ("split", "folds", "backbone", "weights", "image_size", "epochs", "visits", "precision", "tta", "lr")
+    base = PROPOSED.replace(dataset=profile["dataset"], **{name: sizes[name] for name in same})
     single = base.replace(fold=0, tta="none")
-    runs = {}
+    compared, runs = sizes["comparison"], []
     for seed in sizes["seeds"]:
         for fold in range(base.folds):
-            runs[f"proposed/fold{fold}/seed{seed}"] = base.replace(fold=fold, seed=seed)
-        runs[f"plain/seed{seed}"] = base.replace(**PLAIN, epochs=sizes["plain_epochs"], seed=seed)
+            labels = {"arm": "proposed", "fold": fold, "seed": seed}
+            runs.append(Planned(f"proposed/fold{fold}/seed{seed}", base.replace(fold=fold, seed=seed), labels))
+        plain = base.replace(**PLAIN, epochs=sizes["plain_epochs"], seed=seed)
+        runs.append(Planned(f"plain/seed{seed}", plain, {"arm": "plain", "seed": seed}))
         for name, changes in (STEPS | UNBUNDLED).items():
             rate = one_rate if "lr_early" in changes else {}
-            runs[f"{name}/seed{seed}"] = single.replace(variant=name, seed=seed, **changes, **rate)
-        compared = sizes["comparison"]
+            step = single.replace(variant=name, seed=seed, **changes, **rate)
+            runs.append(Planned(f"{name}/seed{seed}", step, {"arm": name, "fold": 0, "seed": seed}))
         for name, weights in compared["backbones"]:
-            runs[f"backbone/{name}/{weights}/seed{seed}"] = single.replace(
+            backbone = single.replace(
                 variant="backbone",
                 backbone=name,
                 weights=weights,
                 image_size=compared["image_size"],
                 epochs=compared["epochs"],
                 seed=seed,
-                # Table 2 stands at step two of Table 4: its ResNet-50 row is that step's
+                # Table 2 belongs to step two of Table 4: its ResNet-50 row is that step's
                 **STEPS["lr_and_schedule"],
             )
+            labels = {"arm": "backbone", "backbone": f"{name}/{weights}", "fold": 0, "seed": seed}
+            runs.append(Planned(f"backbone/{name}/{weights}/seed{seed}", backbone, labels))
     return runs

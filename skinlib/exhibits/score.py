@@ -1,0 +1,279 @@
+"""Rows x metrics -> cells: values with intervals, paired changes with verdicts, values by group.
+
+Cells are a DataFrame: row, metric, ours, low, high, n, dataset, split, note, and of a change p, p_adjusted, family,
+verdict and units, the number of paired trainings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation import mrmc
+from skinlib.evaluation.resampled import UndefinedMetricError, mean_over
+from skinlib.evaluation.statistics import (
+    bootstrap_ci,
+    bootstrap_distribution,
+    holm,
+    paired_bootstrap,
+    percentile_interval,
+    unmoved,
+)
+from skinlib.exhibits.scored import Scored, pair
+
+OURS = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "note"]
+TESTED = ["p", "p_adjusted", "family", "verdict", "units"]
+CELLS = [*OURS, *TESTED]
+COUNTS = ("tp", "fn", "tn", "fp")
+CHANGE = "_change"
+LEAST_UNITS = 5  # paired trainings behind a verdict
+ALPHA = 0.05
+LESS_IS_BETTER = ("fn", "fp", "fn_rate", "fp_rate", "false_positives", "ece", "brier", "hd95", "hd95_share")
+OPPOSITE = {"recall": "specificity", "sensitivity": "specificity"}
+Metrics = Sequence[str] | Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Boot:
+    """How the bootstrap is done: ``n`` resamples of an interval, ``n_p`` where a p value is printed, the seed."""
+
+    n: int = 2000
+    n_p: int = 10_000
+    seed: int = 0
+
+
+def cells(rows: Sequence[Mapping]) -> pd.DataFrame:
+    """Return cells of mappings with row, metric, ours, and whatever of the other columns is known."""
+    return pd.DataFrame(list(rows)).reindex(columns=CELLS).pipe(_filled)
+
+
+def _filled(frame: pd.DataFrame) -> pd.DataFrame:
+    words = ["note", "family", "verdict"]
+    return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in words})
+
+
+def counts(values: Mapping[tuple[str, str], float | tuple], *, about: Mapping | None = None) -> pd.DataFrame:
+    """Return cells that need no resampling, such as settings, data tables and cost.
+
+    Parameters
+    ----------
+    values
+        (row, metric) -> number; or (number, low, high); or a mapping with ``ours`` and other columns of a cell.
+    about
+        n, dataset, split, note of them all.
+    """
+    rows = []
+    for (row, metric), value in values.items():
+        if isinstance(value, tuple):
+            value = dict(zip(("ours", "low", "high"), value, strict=True))
+        elif not isinstance(value, Mapping):
+            value = {"ours": value}
+        rows.append({"row": row, "metric": metric, **(about or {}), **value})
+    return cells(rows)
+
+
+def score(rows: Mapping[str, Scored], metrics: Metrics, boot: Boot) -> pd.DataFrame:
+    """Return each metric of each row with its 95 % cluster bootstrap interval over patients or lesions and trainings.
+
+    Counts have no interval. ``threshold`` is the mean over units, with its range. A metric that does not exist for
+    these rows is an empty cell whose note says so.
+
+    Parameters
+    ----------
+    metrics
+        As `Scored.metric` takes them; a mapping renames: name in the exhibit -> metric.
+    """
+    return cells([_value(row, one, *each, boot) for row, one in rows.items() for each in _named(metrics)])
+
+
+def _named(metrics: Metrics) -> list[tuple[str, str]]:
+    if isinstance(metrics, Mapping):
+        return list(metrics.items())
+    return [(name.removeprefix("mean:") if isinstance(name, str) else name.name, name) for name in metrics]
+
+
+def _value(row: str, one: Scored, name: str, metric: str, boot: Boot) -> dict:
+    cell = {"row": row, "metric": name, "units": one.trainings, **one.origin()}
+    if metric == "threshold":
+        return cell | _threshold(one)
+    table, formula, note = one.decided(), one.metric(metric), one.note
+    value, low, high = formula(table), np.nan, np.nan
+    if metric not in COUNTS:
+        try:
+            value, low, high = bootstrap_ci(formula, table, **one.resampled(), n=boot.n, seed=boot.seed)
+        except UndefinedMetricError as error:
+            note = _joined(note, f"no interval: {error}")
+    return cell | {"ours": value, "low": low, "high": high, "note": _joined(note, unmoved(low, high))}
+
+
+def _threshold(one: Scored) -> dict:
+    each = one.thresholds()
+    found = {"ours": float(np.round(each.mean(), 10))}
+    if each.nunique() > 1:
+        found |= {"low": each.min(), "high": each.max(), "note": _joined(one.note, "range over seeds")}
+    return {"note": one.note} | found
+
+
+def _joined(*words: str) -> str:
+    return "; ".join(filter(None, words))
+
+
+def changes(
+    pairs: Mapping[str, tuple[Scored, Scored]],
+    metrics: Metrics,
+    boot: Boot,
+    *,
+    family: str,
+    suffix: str = CHANGE,
+    leak: bool = False,
+) -> pd.DataFrame:
+    """Return the paired change of each metric, after minus before, with p, p adjusted by Holm, and a verdict.
+
+    With several paired trainings interval and p are those of `skinlib.evaluation.mrmc`, over trainings and patients;
+    with one pair those of the cluster bootstrap over patients. Holm runs over the rows given, for each metric apart; a
+    step that cannot move a metric is not among them.
+
+    Parameters
+    ----------
+    pairs
+        Row -> (after, before).
+    family
+        ``primary``, what the paper claims, or ``side``; the plan of the paper says which.
+    suffix
+        Put behind the metric's name; "" for a row that is itself a difference.
+    leak
+        The change is what a leak does: it *inflates* or *deflates*.
+
+    Raises
+    ------
+    ValueError
+        When sensitivity is asked without specificity.
+    """
+    names = [metric for _, metric in _named(metrics)]
+    for one, other in OPPOSITE.items():
+        if one in names and other not in names:
+            raise ValueError(f"a change of {one} without {other} says nothing; ask for both")
+    found = [
+        _change(row, *pair(*both), *each, boot) | {"family": family}
+        for row, both in pairs.items()
+        for each in _named(metrics)
+    ]
+    judged = judge(cells(found), leak=leak)
+    return judged.assign(metric=judged["metric"] + suffix)
+
+
+def _change(row: str, after: Scored, before: Scored, name: str, metric: str, boot: Boot) -> dict:
+    cell = {"row": row, "metric": name, "units": after.trainings, **after.origin()}
+    a, b, formula = after.decided(), before.decided(), after.metric(metric)
+    try:
+        if _readers(after) > 1:
+            units = after.units[:1] if after.nested else after.units
+            inner = _inner(after, metric)
+            found = mrmc.compare(a, b, inner, unit=units)
+            return cell | _of_trainings(found, float(formula(a)) - float(formula(b)))
+        value, low, high, p = paired_bootstrap(formula, a, b, **after.resampled(), n=boot.n_p, seed=boot.seed)
+    except UndefinedMetricError as error:
+        return cell | {"ours": np.nan, "note": f"not defined: {error}"}
+    if low == high == 0:
+        return cell | {"ours": value, "low": low, "high": high, "note": "the same rows: this step cannot move it"}
+    return cell | {"ours": value, "low": low, "high": high, "p": p}
+
+
+def _readers(one: Scored) -> int:
+    """Return how many independent trainings a row has: of nested units the outer ones."""
+    return one.table[one.units[0]].nunique() if one.nested and one.units else one.trainings
+
+
+def _inner(one: Scored, metric: str):
+    """Return the metric within one independent training: the mean over what is nested in it."""
+    single = dataclasses.replace(one, units=()).metric(metric)
+    return mean_over(single, list(one.units[1:])) if one.nested and len(one.units) > 1 else single
+
+
+def _of_trainings(found: mrmc.Comparison, value: float) -> dict:
+    each = np.asarray(found.each, float)
+    if not each.any() and found.standard_error == 0:
+        return {"ours": 0.0, "low": 0.0, "high": 0.0, "note": "the same rows: this step cannot move it"}
+    agree = max(int((each > 0).sum()), int((each < 0).sum()))
+    note = f"{agree} of {len(each)} trainings agree in sign" if len(each) < LEAST_UNITS else ""
+    return {"ours": value, "low": found.low, "high": found.high, "p": found.p, "units": len(each), "note": note}
+
+
+def judge(frame: pd.DataFrame, *, leak: bool = False) -> pd.DataFrame:
+    """Return changes with ``p_adjusted``, by Holm within each family and metric, and ``verdict``.
+
+    *helps* or *harms* where at least five paired trainings put the interval on one side of 0 and the adjusted p is
+    below 0.05, else *no evidence*; *trade* where sensitivity is bought with specificity or the other way; "" with fewer
+    trainings, whose number the column ``units`` has. A leak *inflates* or *deflates*.
+    """
+    judged = frame.assign(p_adjusted=frame.groupby(["family", "metric"], sort=False)["p"].transform(holm))
+    words = [_verdict(one, leak) for one in judged.itertuples()]
+    judged = judged.assign(verdict=words)
+    for one, other in OPPOSITE.items():
+        for row in judged.loc[judged["metric"] == one, "row"]:
+            mine = judged["row"].eq(row) & judged["metric"].isin((one, other))
+            if {"helps", "harms"} <= set(judged.loc[mine, "verdict"]):
+                judged.loc[mine, "verdict"] = "trade"
+    return judged
+
+
+def _verdict(cell, leak: bool) -> str:
+    if pd.isna(cell.p):
+        return ""
+    if cell.units < LEAST_UNITS:
+        return "one run each" if cell.units == 1 else ""
+    if cell.p_adjusted >= ALPHA or cell.low <= 0 <= cell.high:
+        return "no evidence"
+    up = cell.low > 0
+    if leak:
+        return "inflates" if up else "deflates"
+    return "helps" if up != (cell.metric in LESS_IS_BETTER) else "harms"
+
+
+def verdicts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the verdicts of an exhibit's changes: a row a step, a column a metric; "" where there is none."""
+    tested = frame[frame["metric"].str.endswith(CHANGE)].assign(metric=lambda t: t["metric"].str.removesuffix(CHANGE))
+    wide = tested.pivot(index="row", columns="metric", values="verdict")
+    wide = wide.loc[tested["row"].drop_duplicates(), tested["metric"].drop_duplicates()]
+    return wide.rename_axis(index=None, columns=None).fillna("not compared")
+
+
+def gaps(pairs: Mapping[str, tuple[Scored, Scored]], metrics: Metrics, boot: Boot, *, note: str = "") -> pd.DataFrame:
+    """Return the first minus the second of rows on other images, such as validation and test, with intervals.
+
+    Nothing is paired: the two are resampled independently of each other.
+    """
+    found = []
+    for row, both in pairs.items():
+        for name, metric in _named(metrics):
+            values, replicates = [], []
+            for k, one in enumerate(both):
+                table, formula = one.decided(), one.metric(metric)
+                values.append(formula(table))
+                options = {"n": boot.n, "seed": boot.seed + 1 + k}
+                replicates.append(bootstrap_distribution(formula, table, **one.resampled(), **options))
+            low, high, _ = percentile_interval(replicates[0] - replicates[1])
+            cell = {"row": row, "metric": name, "ours": values[0] - values[1], "low": low, "high": high, "note": note}
+            found.append(cell | {"units": both[1].trainings} | both[1].origin())
+    return cells(found)
+
+
+def step_by_step(rows: Mapping[str, Scored]) -> dict[str, tuple[Scored, Scored]]:
+    """Return each row but the first with the one before it, for `changes`."""
+    return {after: (rows[after], rows[before]) for before, after in itertools.pairwise(rows)}
+
+
+def each_training(rows: Mapping[str, Scored], metrics: Metrics) -> pd.DataFrame:
+    """Return every training apart, without intervals: row, the columns of its units, and a column a metric."""
+    lines = []
+    for row, one in rows.items():
+        for key, unit in one.each_unit() if one.units else [((), one)]:
+            single = dataclasses.replace(unit, units=())
+            table = single.decided()
+            values = {name: single.metric(metric)(table) for name, metric in _named(metrics)}
+            lines.append({"row": row, **dict(zip(one.units, key, strict=True)), **values})
+    return pd.DataFrame(lines)

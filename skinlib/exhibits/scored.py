@@ -1,0 +1,207 @@
+"""A row of a table: per-image rows of one system, with what decides and what varies from training to training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from skinlib.evaluation import segmentation, tables
+from skinlib.evaluation.metrics import CLASSWISE, MULTICLASS, OF_CALLS, WEIGHTED
+from skinlib.evaluation.resampled import Metric, mean_over, ratio
+
+OF_MASKS = {metric.name: metric for metric in segmentation.METRICS}
+FROM_SCORES = ("roc_auc", "average_precision", "ece", "brier")  # no threshold moves them
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """One row of a table: the predictions of one system, its mask scores, or any measure of each image.
+
+    Attributes
+    ----------
+    table
+        A row an image and unit: a prediction table, a table of `skinlib.evaluation.segmentation.per_image`, or any
+        table with ``image_id`` and columns to average.
+    threshold
+        Called malignant where the score is at least this: one for all, or unit -> threshold; a unit of several columns
+        is a tuple.
+    units
+        The columns that tell trainings apart: ``("seed",)``, ``("split_seed", "seed")``; ``()`` where nothing is
+        trained, or one training serves every unit of another row. Scores are never pooled over units.
+    nested
+        The later units lie within the first: seeds of one fold share its training images, so three folds of three
+        seeds are three independent units. The bootstrap then draws in two stages.
+    strata
+        Column of ``table`` within which patients or lesions are drawn, such as `rarest` gives it; None: from all.
+    note
+        Put into the note of each cell.
+    """
+
+    table: pd.DataFrame
+    threshold: float | Mapping[int, float] = 0.5
+    units: tuple[str, ...] = ("seed",)
+    nested: bool = False
+    strata: str | None = None
+    note: str = ""
+
+    def where(self, mask) -> Scored:
+        """Return the row cut to some rows of its table."""
+        return dataclasses.replace(self, table=self.table[np.asarray(mask)].reset_index(drop=True))
+
+    def keys(self) -> pd.MultiIndex:
+        """Return the unit of each row of the table."""
+        return pd.MultiIndex.from_frame(self.table[list(self.units)])
+
+    @property
+    def trainings(self) -> int:
+        """How many units there are; 1 where there is no column of them."""
+        return len(self.keys().unique()) if self.units else 1
+
+    def each_unit(self) -> Iterator[tuple[tuple, Scored]]:
+        """Yield the values of the units and the row cut to them, in their order."""
+        keys = self.keys()
+        for key in sorted(keys.unique()):
+            yield key, self.where(keys == key)
+
+    def thresholds(self) -> pd.Series:
+        """Return the threshold of each row of the table.
+
+        Raises
+        ------
+        ValueError
+            When a unit of the table has none.
+        """
+        if not isinstance(self.threshold, Mapping):
+            return pd.Series(float(self.threshold), index=self.table.index)
+        keys = [key if len(key) > 1 else key[0] for key in self.keys()]
+        if lacking := [key for key in keys if key not in self.threshold]:
+            raise ValueError(f"no threshold for {lacking[0]} of {self.units}; there are {dict(self.threshold)}")
+        return pd.Series([float(self.threshold[key]) for key in keys], index=self.table.index)
+
+    def decided(self) -> pd.DataFrame:
+        """Return the table with ``called``, 1.0 where the score reaches the threshold; without scores as it is."""
+        if "p_malignant" not in self.table:
+            return self.table
+        return self.table.assign(called=(tables.scores(self.table) >= self.thresholds()).astype(float))
+
+    def metric(self, name: str | Metric) -> Metric:
+        """Return a metric of `decided`, the mean over the units where there are several.
+
+        Parameters
+        ----------
+        name
+            ``mean:<column>``, the mean of a column over the images that have it; else a metric of mask scores, of
+            calls (`skinlib.evaluation.metrics.OF_CALLS`), or of several classes, ``<metric>_of_<class>`` among them.
+
+        Raises
+        ------
+        ValueError
+            For a metric or a class that is not there.
+        """
+        single = name if isinstance(name, Metric) else _single(name, self.table)
+        return mean_over(single, list(self.units)) if self.trainings > 1 else single
+
+    def resampled(self) -> dict:
+        """Return the arguments ``groups`` and ``strata`` of the bootstrap: patients or lesions, crossed with units."""
+        clusters = tables.clusters(self.table)
+        strata = None if self.strata is None else self.table[self.strata].to_numpy()
+        if self.trainings == 1:
+            return {"groups": clusters, "strata": strata}
+        if self.nested:
+            outer = self.table[self.units[0]].to_numpy()
+            inner = self.keys().factorize()[0]
+            return {"groups": (clusters, outer, inner), "strata": (strata, None, outer)}
+        return {"groups": (clusters, self.keys().factorize()[0]), "strata": strata}
+
+    def origin(self) -> dict:
+        """Return n (different images), dataset and split of the table; several are joined by "+"."""
+        names = {key: _joined(self.table[key]) if key in self.table else "" for key in ("dataset", "split")}
+        return {"n": self.table["image_id"].nunique(), **names}
+
+
+def _joined(names: pd.Series) -> str:
+    return "+".join(sorted(names.astype(str).unique()))
+
+
+def _single(name: str, table: pd.DataFrame) -> Metric:
+    kind, _, column = name.partition(":")
+    if kind == "mean" and column in table:
+        return mean_of_column(column)
+    if "stage" in table and name in OF_MASKS:
+        return OF_MASKS[name]
+    if "p_malignant" in table and name in OF_CALLS:
+        return _of_calls(name)
+    whole = MULTICLASS | WEIGHTED
+    if name in whole:
+        return Metric(name, whole[name])
+    of_class, _, code = name.partition("_of_")
+    classes = tables.classes(table)
+    if of_class not in CLASSWISE or code not in classes:
+        known = [*whole, *(f"{each}_of_<class>" for each in CLASSWISE), *OF_CALLS, *OF_MASKS, "mean:<column>"]
+        raise ValueError(f"no metric {name!r} of a table of {', '.join(classes)}; there are {', '.join(known)}")
+    formula, k = CLASSWISE[of_class], list(classes).index(code)
+    return Metric(name, lambda rows, counts: formula(rows, counts)[:, k])
+
+
+def mean_of_column(column: str) -> Metric:
+    """Return the mean of a column over the images that have it, as a metric."""
+
+    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
+        values = rows[column].to_numpy(float)
+        known = np.isfinite(values)
+        return ratio(counts @ np.where(known, values, 0.0), counts @ known.astype(float))
+
+    return Metric(column, weighted)
+
+
+def _of_calls(name: str) -> Metric:
+    formula = OF_CALLS[name]
+
+    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
+        y, p = tables.outcome(rows)
+        return formula(y, p if name in FROM_SCORES else rows["called"].to_numpy(), 0.5, counts)
+
+    return Metric(name, weighted)
+
+
+def with_rarest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with ``rarest``, the rarest label of the row's patient or lesion: strata that lose no class.
+
+    A resample of a small test part easily misses the few patients of a rare class, and then has no balanced accuracy.
+    """
+    rank = table["label"].map(table["label"].value_counts().rank(method="first"))
+    first = table.assign(rank=rank, cluster=tables.clusters(table)).sort_values("rank", kind="stable")
+    label = first.drop_duplicates("cluster").set_index("cluster")["label"]
+    return table.assign(rarest=label.loc[tables.clusters(table)].to_numpy())
+
+
+def pair(after: Scored, before: Scored) -> tuple[Scored, Scored]:
+    """Return two rows on the units that both have; one without a column of the other's units is repeated for each.
+
+    Raises
+    ------
+    ValueError
+        When they have no unit in common.
+    """
+    a, b = _repeated(after, before), _repeated(before, after)
+    if a.units != b.units:
+        raise ValueError(f"these rows vary in {a.units} and {b.units}; one must contain the other")
+    if not a.units:
+        return a, b
+    common = a.keys().unique().intersection(b.keys().unique())
+    if common.empty:
+        raise ValueError(f"these rows have no {' and '.join(a.units)} in common; train both with the same")
+    return tuple(one.where(one.keys().isin(common)) for one in (a, b))
+
+
+def _repeated(one: Scored, other: Scored) -> Scored:
+    """Repeat a row whose units are part of another's for each unit of that."""
+    if one.units == other.units or not set(one.units) < set(other.units):
+        return one
+    units = other.table[list(other.units)].drop_duplicates()
+    own = one.table.drop(columns=[name for name in other.units if name not in one.units], errors="ignore")
+    table = own.merge(units, on=list(one.units)) if one.units else own.merge(units, how="cross")
+    return dataclasses.replace(one, table=table, units=other.units, nested=other.nested)
