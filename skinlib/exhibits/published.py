@@ -10,6 +10,7 @@ import pandas as pd
 from skinlib.paths import project_root
 
 COLUMNS = ["row", "metric", "published", "source", "note"]
+CORRECTED = "published_corrected"  # a further column: what the printed number must have meant, such as swapped columns
 KEY = ["row", "metric"]
 
 
@@ -39,7 +40,7 @@ def exhibits(paper: str) -> list[str]:
 
 
 def published(paper: str, exhibit: str) -> pd.DataFrame:
-    """Return one published exhibit as a long table, in the order of the paper.
+    """Return one published exhibit as a long table, in the order of the paper; an exhibit of ours alone has no rows.
 
     Parameters
     ----------
@@ -52,21 +53,22 @@ def published(paper: str, exhibit: str) -> pd.DataFrame:
     -------
     DataFrame
         Columns row, metric, published (float; NaN where the text has no number), source (where it stands in the
-        paper), note ("" where there is nothing to say). Shares are fractions in [0, 1], times are seconds.
+        paper), note ("" where there is nothing to say), and `CORRECTED` where the file has it. Shares are fractions in
+        [0, 1], times are seconds.
 
     Raises
     ------
     ValueError
-        When the paper or the exhibit is unknown, a column is missing, a value is no number, a cell is given twice,
+        When the paper is unknown, a column is missing, a value is no number, a cell is given twice,
         or a cell has neither a number nor a note.
     """
     path = folder(paper) / f"{exhibit}.csv"
     if not path.is_file():
-        raise ValueError(f"{paper} has no exhibit {exhibit!r}; there are {', '.join(exhibits(paper))}")
+        return pd.DataFrame(columns=COLUMNS).astype({"published": float})
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if list(frame.columns) != COLUMNS:
+    if [name for name in frame if name != CORRECTED] != COLUMNS:
         raise ValueError(f"{path} has columns {', '.join(frame.columns)}; it needs {', '.join(COLUMNS)}")
-    values = pd.to_numeric(frame["published"].where(frame["published"] != "", None), errors="coerce").astype(float)
+    values = _numbers(frame["published"])
     broken = frame[values.isna() & (frame["published"] != "")]
     if len(broken):
         raise ValueError(f"{path}: {broken['published'].iloc[0]!r} is no number; put words into the note")
@@ -75,4 +77,9 @@ def published(paper: str, exhibit: str) -> pd.DataFrame:
     silent = frame[values.isna() & (frame["note"] == "")]
     if len(silent):
         raise ValueError(f"{path}: row {silent['row'].iloc[0]!r} has neither a number nor a note")
-    return frame.assign(published=values)
+    frame = frame.assign(published=values)
+    return frame.assign(**{CORRECTED: _numbers(frame[CORRECTED])}) if CORRECTED in frame else frame
+
+
+def _numbers(words: pd.Series) -> pd.Series:
+    return pd.to_numeric(words.where(words != "", None), errors="coerce").astype(float)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlib.exhibits.published import KEY, published
+from skinlib.exhibits.published import CORRECTED, KEY, published
 from skinlib.paths import write_atomic, write_json
 from skinlib.provenance import git_commit
 
@@ -33,8 +33,8 @@ def exhibit(ours: pd.DataFrame, *, paper: str, exhibit: str, missing: str | None
     Returns
     -------
     DataFrame
-        Columns row, metric, ours, low, high, n, dataset, split, published, note: the published cells in the paper's
-        order, then ours alone in the order given.
+        `COLUMNS`, and `CORRECTED` where the published file has it: the published cells in the paper's order, then ours
+        alone in the order given.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def exhibit(ours: pd.DataFrame, *, paper: str, exhibit: str, missing: str | None
         When a cell of ours is given twice, a column is unknown, or a cell has no number of ours and no reason.
     """
     _check(ours, exhibit)
-    theirs = published(paper, exhibit)[["row", "metric", "published", "note"]].rename(columns={"note": "theirs"})
+    theirs = published(paper, exhibit).drop(columns="source").rename(columns={"note": "theirs"})
     ours = ours.reindex(columns=OURS)
     keys = pd.concat([theirs[KEY], ours[KEY]]).drop_duplicates()
     frame = keys.merge(ours, on=KEY, how="left").merge(theirs, on=KEY, how="left")
@@ -58,7 +58,8 @@ def exhibit(ours: pd.DataFrame, *, paper: str, exhibit: str, missing: str | None
     note = note.where(~silent, missing or "")
     printed = frame["theirs"].astype(object).where(frame["theirs"].notna(), "").astype(str)
     joined = ["; ".join(filter(None, [a, f"paper: {b}" if b else ""])) for a, b in zip(note, printed, strict=True)]
-    return frame.assign(note=joined)[COLUMNS].reset_index(drop=True)
+    columns = [*COLUMNS, CORRECTED] if CORRECTED in frame else COLUMNS
+    return frame.assign(note=joined)[columns].reset_index(drop=True)
 
 
 def _check(ours: pd.DataFrame, exhibit: str) -> None:
@@ -135,7 +136,7 @@ def write(
     ValueError
         When the frame lacks a column of an exhibit: use `exhibit` first.
     """
-    if list(frame.columns) != COLUMNS:
+    if [name for name in frame if name != CORRECTED] != COLUMNS:
         raise ValueError(
             f"{paper}/{exhibit} has columns {', '.join(frame.columns)}; an exhibit has {', '.join(COLUMNS)}"
         )
