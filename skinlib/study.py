@@ -112,6 +112,11 @@ class Study:
         write.write_gzip(made, path)
         return read_kept(path)
 
+    def knows(self, name: str, *, paper: str = "") -> bool:
+        """Tell whether the evidence has a table of `kept`; False where nothing is read from evidence."""
+        place = Path(paper or self.paper, EVIDENCE, f"{name}.csv.gz")
+        return self.reference is not None and (self.reference / place).is_file()
+
     def exhibit(
         self,
         name: str,

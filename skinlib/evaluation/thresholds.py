@@ -31,6 +31,8 @@ __all__ = [
     "threshold_interval",
 ]
 
+STEP = 0.02  # of the grid of thresholds; Rumale et al. 2026, section III
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -48,7 +50,7 @@ class Threshold:
     curve: pd.DataFrame = field(repr=False, compare=False)
 
 
-def grid(step=0.02):
+def grid(step=STEP):
     """Multiples (T,) of the step strictly between 0 and 1, rounded so that 0.46 is the number 0.46.
 
     Raises
@@ -79,7 +81,7 @@ def _best(recall, f1, gamma):
     return np.where(allowed, f1, -1).argmax(axis=1), feasible  # argmax takes the first, so the lowest t
 
 
-def recall_curve(table, *, step=0.02):
+def recall_curve(table, *, step=STEP):
     """Recall, precision and F1 at each grid point: DataFrame t, recall, precision, f1 (any rows; chooses nothing)."""
     y, p = tables.outcome(table)
     points = grid(step)
@@ -87,7 +89,7 @@ def recall_curve(table, *, step=0.02):
     return pd.DataFrame({"t": points, "recall": recall, "precision": precision, "f1": f1})
 
 
-def choose_threshold(table, *, recall=0.85, step=0.02):
+def choose_threshold(table, *, recall=0.85, step=STEP):
     """Threshold of highest F1 among those of the grid that reach the recall.
 
     Parameters
@@ -122,7 +124,7 @@ def choose_threshold(table, *, recall=0.85, step=0.02):
     return Threshold(feasible=bool(feasible[0]), gamma=recall, curve=curve, **figures)
 
 
-def threshold_interval(table, *, groups=None, n=2000, seed=0, level=0.95, recall=0.85, step=0.02):
+def threshold_interval(table, *, groups=None, n=2000, seed=0, level=0.95, recall=0.85, step=STEP):
     """Bootstrap interval of t*: the whole choice is repeated on each resample, infeasible ones included by their rule.
 
     Parameters

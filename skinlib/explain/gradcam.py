@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+KEPT = 0.25  # of the pixels that sharpening keeps; Rumale et al. 2026, section III: "top 25 %"
+
 
 def gradcam_plusplus(
     model: nn.Module,
@@ -111,7 +113,7 @@ def _held_output(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
         handle.remove()
 
 
-def sharpen(maps: torch.Tensor, keep: float = 0.25, *, mode: str = "pixels") -> torch.Tensor:
+def sharpen(maps: torch.Tensor, keep: float = KEPT, *, mode: str = "pixels") -> torch.Tensor:
     """Set the weak part of each map to 0.
 
     Parameters

@@ -103,9 +103,7 @@ def copy(source: Path, *, paper: str, exhibit: str, study, kind: str, runs: Sequ
     ending = ".jpg" if photographs else ".png"
     picture = source.with_name(source.name + ending)
     if not picture.is_file():
-        raise FileNotFoundError(
-            f"{picture} is not there, and this figure needs images and weights to be drawn"
-        )
+        raise FileNotFoundError(f"{picture} is not there, and this figure needs images and weights to be drawn")
     return _write(picture.read_bytes(), ending, paper, exhibit, study, (kind, runs, notebook))
 
 

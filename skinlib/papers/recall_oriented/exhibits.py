@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from skinlib.config import RunConfig
 from skinlib.data import readers
 from skinlib.data.cards import CARDS, relabel
 from skinlib.data.readers_files import folders
-from skinlib.evaluation.tables import to_binary
-from skinlib.evaluation.thresholds import choose_threshold
+from skinlib.evaluation.metrics import binary_metrics
+from skinlib.evaluation.tables import outcome, to_binary
+from skinlib.evaluation.thresholds import Threshold, choose_threshold
 from skinlib.exhibits.runs import Runs
 from skinlib.exhibits.scored import Scored
+from skinlib.figures import charts
+from skinlib.figures.style import COLOURS, PUBLISHED, new, style
 from skinlib.training.predict import ensemble
 
 PAPER = "recall_oriented"
@@ -99,3 +104,43 @@ def official_test(root: str | Path, *, trained_on: str) -> tuple[pd.DataFrame | 
         return None, f"NOT RUN: {card.title} has test images here and no labels of them"
     expected = card.expected("test")
     return test, f"{card.title}: {len(test)} of {expected} official test images, {int(test['label'].sum())} malignant"
+
+
+def threshold_curve(chosen: Threshold, interval: tuple[float, float, float], *, published: float) -> Figure:
+    """Draw recall, precision and F1 over the grid, where the constraint holds, t* with its interval, the paper's t*.
+
+    Parameters
+    ----------
+    interval
+        (t*, low, high) as `skinlib.evaluation.thresholds.threshold_interval` returns it.
+    """
+    curve = chosen.curve
+    with style():
+        figure, (axis,) = new(height=3.6)
+        for colour, name in zip(COLOURS, ("recall", "precision", "f1"), strict=False):
+            axis.plot(curve["t"], curve[name], color=colour, label="F1" if name == "f1" else name)
+        axis.axhline(chosen.gamma, linestyle=":", color="0.4", label=f"recall wanted: {chosen.gamma:g}")
+        if curve["feasible"].any():
+            last = curve.loc[curve["feasible"], "t"].max()
+            axis.axvspan(0, last, color=COLOURS[0], alpha=0.06, label="recall is met")
+        axis.axvspan(*interval[1:], color=COLOURS[1], alpha=0.2, label="95 % interval of t*")
+        axis.axvline(chosen.t, color=COLOURS[5], label=f"t* = {chosen.t:.2f}")
+        axis.axvline(published, color=PUBLISHED, linestyle="--", label="published t*")
+        title = "Out-of-fold rows: what each threshold would do"
+        axis.set(xlabel="threshold t", ylabel="on validation rows", xlim=(0, 1), ylim=(0, 1.02), title=title)
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def working_point(one: Scored, *, published: tuple[float, float]) -> Figure:
+    """Draw the confusion matrix and ROC curve of one ensemble with the published working point (FP rate, recall)."""
+    y, p = outcome(one.table)
+    threshold = float(one.thresholds().iloc[0])
+    found = binary_metrics(y, p, threshold)
+    counts = np.array([[found["tn"], found["fp"]], [found["fn"], found["tp"]]])
+    with style():
+        figure, (left, right) = new(1, 2, height=3.4)
+        charts.confusion_matrix(counts, ("benign", "malignant"), title=f"at t = {threshold:.2f}", axis=left)
+        charts.roc({"final": (y, p)}, threshold=threshold, published=published, axis=right)
+        figure.suptitle("The final system on the test part", fontsize=10)
+    return figure
