@@ -89,11 +89,7 @@ def compare(a, b, metric, *, unit="seed", level=0.95):
     if isinstance(metric, str):
         metric = metrics.binary(metric) if "p_malignant" in a else metrics.multiclass(metric)
     if getattr(metric, "auc_of", None) and a.duplicated(["image_id", *by]).any():
-        raise tables.PredictionTableError(
-            [
-                f"an image stands several times in one {'/'.join(by)}; scores of several networks are never pooled: mean_over"
-            ]
-        )
+        raise tables.PredictionTableError(["an image has several scores in one unit; they are never pooled: mean_over"])
     samples = [(table.iloc[own], codes[own]) for table in (a, b) for own in rows]
     values, covariance = estimates(metric, samples, int(codes.max()) + 1)
     return obuchowski_rockette(values[: len(rows)], values[len(rows) :], covariance, level=level)
