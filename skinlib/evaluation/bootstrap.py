@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation.resampled import UndefinedMetricError
-from skinlib.evaluation.tables import PredictionTableError, cluster_codes
+from skinlib.evaluation.tables import PredictionTableError, aligned, cluster_codes
 
 MAX_UNDEFINED = 0.05
 CHUNK = 2_000_000  # counts held at a time: 16 MB
@@ -80,7 +80,7 @@ def _named(groups, table):
     return groups
 
 
-def _values(metric, table, counts):
+def values_of(metric, table, counts):
     """The metric on each resample: at once where it can be, else on the drawn rows one by one."""
     if hasattr(metric, "weighted"):
         return metric.weighted(table, counts)
@@ -93,7 +93,7 @@ def bootstrap_distribution(metric, table, *, groups=None, n=2000, seed=0, strata
     """The metric on n resamples (n,), NaN where it does not exist. Arguments as in `bootstrap_ci`."""
     groups = _named(groups, table)
     drawn = resamples(groups, len(table), n, seed, strata)
-    return np.concatenate([_values(metric, table, counts) for counts in drawn])
+    return np.concatenate([values_of(metric, table, counts) for counts in drawn])
 
 
 def percentile_interval(replicates, level=0.95):
@@ -178,35 +178,13 @@ def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, s
     UndefinedMetricError
         As in `bootstrap_ci`.
     """
-    b = _aligned(a, b)
+    b = aligned(a, b)
     difference = float(metric(a)) - float(metric(b))
     if math.isnan(difference):
         raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for one of these tables")
     groups = _named(groups, a)
     resampled = resamples(groups, len(a), n, seed, strata)
-    chunks = [_values(metric, a, drawn) - _values(metric, b, drawn) for drawn in resampled]
+    chunks = [values_of(metric, a, drawn) - values_of(metric, b, drawn) for drawn in resampled]
     replicates = np.concatenate(chunks)
     low, high, _ = percentile_interval(replicates, level)
     return difference, low, high, two_sided_p(replicates)
-
-
-def _aligned(a, b):
-    """Rows of b in the order of a."""
-    if not isinstance(a, pd.DataFrame):
-        if len(a) != len(b):
-            raise ValueError(f"paired arrays differ in length: {len(a)} and {len(b)}")
-        return b
-    shared = [name for name in ("image_id", "seed", "fold") if name in a and name in b]
-    keys = [shared[: stop + 1] for stop in range(len(shared))]
-    key = next((key for key in keys if not a.duplicated(key).any() and not b.duplicated(key).any()), None)
-    if key is None or key[0] != "image_id":
-        raise PredictionTableError(
-            ["paired tables need one row per image_id (and seed and fold); filter or average first"]
-        )
-    first, second = pd.MultiIndex.from_frame(a[key]), pd.MultiIndex.from_frame(b[key])
-    if len(first) != len(second) or not first.isin(second).all():
-        raise PredictionTableError([f"paired tables hold different rows: {len(first)} and {len(second)} by {key}"])
-    ordered = b.iloc[second.get_indexer(first)]
-    if "label" in a and not np.array_equal(a["label"].to_numpy(), ordered["label"].to_numpy()):
-        raise PredictionTableError(["paired tables give the same image different labels"])
-    return ordered

@@ -5,7 +5,7 @@ positive (V10) and of positives above a negative (V01). Where rows of one cluste
 are summed within the cluster before they are squared. With one row a cluster the result equals plain DeLong.
 
 Source: DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837; Obuchowski 1997, Biometrics 53:567, equations for S10,
-S01 and S11; the covariance of two samples that share clusters is the same sum over clusters (ours).
+S01 and S11; the covariance of two samples that share some of their clusters is the same sum over these (ours).
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from skinlib.evaluation.tables import cluster_codes
 
 
 @dataclass(frozen=True)
-class _Placements:
-    """AUC of one sample, and per cluster (G,) its deviation through positives and negatives, already over M and N."""
+class Placements:
+    """AUC of one sample; by cluster (2, G), through positives and through negatives, its deviation and its membership.
+
+    Deviations are already over the number of positives or negatives; a cluster without such rows is no member.
+    """
 
     auc: float
-    positive: np.ndarray
-    negative: np.ndarray
-    positive_clusters: int
-    negative_clusters: int
-    clusters: int
+    deviation: np.ndarray
+    member: np.ndarray
 
 
 def delong_test(y, a, b, *, groups=None):
@@ -53,16 +53,14 @@ def delong_test(y, a, b, *, groups=None):
     Source: DeLong et al. 1988; with groups Obuchowski 1997.
     """
     codes = cluster_codes(groups, len(y))
-    first, second = _placements(y, a, codes), _placements(y, b, codes)
-    variance = _own(first, first) + _own(second, second) - 2 * _own(first, second)
-    return first.auc, second.auc, *_normal(first.auc - second.auc, variance)
+    return _compared(placements(y, a, codes), placements(y, b, codes))
 
 
 def delong_ci(y, score, *, groups=None, level=0.95):
     """AUC with its normal interval, clipped to [0, 1]: (auc, low, high). Arguments and errors as in `delong_test`."""
     codes = cluster_codes(groups, len(y))
-    one = _placements(y, score, codes)
-    half = stats.norm.ppf(0.5 + level / 2) * np.sqrt(max(_own(one, one), 0))
+    one = placements(y, score, codes)
+    half = stats.norm.ppf(0.5 + level / 2) * np.sqrt(max(auc_covariance([one]).item(), 0))
     return one.auc, max(one.auc - half, 0.0), min(one.auc + half, 1.0)
 
 
@@ -82,39 +80,57 @@ def delong_unpaired(y1, s1, y2, s2, groups=None):
     values = None if groups is None else np.concatenate([np.asarray(part, dtype=object) for part in groups])
     codes = cluster_codes(values, len(y1) + len(y2))
     count = int(codes.max()) + 1
-    first = _placements(y1, s1, codes[: len(y1)], count)
-    second = _placements(y2, s2, codes[len(y1) :], count)
-    shared = count / (count - 1) * ((first.positive + first.negative) * (second.positive + second.negative)).sum()
-    variance = _own(first, first) + _own(second, second) - 2 * shared
-    return first.auc, second.auc, *_normal(first.auc - second.auc, variance)
+    first = placements(y1, s1, codes[: len(y1)], count)
+    return _compared(first, placements(y2, s2, codes[len(y1) :], count))
 
 
-def _placements(y, score, codes, count=None):
+def placements(y, score, codes, count=None):
+    """The `Placements` of a sample whose rows lie in the clusters `codes` (N,), of `count` clusters in all."""
     y, score = np.asarray(y), np.asarray(score, float)
     if y.shape != score.shape or y.ndim != 1 or not np.isin(y, (0, 1)).all() or not np.isfinite(score).all():
         raise ValueError("DeLong needs labels of 0 and 1 and as many finite scores")
+    count = count or int(codes.max()) + 1
     is_positive = y == 1
-    positive, negative = codes[is_positive], codes[~is_positive]
-    clusters = len(np.unique(positive)), len(np.unique(negative))
+    rank = stats.rankdata(score)
+    own = [(rank[rows] - stats.rankdata(score[rows])) for rows in (is_positive, ~is_positive)]  # ties count one half
+    members = np.stack([np.bincount(codes[rows], minlength=count) for rows in (is_positive, ~is_positive)])
+    clusters = tuple(int(found) for found in (members > 0).sum(axis=1))
     if min(clusters) < 2:
         raise UndefinedMetricError(f"DeLong needs two clusters of positives and of negatives, found {clusters}")
-    m, n = len(positive), len(negative)
-    rank = stats.rankdata(score)
-    v10 = (rank[is_positive] - stats.rankdata(score[is_positive])) / n  # ties count one half by the mid-ranks
-    v01 = 1 - (rank[~is_positive] - stats.rankdata(score[~is_positive])) / m
+    m, n = members.sum(axis=1)
+    v10, v01 = own[0] / n, 1 - own[1] / m
     auc = float(v10.mean())
-    by_positive = np.bincount(positive, weights=v10 - auc, minlength=count or codes.max() + 1) / m
-    by_negative = np.bincount(negative, weights=v01 - auc, minlength=count or codes.max() + 1) / n
-    return _Placements(auc, by_positive, by_negative, *clusters, len(np.unique(codes)))
+    by_positive = np.bincount(codes[is_positive], weights=v10 - auc, minlength=count) / m
+    by_negative = np.bincount(codes[~is_positive], weights=v01 - auc, minlength=count) / n
+    return Placements(auc, np.stack([by_positive, by_negative]), members > 0)
 
 
-def _own(first, second):
-    """Covariance of two AUCs of the same rows: S10 / M + S01 / N + (S11 + S11') / (M N) of Obuchowski."""
-    pairs = first.positive_clusters, first.negative_clusters, first.clusters
-    s10, s01, s11 = (count / (count - 1) for count in pairs)
-    crossed = (first.positive * second.negative + first.negative * second.positive).sum()
-    own = s10 * (first.positive * second.positive).sum() + s01 * (first.negative * second.negative).sum()
-    return float(own + s11 * crossed)
+def auc_covariance(samples):
+    """Covariance (K, K) of the AUCs of K samples: S10 / M + S01 / N + (S11 + S11') / (M N) of Obuchowski."""
+    (positive, negative), (has_positive, has_negative) = (
+        np.stack([getattr(sample, name) for sample in samples], axis=1) for name in ("deviation", "member")
+    )
+    crossed = cluster_covariance(positive, negative, has_positive | has_negative)
+    own = cluster_covariance(positive, positive, has_positive) + cluster_covariance(negative, negative, has_negative)
+    return own + crossed + crossed.T
+
+
+def cluster_covariance(first, second, member):
+    """Covariance (K, K) of sums over clusters, from their deviations (K, G) and which clusters each one has (K, G).
+
+    Deviations from a sample's own mean are too small: with n clusters in one sample, n' in the other and s in both,
+    their product has the expectation (1 - 1 / n - 1 / n' + s / (n n')) of the covariance; of one sample (n - 1) / n.
+    """
+    member = member.astype(float)
+    shared, size = member @ member.T, member.sum(axis=1)
+    kept = 1 - 1 / size - 1 / size[:, None] + shared / np.outer(size, size)
+    return np.divide(first @ second.T, kept, out=np.zeros(kept.shape), where=shared > 0)
+
+
+def _compared(first, second):
+    covariance = auc_covariance([first, second])
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    return first.auc, second.auc, *_normal(first.auc - second.auc, variance)
 
 
 def _normal(difference, variance):

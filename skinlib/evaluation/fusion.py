@@ -11,7 +11,6 @@ from itertools import combinations
 import numpy as np
 
 from skinlib.evaluation import tables
-from skinlib.evaluation.bootstrap import _aligned as aligned
 from skinlib.evaluation.metrics import predicted
 
 FLOOR = 1e-6  # least probability in a logarithm: stored tables have six decimals
@@ -53,7 +52,7 @@ def stacked(members):
     first = next(iter(members.values())).reset_index(drop=True)
     values = []
     for name, table in members.items():
-        found, names = tables.probabilities(aligned(first, table))
+        found, names = tables.probabilities(tables.aligned(first, table))
         if names != tables.classes(first):
             raise tables.PredictionTableError([f"member {name} has the classes {names}, not {tables.classes(first)}"])
         values.append(found)

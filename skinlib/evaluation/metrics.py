@@ -87,7 +87,7 @@ def binary(name, threshold=0.5):
         y, p = tables.outcome(table)
         return formula(y, p, threshold, counts)
 
-    return Metric(name, weighted)
+    return Metric(name, weighted, tables.outcome if name == "roc_auc" else None)
 
 
 def multiclass(name):

@@ -19,10 +19,14 @@ class UndefinedMetricError(ValueError):
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a table: `metric(table)` is a float, `metric.weighted(table, counts)` one for each resample (B,)."""
+    """A number of a table: `metric(table)` is a float, `metric.weighted(table, counts)` one for each resample (B,).
+
+    `auc_of(table)` gives the outcome and the score whose AUC the metric is; None: it is no AUC.
+    """
 
     name: str
     weighted: Callable
+    auc_of: Callable | None = None
 
     def __call__(self, table):
         return float(self.weighted(table, np.ones((1, len(table))))[0])

@@ -146,6 +146,48 @@ def cluster_codes(groups, rows):
     return np.where(codes < 0, len(known) + np.cumsum(codes < 0) - 1, codes)
 
 
+def aligned(a, b, by=()):
+    """Rows of b in the order of a.
+
+    Parameters
+    ----------
+    a, b : tables of the same rows, matched by image_id and `by`, and by seed and fold where those repeat; or arrays
+        (N,), which are in the same order already
+
+    Raises
+    ------
+    PredictionTableError
+        The tables hold different images or different labels, or an image several times.
+    ValueError
+        Arrays of different lengths.
+    """
+    if not isinstance(a, pd.DataFrame):
+        if len(a) != len(b):
+            raise ValueError(f"paired arrays differ in length: {len(a)} and {len(b)}")
+        return b
+    findings = [
+        f"no column {name} to match the rows by" for name in ("image_id", *by) if name not in a or name not in b
+    ]
+    if findings:
+        raise PredictionTableError(findings)
+    key = ["image_id", *by]
+    for name in ("seed", "fold"):
+        repeated = a.duplicated(key).any() or b.duplicated(key).any()
+        if repeated and name in a and name in b and name not in key:
+            key.append(name)
+    if a.duplicated(key).any() or b.duplicated(key).any():
+        raise PredictionTableError(
+            ["paired tables need one row per image_id (and seed and fold); filter or average first"]
+        )
+    first, second = pd.MultiIndex.from_frame(a[key]), pd.MultiIndex.from_frame(b[key])
+    if len(first) != len(second) or not first.isin(second).all():
+        raise PredictionTableError([f"paired tables hold different rows: {len(first)} and {len(second)} by {key}"])
+    ordered = b.iloc[second.get_indexer(first)]
+    if "label" in a and not np.array_equal(a["label"].to_numpy(), ordered["label"].to_numpy()):
+        raise PredictionTableError(["paired tables give the same image different labels"])
+    return ordered
+
+
 def require_validation(table, purpose):
     """Refuse a table on which nothing may be chosen.
 
