@@ -100,9 +100,13 @@ def _value(row: str, one: Scored, name: str, metric: str, boot: Boot) -> dict:
     cell = {"row": row, "metric": name, "units": one.trainings, **one.origin()}
     if metric == "threshold":
         return cell | _threshold(one)
+    if cell["n"] == 0:
+        return cell | {"ours": np.nan, "note": _joined(one.note, "no such image")}
     table, formula, note = one.decided(), one.metric(metric), one.note
     value, low, high = formula(table), np.nan, np.nan
-    if metric not in COUNTS:
+    if cell["n"] < one.least:
+        note = _joined(note, f"fewer than {one.least} images: no interval")
+    elif metric not in COUNTS:
         try:
             value, low, high = bootstrap_ci(formula, table, **one.resampled(), n=boot.n, seed=boot.seed)
         except UndefinedMetricError as error:

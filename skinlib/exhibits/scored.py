@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation import segmentation, tables
-from skinlib.evaluation.metrics import CLASSWISE, MULTICLASS, OF_CALLS, WEIGHTED
+from skinlib.evaluation.metrics import CLASSWISE, MULTICLASS, OF_CALLS, WEIGHTED, binary
 from skinlib.evaluation.resampled import Metric, mean_over, ratio
 
 OF_MASKS = {metric.name: metric for metric in segmentation.METRICS}
@@ -36,6 +36,8 @@ class Scored:
         seeds are three independent units. The bootstrap then draws in two stages.
     strata
         Column of ``table`` within which patients or lesions are drawn, such as `rarest` gives it; None: from all.
+    least
+        With fewer images than this there is no interval.
     note
         Put into the note of each cell.
     """
@@ -45,6 +47,7 @@ class Scored:
     units: tuple[str, ...] = ("seed",)
     nested: bool = False
     strata: str | None = None
+    least: int = 0
     note: str = ""
 
     def where(self, mask) -> Scored:
@@ -132,6 +135,8 @@ def _single(name: str, table: pd.DataFrame) -> Metric:
         return mean_of_column(column)
     if "stage" in table and name in OF_MASKS:
         return OF_MASKS[name]
+    if "p_malignant" in table and name in FROM_SCORES:
+        return binary(name)
     if "p_malignant" in table and name in OF_CALLS:
         return _of_calls(name)
     whole = MULTICLASS | WEIGHTED
@@ -143,7 +148,8 @@ def _single(name: str, table: pd.DataFrame) -> Metric:
         known = [*whole, *(f"{each}_of_<class>" for each in CLASSWISE), *OF_CALLS, *OF_MASKS, "mean:<column>"]
         raise ValueError(f"no metric {name!r} of a table of {', '.join(classes)}; there are {', '.join(known)}")
     formula, k = CLASSWISE[of_class], list(classes).index(code)
-    return Metric(name, lambda rows, counts: formula(rows, counts)[:, k])
+    of_one = lambda rows: ((tables.labels(rows) == k).astype(int), rows[f"p_{code}"].to_numpy(float))
+    return Metric(name, lambda rows, counts: formula(rows, counts)[:, k], of_one if of_class == "roc_auc" else None)
 
 
 def mean_of_column(column: str) -> Metric:
@@ -161,8 +167,7 @@ def _of_calls(name: str) -> Metric:
     formula = OF_CALLS[name]
 
     def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
-        y, p = tables.outcome(rows)
-        return formula(y, p if name in FROM_SCORES else rows["called"].to_numpy(), 0.5, counts)
+        return formula(tables.outcome(rows)[0], rows["called"].to_numpy(), 0.5, counts)
 
     return Metric(name, weighted)
 

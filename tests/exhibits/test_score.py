@@ -1,0 +1,203 @@
+"""The engine: rows to values, pairs to changes and verdicts, by hand and against the functions underneath."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinlib.evaluation import mrmc
+from skinlib.evaluation.metrics import binary
+from skinlib.evaluation.statistics import bootstrap_ci, holm
+from skinlib.exhibits.choose import choose
+from skinlib.exhibits.score import Boot, changes, counts, each_training, gaps, judge, score, step_by_step, verdicts
+from skinlib.exhibits.scored import Scored, pair, with_rarest
+
+BOOT = Boot(n=100, n_p=100, seed=0)
+
+
+def table(seeds=(0,), shift=0.0, n=60, noise=1.0, column="seed"):
+    """Scores of n images, half of them malignant, for each training: better with a larger shift."""
+    rows = []
+    for seed in seeds:
+        rng = np.random.default_rng((7, seed))
+        label = np.arange(n) % 2
+        p = 1 / (1 + np.exp(-(label * (1 + shift) - 0.5 + noise * rng.normal(size=n))))
+        names = [f"i{k}" for k in range(n)]
+        one = {"image_id": names, "lesion_id": names, "dataset": "d", "split": "s", "label": label, column: seed}
+        rows.append(pd.DataFrame(one | {"p_benign": 1 - p, "p_malignant": p}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def one_by_hand(p, y):
+    names = [f"i{k}" for k in range(len(p))]
+    one = {"image_id": names, "dataset": "d", "split": "s", "label": y, "seed": 0}
+    return pd.DataFrame(one | {"p_benign": 1 - np.array(p), "p_malignant": p})
+
+
+def cell(frame, row, metric):
+    return frame.set_index(["row", "metric"]).loc[(row, metric)]
+
+
+def test_values_by_hand_at_a_threshold():
+    one = Scored(one_by_hand([0.9, 0.6, 0.4, 0.2], [1, 0, 1, 0]), threshold=0.5)
+    found = score({"a": one}, ["recall", "specificity", "tp", "fn", "roc_auc", "threshold"], BOOT)
+    assert list(found["ours"]) == [0.5, 0.5, 1, 1, 0.75, 0.5]
+    assert found.loc[found["metric"].isin(["tp", "fn"]), "low"].isna().all()
+    assert set(found["n"]) == {4}
+    lower = score({"a": Scored(one.table, threshold=0.3)}, ["recall", "specificity"], BOOT)
+    assert list(lower["ours"]) == [1.0, 0.5]
+
+
+def test_the_interval_is_that_of_the_cluster_bootstrap():
+    rows = table()
+    found = cell(score({"a": Scored(rows)}, ["roc_auc"], BOOT), "a", "roc_auc")
+    expected = bootstrap_ci(binary("roc_auc"), rows, groups=rows["lesion_id"].to_numpy(), n=100, seed=0)
+    assert (found["ours"], found["low"], found["high"]) == pytest.approx(tuple(expected))
+
+
+def test_several_trainings_are_averaged_and_never_pooled():
+    rows = table(seeds=(0, 1, 2))
+    found = cell(score({"a": Scored(rows)}, ["roc_auc"], BOOT), "a", "roc_auc")
+    each = [binary("roc_auc")(part) for _, part in rows.groupby("seed")]
+    assert found["ours"] == pytest.approx(np.mean(each))
+    assert found["units"] == 3
+    apart = each_training({"a": Scored(rows)}, ["roc_auc"])
+    assert list(apart["roc_auc"]) == pytest.approx(each)
+    assert list(apart["seed"]) == [0, 1, 2]
+
+
+def test_a_threshold_each_and_its_range():
+    rows = table(seeds=(0, 1))
+    one = Scored(rows, threshold={0: 0.4, 1: 0.6})
+    found = cell(score({"a": one}, ["threshold"], BOOT), "a", "threshold")
+    assert (found["ours"], found["low"], found["high"]) == (0.5, 0.4, 0.6)
+    with pytest.raises(ValueError, match="no threshold for 1"):
+        Scored(rows, threshold={0: 0.4}).thresholds()
+
+
+def test_units_of_two_columns_have_tuples_as_keys():
+    rows = pd.concat([table(seeds=(0, 1)).assign(fold=fold) for fold in (0, 1)], ignore_index=True)
+    one = Scored(rows, threshold={(f, s): 0.5 for f in (0, 1) for s in (0, 1)}, units=("fold", "seed"), nested=True)
+    assert one.trainings == 4
+    assert score({"a": one}, ["recall"], BOOT)["units"].tolist() == [4]
+    groups, strata = one.resampled()["groups"], one.resampled()["strata"]
+    assert len(groups) == 3
+    assert list(strata[2]) == list(rows["fold"])
+
+
+def test_means_of_a_column_leave_out_what_is_not_known():
+    rows = pd.DataFrame({"image_id": list("abcd"), "dataset": "d", "split": "s", "energy": [0.2, 0.4, np.nan, 0.6]})
+    one = Scored(rows, units=(), least=5)
+    found = score({"map": one}, ["mean:energy"], BOOT).iloc[0]
+    assert (found["metric"], found["ours"]) == ("energy", pytest.approx(0.4))
+    assert "fewer than 5 images" in found["note"]
+    assert score({"map": one.where([False] * 4)}, ["mean:energy"], BOOT)["note"].tolist() == ["no such image"]
+
+
+def test_metrics_of_several_classes_and_of_nothing():
+    rows = pd.DataFrame({"image_id": list("abc"), "dataset": "d", "split": "s", "label": [0, 1, 2], "seed": 0})
+    rows = rows.assign(p_x=[0.8, 0.1, 0.3], p_y=[0.1, 0.8, 0.4], p_z=[0.1, 0.1, 0.3])
+    found = score({"a": Scored(rows)}, {"acc": "accuracy", "recall_of_z": "recall_of_z"}, BOOT)
+    assert list(found["ours"]) == [pytest.approx(2 / 3), 0.0]
+    with pytest.raises(ValueError, match="no metric 'recall_of_q'"):
+        score({"a": Scored(rows)}, ["recall_of_q"], BOOT)
+    assert set(with_rarest(rows)["rarest"]) == {0, 1, 2}
+
+
+def test_a_pair_has_the_units_that_both_have():
+    a, b = pair(Scored(table(seeds=(0, 1, 2))), Scored(table(seeds=(1, 2, 3))))
+    assert set(a.table["seed"]) == set(b.table["seed"]) == {1, 2}
+    with pytest.raises(ValueError, match="no seed in common"):
+        pair(Scored(table(seeds=(0,))), Scored(table(seeds=(1,))))
+
+
+def test_a_row_without_trainings_is_repeated_for_those_of_the_other():
+    majority = Scored(table().drop(columns="seed"), units=())
+    a, b = pair(Scored(table(seeds=(0, 1, 2))), majority)
+    assert len(b.table) == len(a.table)
+    assert set(b.table["seed"]) == {0, 1, 2}
+    of_folds = Scored(table(seeds=(0, 1), column="fold"), units=("fold",))
+    heads = pd.concat([table(seeds=(0, 1), column="fold").assign(seed=s) for s in (5, 6)])
+    a, b = pair(of_folds, Scored(heads, units=("fold", "seed"), nested=True))
+    assert a.units == b.units == ("fold", "seed")
+    assert len(a.table) == len(b.table)
+
+
+def test_one_pair_has_an_interval_and_no_verdict():
+    found = changes({"b - a": (Scored(table(shift=2)), Scored(table()))}, ["roc_auc"], BOOT, family="primary")
+    one = cell(found, "b - a", "roc_auc_change")
+    assert one["low"] > 0
+    assert (one["verdict"], one["units"], one["family"]) == ("one run each", 1, "primary")
+
+
+def test_few_trainings_say_how_many_agree_and_have_no_verdict():
+    pairs = {"b - a": (Scored(table(range(3), shift=3)), Scored(table(range(3))))}
+    one = cell(changes(pairs, ["roc_auc"], BOOT, family="side"), "b - a", "roc_auc_change")
+    assert one["verdict"] == ""
+    assert one["note"] == "3 of 3 trainings agree in sign"
+
+
+def test_five_trainings_have_the_interval_of_readers_and_cases_and_a_verdict():
+    after, before = table(range(5), shift=3), table(range(5))
+    one = cell(
+        changes({"x": (Scored(after), Scored(before))}, ["roc_auc"], BOOT, family="primary"), "x", "roc_auc_change"
+    )
+    model = mrmc.compare(after, before, binary("roc_auc"))
+    assert (one["ours"], one["low"], one["high"], one["p"]) == pytest.approx(
+        (model.difference, model.low, model.high, model.p)
+    )
+    assert one["verdict"] == "helps"
+    leak = changes({"x": (Scored(after), Scored(before))}, ["roc_auc"], BOOT, family="side", leak=True)
+    assert leak["verdict"].tolist() == ["inflates"]
+
+
+def test_sensitivity_is_never_asked_alone_and_a_trade_is_called_so():
+    after, before = table(range(5), noise=0.8), table(range(5), noise=0.8)
+    pairs = {"lower threshold": (Scored(after, threshold=0.2), Scored(before, threshold=0.6))}
+    with pytest.raises(ValueError, match="recall without specificity"):
+        changes(pairs, ["recall"], BOOT, family="side")
+    found = changes(pairs, ["recall", "specificity"], BOOT, family="side")
+    assert found["verdict"].tolist() == ["trade", "trade"]
+
+
+def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
+    steps = {"a": Scored(table()), "threshold": Scored(table(), threshold=0.2), "better": Scored(table(shift=2))}
+    found = changes(step_by_step(steps), ["roc_auc"], BOOT, family="primary")
+    still = cell(found, "threshold", "roc_auc_change")
+    assert (still["ours"], still["verdict"]) == (0.0, "")
+    assert "cannot move" in still["note"]
+    moved = cell(found, "better", "roc_auc_change")
+    assert moved["p_adjusted"] == moved["p"]
+    assert verdicts(found).loc["threshold", "roc_auc"] == ""
+
+
+def test_holm_runs_within_family_and_metric():
+    rows = [("a", "x", 0.01, "primary"), ("b", "x", 0.02, "primary"), ("a", "y", 0.03, "primary"), ("c", "x", 0.04, "s")]
+    frame = pd.DataFrame(rows, columns=["row", "metric", "p", "family"]).assign(low=1.0, high=2.0, units=5)
+    judged = judge(frame)
+    assert judged["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])
+    assert judge(frame.assign(metric="brier"))["verdict"].iloc[0] == "harms"
+    assert judge(frame.assign(low=-1.0))["verdict"].tolist() == ["no evidence"] * 4
+
+
+def test_a_gap_of_other_images_resamples_each_alone():
+    found = gaps({"g": (Scored(table(shift=2)), Scored(table(n=40)))}, {"auc_gap": "roc_auc"}, BOOT, note="val - test")
+    values = [binary("roc_auc")(one) for one in (table(shift=2), table(n=40))]
+    assert found["ours"].iloc[0] == pytest.approx(values[0] - values[1])
+    assert found["low"].iloc[0] < found["ours"].iloc[0] < found["high"].iloc[0]
+
+
+def test_counts_take_numbers_triples_and_mappings():
+    found = counts({("r", "a"): 1, ("r", "b"): (2, 1, 3), ("r", "c"): {"ours": None, "note": "no"}}, about={"n": 9})
+    assert found["ours"].tolist()[:2] == [1, 2]
+    assert found.loc[1, ["low", "high"]].tolist() == [1, 3]
+    assert found["note"].tolist() == ["", "", "no"]
+    assert set(found["n"]) == {9}
+
+
+def test_images_are_chosen_by_rule():
+    rows = pd.DataFrame({"image_id": list("abcde"), "energy": [0.3, 0.1, 0.5, np.nan, 0.3], "outcome": list("rrrrw")})
+    found = choose(rows, "energy", within="outcome", groups=("r", "w", "none"))
+    assert found["outcome"].tolist() == ["r"] * 3 + ["w"] * 3 + ["none"] * 3
+    assert found["image_id"].tolist()[:4] == ["c", "a", "b", "e"]
+    assert found["image_id"].isna().sum() == 5
+    assert choose(rows, "energy", places=("lowest",))["image_id"].tolist() == ["b"]
