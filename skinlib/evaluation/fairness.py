@@ -15,9 +15,10 @@ import pandas as pd
 from scipy import stats
 
 from skinlib.evaluation import metrics, tables
+from skinlib.evaluation.delong import delong_unpaired
 from skinlib.evaluation.grouping import group_key, group_order
 from skinlib.evaluation.resampled import UndefinedMetricError
-from skinlib.evaluation.statistics import delong_unpaired, holm, percentile_interval, resamples, two_sided_p, unmoved
+from skinlib.evaluation.statistics import holm, percentile_interval, resamples, two_sided_p, unmoved
 
 METRICS = ("roc_auc", "recall", "precision", "f1", "fn_rate", "fn", "fp")
 COUNTS = ("tp", "fn", "tn", "fp")

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from skinlib.evaluation.bootstrap import bootstrap_ci
 from skinlib.evaluation.resampled import Metric, ratio
+from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.evaluation.tables import PredictionTableError
 
 CELLS = ("tp", "fp", "fn", "tn")  # pixels

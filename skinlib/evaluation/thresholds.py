@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation import tables
-from skinlib.evaluation.bootstrap import bootstrap_ci
 from skinlib.evaluation.metrics import as_arrays
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
+from skinlib.evaluation.statistics import bootstrap_ci
 from skinlib.evaluation.tables import TestDataError
 
 __all__ = [
