@@ -19,17 +19,6 @@ from skinlib.evaluation import tables
 from skinlib.evaluation.metrics import as_arrays
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
 from skinlib.evaluation.statistics import bootstrap_ci
-from skinlib.evaluation.tables import TestDataError
-
-__all__ = [
-    "TestDataError",
-    "Threshold",
-    "choose_threshold",
-    "grid",
-    "recall_at_specificity",
-    "recall_curve",
-    "threshold_interval",
-]
 
 
 @dataclass(frozen=True)
