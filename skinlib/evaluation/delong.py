@@ -56,14 +56,6 @@ def delong_test(y, a, b, *, groups=None):
     return _compared(placements(y, a, codes), placements(y, b, codes))
 
 
-def delong_ci(y, score, *, groups=None, level=0.95):
-    """AUC with its normal interval, clipped to [0, 1]: (auc, low, high). Arguments and errors as in `delong_test`."""
-    codes = cluster_codes(groups, len(y))
-    one = placements(y, score, codes)
-    half = stats.norm.ppf(0.5 + level / 2) * np.sqrt(max(auc_covariance([one]).item(), 0))
-    return one.auc, max(one.auc - half, 0.0), min(one.auc + half, 1.0)
-
-
 def delong_unpaired(y1, s1, y2, s2, groups=None):
     """Compare the AUCs of one score on two different sets of rows (light and dark skin).
 

@@ -1,33 +1,84 @@
 """Metrics by group (skin tone, sex, age band), their gaps, and what gap the data could have shown at all.
 
 Every group keeps its row: a missing value is the group "missing", and a group too small for a metric is shown with its
-counts and a note. Intervals and gaps come from one cluster bootstrap of the whole table, so a lesion photographed in
-two groups is drawn in both at once. The paper calls a gap significant above 0.02 (ROC-AUC) or 0.05 (others); those
-flags are kept beside a test.
+counts and a note. Values by group are fairlearn's `MetricFrame`. Intervals and gaps come from one cluster bootstrap of
+the whole table, so a lesion photographed in two groups is drawn in both at once. The paper calls a gap significant
+above 0.02 (ROC-AUC) or 0.05 (others); those flags are kept next to a test.
 
 Source: Rumale et al. 2026, "Fairness analysis", Tables 7 and 8; the groups, tests and smallest detectable gap are ours.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from fairlearn.metrics import MetricFrame, count
 from scipy import stats
 
 from skinlib.evaluation import metrics, tables
-from skinlib.evaluation.grouping import group_key, group_order
+from skinlib.evaluation.delong import delong_unpaired
 from skinlib.evaluation.resampled import UndefinedMetricError
-from skinlib.evaluation.statistics import delong_unpaired, holm, percentile_interval, resamples, two_sided_p, unmoved
+from skinlib.evaluation.statistics import holm, percentile_interval, resamples, two_sided_p, unmoved
 
 METRICS = ("roc_auc", "recall", "precision", "f1", "fn_rate", "fn", "fp")
 COUNTS = ("tp", "fn", "tn", "fp")
 FLAGS = {"roc_auc": 0.02}  # the paper's limit; 0.05 for all others
 OTHER_FLAG = 0.05
 SMALLEST = 10
-GROUP_COLUMNS = ["group", "metric", "value", "low", "high", "n", "clusters", "positives", "negatives", "note"]
+MOST_GROUPS = 20
+# Rows that a metric divides by, apart from all of them.
+NEEDS = {
+    "positives": ("roc_auc", "average_precision", "balanced_accuracy", "recall", "fn_rate", "f1"),
+    "negatives": ("roc_auc", "average_precision", "balanced_accuracy", "specificity"),
+    "called": ("precision",),
+}
+IN_WORDS = {"n": "rows", "positives": "malignant", "negatives": "benign", "called": "called malignant"}
+OF_GROUPS = ["n", "clusters", "positives", "negatives"]
 GAP_COLUMNS = (
     "metric first second value_first value_second gap low high p p_holm test flag_limit flagged detectable note"
 ).split()
+
+
+def group_key(table, group):
+    """Name (N,) of each row's group as text; a missing value is the group "missing", never left out.
+
+    Parameters
+    ----------
+    group : column name, or a tuple of names for intersections ("dark, male")
+
+    Raises
+    ------
+    PredictionTableError
+        A column is not there, or has more than 20 values (a measurement: bin it first).
+    """
+    columns = (group,) if isinstance(group, str) else tuple(group)
+    findings = [f"no column {column} to group by" for column in columns if column not in table]
+    if findings:
+        raise tables.PredictionTableError(findings)
+    texts = [
+        table[column].astype(object).map(_name).where(table[column].notna(), "missing").astype(object)
+        for column in columns
+    ]
+    wide = [column for column, text in zip(columns, texts, strict=True) if text.nunique() > MOST_GROUPS]
+    findings = [f"column {column} has more than {MOST_GROUPS} values: bin it first" for column in wide]
+    if findings:
+        raise tables.PredictionTableError(findings)
+    return np.array([", ".join(row) for row in zip(*texts, strict=True)], dtype=object)
+
+
+def _name(value):
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _in_order(names, table, group):
+    """Names in the order of a categorical column, else numbers before text; "missing" last."""
+    if isinstance(group, str) and isinstance(table[group].dtype, pd.CategoricalDtype):
+        given = [_name(category) for category in table[group].cat.categories]
+        return [name for name in [*given, "missing"] if name in names]
+    number = {name: pd.to_numeric(name, errors="coerce") for name in names}
+    text = {name: bool(np.isnan(number[name])) for name in names}
+    return sorted(names, key=lambda name: (name == "missing", text[name], 0 if text[name] else number[name], name))
 
 
 def smallest_detectable_gap(standard_error, *, alpha=0.05, power=0.8):
@@ -45,62 +96,47 @@ def smallest_detectable_gap(standard_error, *, alpha=0.05, power=0.8):
 
 
 @dataclass(frozen=True)
-class _Group:
-    """Rows of one group with what decides whether a metric can be shown for it."""
+class _Groups:
+    """By group, "all" first: values and counts (a row each), (y, p, clusters) of its rows, and bootstrap replicates."""
 
-    name: str
-    rows: np.ndarray
-    table: pd.DataFrame
-    units: np.ndarray
-    y: np.ndarray
-    p: np.ndarray
-    threshold: float
+    values: pd.DataFrame
+    samples: dict
+    replicates: dict
 
-    @property
-    def figures(self):
-        positives = int(self.y.sum())
-        return len(self.y), len(set(self.units)), positives, len(self.y) - positives
-
-    def shortage(self, metric, smallest):
-        """Why the metric is not shown, or an empty string."""
-        n, _, positives, negatives = self.figures
-        called = int((self.p >= self.threshold).sum())
-        short = [
-            f"{count} {what}" for what, count in _needs(metric, n, positives, negatives, called) if count < smallest
-        ]
+    def shortage(self, group, metric, smallest):
+        """Why a metric of a group is not shown, or an empty string."""
+        needed = ["n", *(name for name, users in NEEDS.items() if metric in users)]
+        found = self.values.loc[group, needed].astype(int)
+        short = [f"{found[name]} {IN_WORDS[name]}" for name in needed if found[name] < smallest]
         return f"counts only: {', '.join(short)} (fewer than {smallest})" if short else ""
 
 
-def _needs(metric, n, positives, negatives, called):
-    needs = [("rows", n)]
-    if metric in ("roc_auc", "average_precision", "balanced_accuracy", "recall", "fn_rate", "f1"):
-        needs.append(("malignant", positives))
-    if metric in ("roc_auc", "average_precision", "balanced_accuracy", "specificity"):
-        needs.append(("benign", negatives))
-    if metric == "precision":
-        needs.append(("called malignant", called))
-    return needs
-
-
-def _groups(table, group, threshold, clusters):
-    """The groups of a table by name, and the clusters (N,) of its rows."""
+def _groups(table, group, *, threshold, names, clusters, n, seed):
     y, p = tables.outcome(table)
-    key = group_key(table, group)
     units = tables.clusters(table) if clusters is None else table[clusters].to_numpy()
-    members = [(name, np.flatnonzero(key == name)) for name in group_order(table, group)]
-    return {
-        name: _Group(name, rows, table.iloc[rows], units[rows], y[rows], p[rows], threshold) for name, rows in members
-    }, units
-
-
-def _replicates(groups, units, names, *, threshold, n, seed):
-    """Bootstrap replicates (n,) of each metric in each group, drawn together: {(group, metric): array}."""
-    wanted = {name: metrics.binary(name, threshold) for name in names if name not in COUNTS}
-    drawn = {(group, name): [] for group in groups for name in wanted}
+    key = group_key(table, group)
+    found = {name: partial(_value, name, threshold) for name in names} | {
+        "n": count,
+        "clusters": lambda y, p, units: len(set(units)),
+        "positives": lambda y, p: y.sum(),
+        "negatives": lambda y, p: (1 - y).sum(),
+        "called": lambda y, p: (p >= threshold).sum(),
+    }
+    frame = MetricFrame(
+        metrics=found, y_true=y, y_pred=p, sensitive_features=key, sample_params={"clusters": {"units": units}}
+    )
+    values = pd.concat([frame.overall.to_frame("all").T, frame.by_group.loc[_in_order(set(key), table, group)]])
+    rows = {name: np.flatnonzero(key == name) for name in values.index} | {"all": np.arange(len(y))}
+    drawn = {(name, metric): [] for name in rows for metric in names if metric not in COUNTS}
     for counts in resamples(units, len(units), n, seed):
-        for (group, name), values in drawn.items():
-            values.append(wanted[name].weighted(groups[group].table, counts[:, groups[group].rows]))
-    return {pair: np.concatenate(values) for pair, values in drawn.items()}
+        for (name, metric), each in drawn.items():
+            each.append(metrics.BINARY[metric](y[rows[name]], p[rows[name]], threshold, counts[:, rows[name]]))
+    samples = {name: (y[inside], p[inside], units[inside]) for name, inside in rows.items()}
+    return _Groups(values.astype(float), samples, {pair: np.concatenate(each) for pair, each in drawn.items()})
+
+
+def _value(name, threshold, y, p):
+    return float(metrics.BINARY[name](y, p, threshold, np.ones((1, len(y))))[0])
 
 
 def _interval(replicates, level):
@@ -137,22 +173,18 @@ def by_group(
     PredictionTableError
         The table or the group column is faulty.
     """
-    members, units = _groups(table, group, threshold, clusters)
-    y, p = tables.outcome(table)
-    members = {"all": _Group("all", np.arange(len(y)), table, units, y, p, threshold)} | members
-    replicates = _replicates(members, units, names, threshold=threshold, n=n, seed=seed)
+    found = _groups(table, group, threshold=threshold, names=names, clusters=clusters, n=n, seed=seed)
     rows = []
-    for member in members.values():
-        point = metrics.binary_metrics(member.y, member.p, threshold)
+    for member, values in found.values.iterrows():
         for name in names:
-            value, low, high, note = point[name], np.nan, np.nan, ""
+            value, low, high, note = values[name], np.nan, np.nan, ""
             if name not in COUNTS:
-                note = member.shortage(name, smallest)
+                note = found.shortage(member, name, smallest)
                 value = np.nan if note else value
                 if not note:
-                    low, high, note = _interval(replicates[member.name, name], level)
-            rows.append((member.name, name, value, low, high, *member.figures, note))
-    return pd.DataFrame(rows, columns=GROUP_COLUMNS)
+                    low, high, note = _interval(found.replicates[member, name], level)
+            rows.append((member, name, value, low, high, *values[OF_GROUPS].astype(int), note))
+    return pd.DataFrame(rows, columns=["group", "metric", "value", "low", "high", *OF_GROUPS, "note"])
 
 
 def gaps(
@@ -189,21 +221,18 @@ def gaps(
     PredictionTableError
         The reference is no group of the table, or as in `by_group`.
     """
-    members, units = _groups(table, group, threshold, clusters)
-    known = [name for name in members if name != "missing"] or list(members)
-    reference = reference or max(known, key=lambda name: len(members[name].rows))
-    if reference not in members:
-        raise tables.PredictionTableError([f"no group {reference!r} in {group}: {list(members)}"])
-    replicates = _replicates(members, units, names, threshold=threshold, n=n, seed=seed)
-    first, rows = members[reference], []
-    for second in members.values():
-        if second is first:
-            continue
-        for name in names:
-            if name not in COUNTS:
-                shortage = first.shortage(name, smallest) or second.shortage(name, smallest)
-                drawn = replicates[first.name, name] - replicates[second.name, name]
-                rows.append(_gap_row(first, second, name, shortage=shortage, drawn=drawn, level=level))
+    names = [name for name in names if name not in COUNTS]
+    found = _groups(table, group, threshold=threshold, names=names, clusters=clusters, n=n, seed=seed)
+    members = list(found.values.index[1:])
+    known = [name for name in members if name != "missing"] or members
+    first = reference or max(known, key=lambda name: found.values.loc[name, "n"])
+    if first not in members:
+        raise tables.PredictionTableError([f"no group {first!r} in {group}: {members}"])
+    rows = []
+    for second in members:
+        for name in names if second != first else ():
+            shortage = found.shortage(first, name, smallest) or found.shortage(second, name, smallest)
+            rows.append(_gap(found, first, second, name, level=level, shortage=shortage))
     result = pd.DataFrame(rows, columns=[column for column in GAP_COLUMNS if column != "p_holm"])
     twin = (result["metric"] == "fn_rate") & ("recall" in names)  # 1 - recall: the same test, counted once
     result["p_holm"] = holm(result["p"].where(~twin).to_numpy(float))
@@ -212,33 +241,34 @@ def gaps(
     return result[GAP_COLUMNS]
 
 
-def _gap_row(first, second, name, *, shortage, drawn, level):
-    limit = FLAGS.get(name, OTHER_FLAG)
-    test = "clustered DeLong" if name == "roc_auc" else "cluster bootstrap"
+def _gap(found, first, second, name, *, level, shortage):
+    """A row of `gaps` without its adjusted p."""
+    limit, test = FLAGS.get(name, OTHER_FLAG), "clustered DeLong" if name == "roc_auc" else "cluster bootstrap"
     if shortage:
-        return (name, first.name, second.name, *[np.nan] * 6, test, limit, False, np.nan, shortage)
-    values = [metrics.binary_metrics(member.y, member.p, member.threshold)[name] for member in (first, second)]
-    gap = values[0] - values[1]
+        return (name, first, second, *[np.nan] * 6, test, limit, False, np.nan, shortage)
+    values = found.values.loc[[first, second], name]
+    gap = values.iloc[0] - values.iloc[1]
+    drawn = found.replicates[first, name] - found.replicates[second, name]
     low, high, note = _interval(drawn, level)
     p, detectable = np.nan, np.nan
     if not np.isnan(low):
-        p, untested = _test(first, second, name, drawn)
+        p, untested = _test(found, first, second, name, drawn)
         note = untested or note
         detectable = smallest_detectable_gap(np.nanstd(drawn, ddof=1))
-    flagged = bool(abs(gap) > limit)
-    return (name, first.name, second.name, *values, gap, low, high, p, test, limit, flagged, detectable, note)
+    return (name, first, second, *values, gap, low, high, p, test, limit, bool(abs(gap) > limit), detectable, note)
+
+
+def _test(found, first, second, name, drawn):
+    """p of the gap and an empty note, or NaN and the reason."""
+    if name != "roc_auc":
+        return two_sided_p(drawn), ""
+    (y1, p1, units1), (y2, p2, units2) = found.samples[first], found.samples[second]
+    try:
+        return delong_unpaired(y1, p1, y2, p2, groups=(units1, units2))[3], ""
+    except UndefinedMetricError as error:
+        return np.nan, f"no test: {error}"
 
 
 def described(gap, words):
     """Note of a row of `gaps`: `words`, where there is a test to speak of, and what the row says itself."""
     return "; ".join(filter(None, [words if np.isfinite(gap.p) else "", gap.note]))
-
-
-def _test(first, second, name, drawn):
-    """p of the gap and an empty note, or NaN and the reason."""
-    if name != "roc_auc":
-        return two_sided_p(drawn), ""
-    try:
-        return delong_unpaired(first.y, first.p, second.y, second.p, groups=(first.units, second.units))[3], ""
-    except UndefinedMetricError as error:
-        return np.nan, f"no test: {error}"

@@ -1,4 +1,4 @@
-"""Decision-level fusion: one prediction table from the tables of several members, all functions of tables.
+"""Decision-level fusion: one prediction table from the tables of several members, and how alike these err.
 
 Weights lie on the simplex (none negative, their sum 1) and are chosen on validation rows. Two objectives: the log loss
 of the weighted mean, which is convex, so there is one best value; and balanced accuracy, a step function, for which the
@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skinlib.evaluation import tables
 from skinlib.evaluation.metrics import predicted
@@ -59,11 +64,10 @@ def stacked(members):
     return np.stack(values), first
 
 
-def with_probabilities(first, values):
+def _fused(first, values):
     """The table `first` with probabilities (N, K) of all members together, each row scaled to sum 1."""
     values = values / values.sum(axis=1, keepdims=True)
-    columns = {f"p_{name}": values[:, index] for index, name in enumerate(tables.classes(first))}
-    return first.assign(**columns)
+    return first.assign(**{f"p_{name}": values[:, index] for index, name in enumerate(tables.classes(first))})
 
 
 def weighted_mean(members, weights):
@@ -90,13 +94,13 @@ def weighted_mean(members, weights):
     if (w < 0).any() or abs(w.sum() - 1) > 1e-6:
         raise ValueError(f"weights lie on the simplex (none negative, sum 1), got {given}")
     values, first = stacked(members)
-    return with_probabilities(first, np.tensordot(w, values, 1))
+    return _fused(first, np.tensordot(w, values, 1))
 
 
 def mean(members):
     """Plain mean of the members' probabilities."""
     values, first = stacked(members)
-    return with_probabilities(first, values.mean(axis=0))
+    return _fused(first, values.mean(axis=0))
 
 
 def majority_vote(members):
@@ -106,12 +110,16 @@ def majority_vote(members):
     without a single largest probability votes for none.
     """
     values, first = stacked(members)
-    called = np.stack([predicted(with_probabilities(first, value)) for value in values])  # (M, N), -1: a tie
-    votes = (called[:, :, None] == np.arange(values.shape[2])).sum(axis=0)
-    return with_probabilities(first, votes + values.mean(axis=0))
+    votes = (_calls(values, first)[:, :, None] == np.arange(values.shape[2])).sum(axis=0)
+    return _fused(first, votes + values.mean(axis=0))
 
 
-def best_member(members, *, objective="log_loss", floor=FLOOR):
+def _calls(values, first):
+    """Class (M, N) that each member calls, -1 where two share the largest probability."""
+    return np.stack([predicted(_fused(first, value)) for value in values])
+
+
+def best_member(members, *, objective="log_loss"):
     """Name of the member with the lowest loss on validation rows; of equal ones the first.
 
     Raises
@@ -119,12 +127,11 @@ def best_member(members, *, objective="log_loss", floor=FLOOR):
     TestDataError
         The tables hold test or external rows.
     """
-    values, first = on_validation(members, "the best member")
-    losses = _losses(values, first, np.eye(len(values)), objective, floor)
-    return list(members)[int(np.argmin(losses))]
+    values, first = _on_validation(members, "the best member")
+    return list(members)[int(np.argmin(_losses(values, first, np.eye(len(values)), objective)))]
 
 
-def simplex_weights(members, *, objective="log_loss", steps=20, floor=FLOOR):
+def simplex_weights(members, *, objective="log_loss", steps=20):
     """Weights on the simplex that are best on validation rows.
 
     Parameters
@@ -132,7 +139,6 @@ def simplex_weights(members, *, objective="log_loss", steps=20, floor=FLOOR):
     members : name -> prediction table of validation rows (column `part` = val)
     objective : log_loss, or balanced_accuracy (all points of a lattice are tried; of equal ones the lowest log loss)
     steps : spacing 1 / steps of the lattice
-    floor : least probability in a logarithm; of tables in coarse steps half a step, or one rounded to 0 outweighs all
 
     Returns
     -------
@@ -145,26 +151,19 @@ def simplex_weights(members, *, objective="log_loss", steps=20, floor=FLOOR):
     PredictionTableError
         As `stacked`.
     ValueError
-        An objective that nobody knows.
+        An unknown objective.
 
     Source: Ashok et al. 2023, section IV, "the weights are optimized based on model performance during validation". By
-    what measure is not said: log loss is ours. It is minimised by the EM steps of mixture weights (Dempster, Laird and
-    Rubin 1977), w <- w * mean(p_member / p_mixture), which stay on the simplex and never raise it.
+    what measure is not said: log loss is ours.
     """
-    values, first = on_validation(members, "weights of members")
+    values, first = _on_validation(members, "weights of members")
     corners = np.eye(len(values))
-    if objective == "balanced_accuracy":
-        points = np.concatenate([corners, lattice(len(values), steps)])
-        ties = _losses(values, first, points, "log_loss", floor)
-        rank = np.lexsort((ties, _losses(values, first, points, objective, floor)))
-        best = points[rank[0]]
-    else:
-        points = np.concatenate([corners, _mixture(_of_truth(values, first, floor))[None]])
-        best = points[np.argmin(_losses(values, first, points, objective, floor))]
-    alone = _losses(values, first, corners, objective, floor)
-    loss = float(_losses(values, first, best[None], objective, floor)[0])
+    best = lattice(len(values), steps) if objective == "balanced_accuracy" else _least_loss(_of_truth(values, first))
+    points = np.concatenate([corners, best])
+    losses = _losses(values, first, points, objective)
+    best = np.lexsort((_losses(values, first, points, "log_loss"), losses))[0]
     named = lambda numbers: dict(zip(members, map(float, numbers), strict=True))
-    return Weights(named(best), objective, loss, named(alone))
+    return Weights(named(points[best]), objective, float(losses[best]), named(losses[: len(corners)]))
 
 
 def lattice(members, steps):
@@ -174,41 +173,43 @@ def lattice(members, steps):
     return (np.diff(edges, axis=1) - 1) / steps
 
 
-def on_validation(members, purpose):
-    """Refuse members whose tables hold other than validation rows, else return what `stacked` returns."""
+def _on_validation(members, purpose):
     for table in members.values():
         tables.require_validation(table, purpose)
     return stacked(members)
 
 
-def _of_truth(values, first, floor):
+def _of_truth(values, first):
     """Probability (M, N) that each member gives the true class, not below the floor."""
-    return np.maximum(values[:, np.arange(len(first)), tables.labels(first)], floor)
+    return np.maximum(values[:, np.arange(len(first)), tables.labels(first)], FLOOR)
 
 
-def _mixture(p, *, tolerance=1e-9, most=20_000):
-    """Weights (M,) of lowest log loss of the mixture of p (M, N); stops within `tolerance` of it."""
-    w = np.full(len(p), 1 / len(p))
-    for _ in range(most):
-        gain = (p / (w @ p)).mean(axis=1)  # the gradient; at the optimum 1 where w > 0, at most 1 elsewhere
-        w = w * gain
-        if gain.max() - 1 < tolerance:  # by concavity the log loss is above its least by at most this
-            break
-    return w / w.sum()
+def _least_loss(p):
+    """Weights (1, M) of lowest log loss of the mixture of p (M, N)."""
+    found = minimize(
+        lambda w: -np.log(w @ p).mean(),
+        np.full(len(p), 1 / len(p)),
+        jac=lambda w: -(p / (w @ p)).mean(axis=1),
+        method="SLSQP",
+        bounds=[(0, 1)] * len(p),
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
+        options={"ftol": 1e-12, "maxiter": 1000},
+    )
+    return found.x.clip(0)[None] / found.x.clip(0).sum()
 
 
-def _losses(values, first, points, objective, floor):
+def _losses(values, first, points, objective):
     """The objective (P,) at points (P, M) of the simplex."""
     if objective == "log_loss":
-        return np.array([-np.log(w @ _of_truth(values, first, floor)).mean() for w in points])
-    if objective == "balanced_accuracy":
-        label = tables.labels(first)
-        rows = np.bincount(label, minlength=values.shape[2])
-        if (rows == 0).any():
-            name = tables.classes(first)[int(np.argmin(rows))]
-            raise tables.PredictionTableError([f"class {name} has no row: there is no balanced accuracy to choose by"])
-        return np.array([1 - _mean_recall(np.tensordot(w, values, 1), label, rows) for w in points])
-    raise ValueError(f"objective {objective!r} is unknown; choose {' or '.join(OBJECTIVES)}")
+        return np.array([-np.log(w @ _of_truth(values, first)).mean() for w in points])
+    if objective != "balanced_accuracy":
+        raise ValueError(f"objective {objective!r} is unknown; choose {' or '.join(OBJECTIVES)}")
+    label = tables.labels(first)
+    rows = np.bincount(label, minlength=values.shape[2])
+    if (rows == 0).any():
+        name = tables.classes(first)[int(np.argmin(rows))]
+        raise tables.PredictionTableError([f"class {name} has no row: there is no balanced accuracy to choose by"])
+    return np.array([1 - _mean_recall(np.tensordot(w, values, 1), label, rows) for w in points])
 
 
 def _mean_recall(p, label, rows):
@@ -216,3 +217,58 @@ def _mean_recall(p, label, rows):
     truth = p[np.arange(len(label)), label]
     right = (p >= truth[:, None]).sum(axis=1) == 1
     return (np.bincount(label[right], minlength=len(rows)) / rows).mean()
+
+
+def stack(out_of_fold, targets, *, strength=1.0, seed=0):
+    """Stacking: a multinomial logistic regression on the logarithms of all members' probabilities.
+
+    Parameters
+    ----------
+    out_of_fold : name -> table of validation rows, made by members that did not train on them
+    targets : name -> table of the rows to fuse, of the same members
+    strength : C of the L2 penalty on standardised inputs (ours: 1)
+
+    Returns
+    -------
+    DataFrame : the rows of the first member of `targets` with the fused probabilities
+
+    Raises
+    ------
+    TestDataError
+        `out_of_fold` holds test or external rows.
+    PredictionTableError
+        Other members in `targets`, or a class without a row to learn from.
+
+    Source: Wolpert 1992. The paper names stacking as what others do (section III).
+    """
+    if list(out_of_fold) != list(targets):
+        raise tables.PredictionTableError([f"stacking learns on {list(out_of_fold)} and is used on {list(targets)}"])
+    values, first = _on_validation(out_of_fold, "a stacking model")
+    label = tables.labels(first)
+    absent = [name for index, name in enumerate(tables.classes(first)) if index not in label]
+    if absent:
+        raise tables.PredictionTableError([f"class {name} has no validation row to stack on" for name in absent])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000, random_state=seed))
+    side_by_side = lambda p: np.log(np.maximum(p, FLOOR)).transpose(1, 0, 2).reshape(p.shape[1], -1)  # (N, M * K)
+    model.fit(side_by_side(values), label)
+    values, first = stacked(targets)
+    return _fused(first, model.predict_proba(side_by_side(values)))
+
+
+def error_correlation(members):
+    """How alike the members err: a row a pair, on any rows (chooses nothing).
+
+    Returns
+    -------
+    DataFrame a, b; correlation (phi) of their errors, NaN where one of them never or always errs; disagreement (share
+    of rows with different calls); both_wrong; either_right, the most that a choice between the two could reach
+    """
+    values, first = stacked(members)
+    called = dict(zip(members, _calls(values, first), strict=True))
+    wrong, rows = {name: calls != tables.labels(first) for name, calls in called.items()}, []
+    for a, b in combinations(members, 2):
+        varied = all(one.any() and not one.all() for one in (wrong[a], wrong[b]))
+        correlation = float(np.corrcoef(wrong[a], wrong[b])[0, 1]) if varied else float("nan")
+        both = float((wrong[a] & wrong[b]).mean())
+        rows.append((a, b, correlation, float((called[a] != called[b]).mean()), both, 1 - both))
+    return pd.DataFrame(rows, columns=["a", "b", "correlation", "disagreement", "both_wrong", "either_right"])

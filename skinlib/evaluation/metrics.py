@@ -12,36 +12,14 @@ from skinlib.evaluation import tables
 from skinlib.evaluation.resampled import (
     OF_A_CLASS,
     Metric,
-    UndefinedMetricError,
     by_rows,
     class_margins,
-    mean_over,
     ratio,
     weighted_auc,
     weighted_average_precision,
     weighted_cells,
     weighted_ece,
 )
-
-__all__ = [
-    "BINARY",
-    "CLASSWISE",
-    "MULTICLASS",
-    "OF_CALLS",
-    "WEIGHTED",
-    "Metric",
-    "UndefinedMetricError",
-    "as_arrays",
-    "binary",
-    "binary_metrics",
-    "confusion",
-    "mean_over",
-    "multiclass",
-    "multiclass_metrics",
-    "of_matrix",
-    "per_class",
-    "predicted",
-]
 
 
 def _from_cells(formula):
@@ -178,72 +156,17 @@ MULTICLASS = {
 WEIGHTED = {f"weighted_{name}": _from_matrix(by_rows(formula)) for name, formula in OF_A_CLASS.items()}
 
 
-def of_matrix(matrix, classes):
-    """Metrics of a confusion matrix, such as a published one.
-
-    Parameters
-    ----------
-    matrix : (K, K) counts, a row a true class, a column a called class
-    classes : K names
-
-    Returns
-    -------
-    DataFrame: a row a class, then `macro` (unweighted mean) and `weighted` (by rows); n, recall, precision, f1,
-    specificity (of two classes, one's specificity is the other's recall); NaN where a denominator is zero
-    """
-    if np.shape(matrix) != (len(classes), len(classes)):
-        raise ValueError(f"the matrix is {np.shape(matrix)}, there are {len(classes)} classes")
-    margins = class_margins(np.asarray(matrix, float)[None])
-    columns = {"n": [*margins[1][0], *[margins[3].item()] * 2]}
-    for name, formula in OF_A_CLASS.items():
-        values = formula(*margins)[0]
-        columns[name] = [*values, values.mean(), by_rows(formula)(*margins).item()]
-    return pd.DataFrame(columns, index=pd.Index([*classes, "macro", "weighted"], name="class")).astype({"n": int})
-
-
-def multiclass_metrics(table, classes=None):
-    """Metrics of a table of K classes.
-
-    Parameters
-    ----------
-    table : prediction table
-    classes : names in order, to assert against the `p_` columns (a label is an index, so another order is another
-        meaning)
-
-    Returns
-    -------
-    dict: accuracy, balanced_accuracy (mean recall), macro_precision, macro_recall, macro_f1, macro_auc (one against the
-    rest); a tie for the largest probability is wrong; NaN where a class has no rows or, for precision, no calls
-
-    Raises
-    ------
-    PredictionTableError
-        The classes differ from the columns, or the table is faulty.
-    """
-    _assert_classes(table, classes)
-    once = np.ones((1, len(table)))
-    return {name: float(formula(table, once)[0]) for name, formula in MULTICLASS.items()}
-
-
-def per_class(table, classes=None):
+def per_class(table):
     """One row a class: n, recall (sensitivity), precision, f1, specificity, roc_auc (class against the rest)."""
-    _assert_classes(table, classes)
     once = np.ones((1, len(table)))
     values = {name: formula(table, once)[0] for name, formula in CLASSWISE.items()}
     count = np.bincount(tables.labels(table), minlength=len(tables.classes(table)))
     return pd.DataFrame({"n": count} | values, index=pd.Index(tables.classes(table), name="class"))
 
 
-def confusion(table, classes=None):
+def confusion(table):
     """Confusion matrix: a row a true class, a column a called class, and a column `tie` if any row has one."""
-    _assert_classes(table, classes)
     names = tables.classes(table)
     counts = _weighted_confusion(table, np.ones((1, len(table))))[0].astype(int)
     frame = pd.DataFrame(counts, index=pd.Index(names, name="true"), columns=[*names, "tie"])
     return frame if frame["tie"].any() else frame.drop(columns="tie")
-
-
-def _assert_classes(table, classes):
-    found = tables.classes(table)
-    if classes is not None and tuple(classes) != found:
-        raise tables.PredictionTableError([f"classes {tuple(classes)} expected in this order, the columns say {found}"])

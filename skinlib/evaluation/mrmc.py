@@ -27,9 +27,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from skinlib.evaluation import bootstrap, metrics, tables
+from skinlib.evaluation import metrics, tables
 from skinlib.evaluation.delong import auc_covariance, cluster_covariance, placements
 from skinlib.evaluation.resampled import UndefinedMetricError
+from skinlib.evaluation.statistics import CHUNK, values_of
 
 ROUNDING = 1e-12  # share of a variance, or a difference, that is rounding
 
@@ -141,9 +142,9 @@ def estimates(metric, samples, count):
 def _jackknife(metric, table, codes, count):
     """Deviation (G,) of the metric through each cluster, from its values without that cluster, and membership (G,)."""
     own, code = np.unique(codes, return_inverse=True)
-    size = max(1, bootstrap.CHUNK // len(table))
+    size = max(1, CHUNK // len(table))
     chunks = [
-        bootstrap.values_of(metric, table, (code != left_out[:, None]).astype(float))
+        values_of(metric, table, (code != left_out[:, None]).astype(float))
         for left_out in np.split(np.arange(len(own)), range(size, len(own), size))
     ]
     without = np.concatenate(chunks)

@@ -1,14 +1,104 @@
-"""What `skinlib evaluate TABLE.csv` prints: metrics, threshold, intervals and fairness of anyone's prediction table."""
+"""What `skinlib evaluate TABLE.csv` reads and prints: anyone's prediction table, all its faults in one error, and its
+metrics, threshold, intervals and fairness.
+"""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from skinlib.evaluation import calibration, fairness, metrics, tables, thresholds
-from skinlib.evaluation.reading import check
 from skinlib.evaluation.resampled import UndefinedMetricError
 from skinlib.evaluation.statistics import bootstrap_ci, unmoved
+from skinlib.evaluation.tables import PredictionTableError, classes, label_findings, probability_findings
 
+PARTS = ("train", "val", "test", "external")
+ROW_KEY = ("image_id", "view", "system", "seed", "fold")
+TEXT_COLUMNS = ("image_id", "lesion_id", "patient_id", "dataset", "split", "part", "system", "view", "label")
 UNPOOLED = ("system", "seed", "view")
+THRESHOLD_COLUMNS = "t low high feasible chosen_on gamma recall precision f1 note".split()
+
+
+def check(table, *, where="prediction table"):
+    """Raise one `PredictionTableError` that lists every fault of a labelled table; return the table.
+
+    Faults: missing columns, unknown parts, missing or repeated ids (an image may stand once per view, system, seed and
+    fold), missing or unknown labels, probabilities that are missing, outside [0, 1] or do not sum to 1.
+    """
+    findings = [f"no column {name}" for name in ("image_id", "label") if name not in table]
+    if "part" in table and not table["part"].isin(PARTS).all():
+        unknown = sorted({str(part) for part in table["part"][~table["part"].isin(PARTS)]})
+        findings.append(f"part is {unknown[:5]} in some rows, not one of {', '.join(PARTS)}")
+    if table.empty:
+        findings.append("no rows")
+    if "image_id" in table:
+        known = table["image_id"].notna()
+        if not known.all():
+            findings.append(f"image_id missing in {(~known).sum()} rows")
+        key = [name for name in ROW_KEY if name in table]
+        repeated = table["image_id"][table.duplicated(key) & known]
+        if len(repeated):
+            findings.append(f"{len(repeated)} rows repeat the same {', '.join(key)}, first image {repeated.iloc[0]}")
+    findings += probability_findings(table, classes(table))
+    if "label" in table:
+        findings += label_findings(table, len(classes(table)))
+    if findings:
+        raise PredictionTableError(findings, where)
+    return table
+
+
+def read_predictions(path):
+    """Read a prediction table that anyone may have written.
+
+    Labels may be class names or indices. `p_malignant` as the only score gets `p_benign = 1 - p_malignant`.
+
+    Parameters
+    ----------
+    path : CSV file, plain or compressed
+
+    Returns
+    -------
+    DataFrame, checked; `label` int, `p_` columns float64, ids as text
+
+    Raises
+    ------
+    PredictionTableError
+        With every fault found, see `check`.
+    FileNotFoundError
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise PredictionTableError([f"not a CSV table ({error})"], path.name) from error
+    if "part" in table:
+        table["part"] = table["part"].str.strip().str.lower()
+    findings = []
+    for column in [name for name in table.columns if name.startswith("p_")]:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        bad = table[column][numbers.isna() & table[column].notna()]
+        if len(bad):
+            findings.append(f"{column}: {len(bad)} values are no numbers, first {bad.iloc[0]!r}")
+        table[column] = numbers.astype(float)
+    if classes(table) == ("malignant",):
+        table.insert(table.columns.get_loc("p_malignant"), "p_benign", 1 - table["p_malignant"])
+    if "label" in table:
+        table["label"] = _label_indices(table["label"], classes(table))
+    try:
+        check(table, where=path.name)
+    except PredictionTableError as error:
+        findings += error.findings
+    if findings:
+        raise PredictionTableError(findings, path.name)
+    return table.astype({"label": int})
+
+
+def _label_indices(column, names):
+    """Indices of labels given as names or numbers; what is neither stays as it is, to be reported."""
+    indices = {name: index for index, name in enumerate(names)}
+    given = column.map(lambda label: indices.get(label, label)).astype(object)
+    numbers = pd.to_numeric(given, errors="coerce")
+    return numbers if (numbers.notna() | given.isna()).all() else given
 
 
 def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95, seed=0):
@@ -42,120 +132,115 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
     table = table.reset_index(drop=True)
     binary = _binary(table, malignant)
     if binary is None and groups:
-        raise tables.PredictionTableError(["fairness needs a binary question: name the malignant classes"])
-    parts = _evaluated_parts(table)
-    bootstrap = {"n": n, "level": level, "seed": seed}
-    several = len(tables.classes(table)) > 2
-    result = {"rows": _rows(table)}
-    scored, t = [], None
+        raise PredictionTableError(["fairness needs a binary question: name the malignant classes"])
+    parts, bootstrap = _evaluated_parts(table), {"n": n, "level": level, "seed": seed}
+    result, lines, scored = {"rows": _rows(table)}, [], {}
     if binary is not None:
-        result["threshold"], t = _threshold(binary, recall, bootstrap, in_sample=parts[0][0] == "val")
-        scored = [(name, part, binary.loc[part.index]) for name, part in parts]
-    found = [
-        _intervals(name, rows, metrics.BINARY, metrics.binary, threshold=t, bootstrap=bootstrap)
-        for name, _, rows in scored
-    ]
-    if several:
-        found += [
-            _intervals(name, part, metrics.MULTICLASS, metrics.multiclass, threshold=None, bootstrap=bootstrap)
-            for name, part in parts
-        ]
-    result["metrics"] = pd.concat(found, ignore_index=True)
+        result["threshold"], t = _threshold(binary, recall, bootstrap, in_sample="val" in parts)
+        scored = {name: binary.loc[part.index] for name, part in parts.items()}
+        wanted = [metrics.binary(name, t) for name in metrics.BINARY]
+        lines += [line for name, rows in scored.items() for line in _intervals(name, rows, wanted, t, bootstrap)]
+    if len(classes(table)) > 2:
+        wanted = [metrics.multiclass(name) for name in metrics.MULTICLASS]
+        lines += [line for name, rows in parts.items() for line in _intervals(name, rows, wanted, np.nan, bootstrap)]
+    columns = ["part", "metric", "value", "low", "high", "n", "threshold", "note"]
+    result["metrics"] = pd.DataFrame(lines, columns=columns)
     if scored:
-        result["reliability"] = _stack((name, calibration.reliability(rows)) for name, _, rows in scored)
-    if several:
-        result["classes"] = _stack((name, metrics.per_class(part).reset_index()) for name, part in parts)
-        result["confusion"] = _stack((name, metrics.confusion(part).reset_index()) for name, part in parts)
+        result["reliability"] = _each(scored, calibration.reliability)
+    if len(classes(table)) > 2:
+        result["classes"] = _each(parts, lambda rows: metrics.per_class(rows).reset_index())
+        result["confusion"] = _each(parts, lambda rows: metrics.confusion(rows).reset_index())
     for column in groups:
-        result |= _fairness(column, scored, bootstrap | {"threshold": t})
+        how = bootstrap | {"group": column, "threshold": t}
+        result[f"fairness {column}"] = _each(scored, lambda rows, how=how: fairness.by_group(rows, **how))
+        result[f"gaps {column}"] = _each(scored, lambda rows, how=how: fairness.gaps(rows, **how))
     return result
 
 
 def _check_one_model(table, groups):
     findings = [f"no column {column} to group by" for column in groups if column not in table]
-    for column in UNPOOLED:
-        if column in table and table[column].nunique() > 1:
-            findings.append(
-                f"{table[column].nunique()} values of {column}: keep one, or average the probabilities first"
-            )
+    values = {column: table[column].nunique() for column in UNPOOLED if column in table}
+    findings += [
+        f"{number} values of {column}: keep one, or average the probabilities first"
+        for column, number in values.items()
+        if number > 1
+    ]
     key = [column for column in ("image_id", "part") if column in table]
     if table.duplicated(key).any():
         findings.append(f"an image stands several times by {', '.join(key)}: average its rows first")
     if findings:
-        raise tables.PredictionTableError(findings)
+        raise PredictionTableError(findings)
 
 
 def _binary(table, malignant):
-    """The table as benign against malignant, or None where it holds diagnoses and nobody said which are malignant."""
+    """The table as benign against malignant, or None where it holds diagnoses and none was named malignant."""
     if malignant:
         return tables.to_binary(table, malignant)
-    if "malignant" in tables.classes(table):
+    if "malignant" in classes(table):
         return table
-    if len(tables.classes(table)) == 2:
-        raise tables.PredictionTableError([f"no p_malignant among {tables.classes(table)}: name the malignant class"])
+    if len(classes(table)) == 2:
+        raise PredictionTableError([f"no p_malignant among {classes(table)}: name the malignant class"])
     return None
 
 
 def _evaluated_parts(table):
     if "part" not in table:
-        return [("all", table)]
+        return {"all": table}
     present = dict(list(table.groupby("part", sort=False)))
     kept = [name for name in ("test", "external") if name in present] or ["val" if "val" in present else "train"]
-    return [(name, present[name]) for name in kept]
+    return {name: present[name] for name in kept}
 
 
 def _rows(table):
-    names = tables.classes(table)
+    names, rows = classes(table), []
     counted = table if "part" in table else table.assign(part="all")
-    rows = []
     for part, inside in counted.groupby("part", dropna=False, sort=False):
-        classes = np.bincount(tables.labels(inside), minlength=len(names))
-        rows.append((part, len(inside), len(set(tables.clusters(inside))), *classes))
+        of_classes = np.bincount(tables.labels(inside), minlength=len(names))
+        rows.append((part, len(inside), len(set(tables.clusters(inside))), *of_classes))
     return pd.DataFrame(rows, columns=["part", "n", "clusters", *names])
 
 
 def _threshold(binary, recall, bootstrap, *, in_sample):
     """Threshold table of one row, and the threshold; `in_sample`: what it is used on are the rows that choose it."""
-    columns = ["t", "low", "high", "feasible", "chosen_on", "gamma", "recall", "precision", "f1", "note"]
     validation = binary[binary["part"] == "val"] if "part" in binary else binary.iloc[:0]
-    nothing = (0.5, np.nan, np.nan, np.nan, "nothing", recall, np.nan, np.nan, np.nan)
-    if validation.empty:
-        return pd.DataFrame([(*nothing, "no validation rows: 0.5 is a convention")], columns=columns), 0.5
-    try:
-        best = thresholds.choose_threshold(validation, recall=recall)
-        interval = thresholds.threshold_interval(
-            validation, groups=tables.clusters(validation), recall=recall, **bootstrap
-        )
-    except UndefinedMetricError as error:
-        return pd.DataFrame([(*nothing, f"0.5 is a convention: {error}")], columns=columns), 0.5
-    notes = [] if best.feasible else [f"no threshold reaches recall {recall}: the one of highest recall"]
-    notes += ["no test rows: what is measured at it is of the rows that chose it"] * in_sample
-    figures = (best.t, interval.low, interval.high, best.feasible, f"{len(validation)} val rows", recall)
-    return pd.DataFrame([(*figures, best.recall, best.precision, best.f1, "; ".join(notes))], columns=columns), best.t
+    reason = "no validation rows: 0.5 is a convention"
+    if len(validation):
+        groups = tables.clusters(validation)
+        try:
+            best = thresholds.choose_threshold(validation, recall=recall)
+            interval = thresholds.threshold_interval(validation, groups=groups, recall=recall, **bootstrap)
+        except UndefinedMetricError as error:
+            reason = f"0.5 is a convention: {error}"
+        else:
+            notes = [] if best.feasible else [f"no threshold reaches recall {recall}: the one of highest recall"]
+            notes += ["no test rows: what is measured at it is of the rows that chose it"] * in_sample
+            row = (
+                *interval,
+                best.feasible,
+                f"{len(validation)} val rows",
+                recall,
+                best.recall,
+                best.precision,
+                best.f1,
+            )
+            return pd.DataFrame([(*row, "; ".join(notes))], columns=THRESHOLD_COLUMNS), best.t
+    row = (0.5, np.nan, np.nan, np.nan, "nothing", recall, np.nan, np.nan, np.nan, reason)
+    return pd.DataFrame([row], columns=THRESHOLD_COLUMNS), 0.5
 
 
-def _intervals(part, rows, names, build, *, threshold, bootstrap):
+def _intervals(part, rows, wanted, threshold, bootstrap):
     """Each metric of one part with its interval; one that does not exist is NaN with the reason."""
     units = tables.clusters(rows)
-    lines = []
-    for name in names:
-        metric = build(name) if threshold is None else build(name, threshold)
+    for metric in wanted:
         value, low, high, note = metric(rows), np.nan, np.nan, ""
-        if name not in fairness.COUNTS:
+        if metric.name not in fairness.COUNTS:
             try:
                 value, low, high = bootstrap_ci(metric, rows, groups=units, **bootstrap)
                 note = unmoved(low, high)
             except UndefinedMetricError as error:
                 note = str(error)
-        lines.append((part, name, value, low, high, len(rows), np.nan if threshold is None else threshold, note))
-    return pd.DataFrame(lines, columns=["part", "metric", "value", "low", "high", "n", "threshold", "note"])
+        yield part, metric.name, value, low, high, len(rows), threshold, note
 
 
-def _fairness(column, scored, options):
-    found = [(name, fairness.by_group(rows, column, **options)) for name, _, rows in scored]
-    between = [(name, fairness.gaps(rows, column, **options)) for name, _, rows in scored]
-    return {f"fairness {column}": _stack(found), f"gaps {column}": _stack(between)}
-
-
-def _stack(frames):
-    return pd.concat([frame.assign(part=name) for name, frame in frames], ignore_index=True)
+def _each(parts, make):
+    return pd.concat([make(rows).assign(part=name) for name, rows in parts.items()], ignore_index=True)

@@ -70,10 +70,14 @@ def weighted_average_precision(y, p, counts):
     return ratio((positive[:, ::-1] * precision).sum(axis=1), found[:, -1])
 
 
+def score_bins(p, bins):
+    """Bin (N,) of each score in [0, 1], of so many bins of equal width; 1 lies in the last one."""
+    return np.minimum((p * bins).astype(int), bins - 1)
+
+
 def weighted_ece(y, p, counts):
     """Expected calibration error (B,) of equal-width bins: mean |observed share - mean score| weighted by bin size."""
-    bins = np.minimum((p * ECE_BINS).astype(int), ECE_BINS - 1)
-    member = bins[:, None] == np.arange(ECE_BINS)
+    member = score_bins(p, ECE_BINS)[:, None] == np.arange(ECE_BINS)
     return ratio(np.abs(counts @ (member * (y - p)[:, None])).sum(axis=1), counts.sum(axis=1))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from skinlib.evaluation.bootstrap import bootstrap_ci
 from skinlib.evaluation.resampled import Metric, ratio
 from skinlib.evaluation.tables import PredictionTableError
 
@@ -176,35 +175,3 @@ def share_above(name: str = "dice", level: float = GOOD_DICE) -> Metric:
 
 
 METRICS = (*map(image_mean, PER_IMAGE), *map(pooled, OVERLAPS), share_above())
-
-
-def summary(table: pd.DataFrame, *, groups=None, n: int = 2000, level: float = 0.95, seed: int = 0) -> pd.DataFrame:
-    """Return every metric of a table of `per_image` with its bootstrap interval over images.
-
-    Two tables are compared by `skinlib.evaluation.statistics.paired_bootstrap` with the same metrics.
-
-    Parameters
-    ----------
-    table
-        Each image once, of one stage.
-    groups, n, level, seed
-        As in `skinlib.evaluation.statistics.bootstrap_ci`; a column such as ``lesion_id`` draws whole lesions.
-
-    Returns
-    -------
-    DataFrame
-        ``metric, value, low, high, n``
-
-    Raises
-    ------
-    PredictionTableError
-        The table mixes stages or repeats an image.
-    """
-    findings = ["several stages: keep one"] if table["stage"].nunique() > 1 else []
-    if not findings and table["image_id"].duplicated().any():
-        findings = ["an image stands several times: average its rows first"]
-    if findings:
-        raise PredictionTableError(findings, "segmentation table")
-    how = {"groups": groups, "n": n, "level": level, "seed": seed}
-    rows = [(metric.name, *bootstrap_ci(metric, table, **how), len(table)) for metric in METRICS]
-    return pd.DataFrame(rows, columns=["metric", "value", "low", "high", "n"])

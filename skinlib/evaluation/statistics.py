@@ -1,39 +1,195 @@
-"""Tests and intervals. Here McNemar, Holm, Wilson and the verdict; the bootstrap and DeLong from their own modules."""
+"""Intervals and tests of table metrics: cluster bootstrap, McNemar, Holm, Wilson and the verdict.
+
+Whole clusters (lesions, patients) are drawn with replacement, so that images of one lesion are never counted as
+independent. A replicate in which the metric does not exist (no positive drawn) is counted; above 5 % there is no
+interval. DeLong's test has its own module and can be had from here too.
+"""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from skinlib.evaluation.bootstrap import (
-    Interval,
-    bootstrap_ci,
-    bootstrap_distribution,
-    paired_bootstrap,
-    percentile_interval,
-    resamples,
-    two_sided_p,
-    unmoved,
-)
-from skinlib.evaluation.delong import delong_ci, delong_test, delong_unpaired
+from skinlib.evaluation.delong import delong_test as delong_test
+from skinlib.evaluation.resampled import UndefinedMetricError
+from skinlib.evaluation.tables import PredictionTableError, aligned, cluster_codes
 
-__all__ = [
-    "Interval",
-    "bootstrap_ci",
-    "bootstrap_distribution",
-    "delong_ci",
-    "delong_test",
-    "delong_unpaired",
-    "holm",
-    "mcnemar_test",
-    "paired_bootstrap",
-    "percentile_interval",
-    "resamples",
-    "two_sided_p",
-    "unmoved",
-    "verdict",
-    "wilson_interval",
-]
+MAX_UNDEFINED = 0.05
+CHUNK = 2_000_000  # counts held at a time: 16 MB
+
+
+class _Triple(NamedTuple):
+    value: float
+    low: float
+    high: float
+
+
+class Interval(_Triple):
+    """A triple (value, low, high); `undefined` says in how many bootstrap replicates the metric did not exist."""
+
+    undefined: int = 0
+
+
+def resamples(groups, rows, n, seed, strata=None):
+    """Bootstrap resamples as counts: yields float arrays (b, rows), n rows in all, the same for the same seed.
+
+    Parameters
+    ----------
+    groups : (rows,) cluster of each row; None for single rows; a tuple of such arrays for crossed clusters (lesions and
+        seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007). A row whose cluster is missing stands
+        alone.
+    rows, n, seed : int
+    strata : (rows,) or None; clusters (of several crossed ones the first) are drawn within their stratum, that of their
+        first row: a resample then has as many clusters of each stratum as the table, and loses none altogether. A tuple
+        has one for each of the crossed clusters: folds beside seeds whose strata are the folds are two stages, in which
+        a fold is drawn with its seeds and these within it.
+    """
+    crossed = groups if isinstance(groups, tuple) else (groups,)
+    within = strata if isinstance(strata, tuple) else (strata, *[None] * (len(crossed) - 1))
+    codes = [cluster_codes(group, rows) for group in crossed]
+    generators = [np.random.default_rng((seed, index)) for index in range(len(codes))]
+    size = max(1, CHUNK // max(rows, 1))
+    for start in range(0, n, size):
+        b = min(size, n - start)
+        counts = np.ones((b, rows))
+        for generator, code, own in zip(generators, codes, within, strict=True):
+            clusters = int(code.max()) + 1
+            drawn = _draw(generator, b, code, own) + clusters * np.arange(b)[:, None]
+            counts *= np.bincount(drawn.ravel(), minlength=b * clusters).reshape(b, clusters)[:, code]
+        yield counts
+
+
+def _draw(generator, b, code, strata):
+    """b times as many clusters as there are, with replacement: (b, clusters) numbers of clusters."""
+    clusters, first = np.unique(code, return_index=True)
+    if strata is None:
+        return generator.integers(0, len(clusters), (b, len(clusters)))
+    of_cluster = pd.factorize(np.asarray(strata, dtype=object)[first])[0]
+    each = [np.flatnonzero(of_cluster == stratum) for stratum in range(of_cluster.max() + 1)]
+    return np.concatenate([own[generator.integers(0, len(own), (b, len(own)))] for own in each], axis=1)
+
+
+def _named(groups, table):
+    """Clusters as arrays: names become columns of the table."""
+    if isinstance(groups, tuple):
+        return tuple(_named(group, table) for group in groups)
+    if isinstance(groups, str):
+        if groups not in table:
+            raise PredictionTableError([f"no column {groups} to group the rows by"])
+        return table[groups].to_numpy()
+    return groups
+
+
+def values_of(metric, table, counts):
+    """The metric on each resample: at once where it can be, else on the drawn rows one by one."""
+    if hasattr(metric, "weighted"):
+        return metric.weighted(table, counts)
+    take = table.iloc.__getitem__ if isinstance(table, pd.DataFrame) else np.asarray(table).__getitem__
+    rows = np.arange(len(table))
+    return np.array([metric(take(np.repeat(rows, drawn.astype(int)))) for drawn in counts], float)
+
+
+def bootstrap_distribution(metric, table, *, groups=None, n=2000, seed=0, strata=None):
+    """The metric on n resamples (n,), NaN where it does not exist. Arguments as in `bootstrap_ci`."""
+    groups = _named(groups, table)
+    drawn = resamples(groups, len(table), n, seed, strata)
+    return np.concatenate([values_of(metric, table, counts) for counts in drawn])
+
+
+def percentile_interval(replicates, level=0.95):
+    """Percentile interval of replicates (n,) of which some may be NaN: (low, high, how many are NaN).
+
+    Raises
+    ------
+    UndefinedMetricError
+        More than 5 % are NaN.
+    """
+    undefined = int(np.isnan(replicates).sum())
+    if undefined > MAX_UNDEFINED * len(replicates):
+        raise UndefinedMetricError(
+            f"the metric does not exist in {undefined} of {len(replicates)} resamples: too few rows"
+        )
+    low, high = np.nanquantile(replicates, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high), undefined
+
+
+def unmoved(low, high):
+    """What to say of an interval of no width: with so few rows it is no sign of certainty. Else nothing."""
+    return "every resample alike: too few rows, or nothing to vary" if low == high else ""
+
+
+def two_sided_p(replicates):
+    """Bootstrap p value of "the difference is 0": twice the smaller tail, (k + 1) / (n + 1), at most 1."""
+    known = replicates[~np.isnan(replicates)]
+    tail = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(1.0, 2 * (tail + 1) / (len(known) + 1)))
+
+
+def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, strata=None):
+    """Value of a metric with its percentile bootstrap interval.
+
+    Parameters
+    ----------
+    metric : callable table -> float (NaN where undefined). One from `metrics.binary`, `multiclass` or `mean_over` also
+        takes counts and needs well under a second for 2,000 replicates of 2,000 rows; any other is called once a
+        replicate.
+    table : DataFrame, or an array whose first axis is the rows
+    groups : column name or array (N,): whole clusters are drawn; a tuple of those: crossed clusters; None: single rows
+    n : replicates;  level : in (0, 1);  seed : int
+    strata : (N,) or None, as in `resamples`
+
+    Returns
+    -------
+    Interval (value, low, high), with `.undefined`, the number of replicates without a value
+
+    Raises
+    ------
+    UndefinedMetricError
+        The metric is NaN for the table itself, or for more than 5 % of the replicates.
+    """
+    value = float(metric(table))
+    if math.isnan(value):
+        raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for this table")
+    low, high, undefined = percentile_interval(
+        bootstrap_distribution(metric, table, groups=groups, n=n, seed=seed, strata=strata), level
+    )
+    interval = Interval(value, low, high)
+    interval.undefined = undefined
+    return interval
+
+
+def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, strata=None):
+    """Difference metric(a) - metric(b) of two tables of the same images, both resampled alike.
+
+    Parameters
+    ----------
+    metric, n, level, seed : as in `bootstrap_ci`
+    a, b : tables of the same rows in any order (matched by image_id, then seed and fold), or arrays in the same order
+    groups, strata : as in `bootstrap_ci`; columns and rows are those of `a`
+
+    Returns
+    -------
+    difference, low, high, p : percentile interval and two-sided bootstrap p
+
+    Raises
+    ------
+    PredictionTableError
+        The tables hold different images or different labels, or an image several times.
+    UndefinedMetricError
+        As in `bootstrap_ci`.
+    """
+    b = aligned(a, b)
+    difference = float(metric(a)) - float(metric(b))
+    if math.isnan(difference):
+        raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for one of these tables")
+    groups = _named(groups, a)
+    resampled = resamples(groups, len(a), n, seed, strata)
+    chunks = [values_of(metric, a, drawn) - values_of(metric, b, drawn) for drawn in resampled]
+    replicates = np.concatenate(chunks)
+    low, high, _ = percentile_interval(replicates, level)
+    return difference, low, high, two_sided_p(replicates)
 
 
 def mcnemar_test(y, a, b):
@@ -53,8 +209,8 @@ def mcnemar_test(y, a, b):
     if not y.shape == a.shape == b.shape:
         raise ValueError(f"truth {y.shape} and calls {a.shape}, {b.shape} differ in length")
     only_a, only_b = int(((a == y) & (b != y)).sum()), int(((a != y) & (b == y)).sum())
-    p = min(1.0, 2 * float(stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5))) if only_a + only_b else 1.0
-    return only_a, only_b, p
+    p = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    return only_a, only_b, float(p)
 
 
 def holm(pvalues):
@@ -75,13 +231,10 @@ def holm(pvalues):
 
 def wilson_interval(k, n, level=0.95):
     """Wilson interval (low, high) of k successes in n; (NaN, NaN) where n = 0. Source: Wilson 1927, JASA 22:209."""
-    if not 0 <= k <= n:
-        raise ValueError(f"{k} successes in {n} trials")
     if n == 0:
         return float("nan"), float("nan")
-    z2 = stats.norm.ppf(0.5 + level / 2) ** 2
-    centre, half = (k + z2 / 2) / (n + z2), math.sqrt(z2 * (k * (n - k) / n + z2 / 4)) / (n + z2)
-    return float(max(centre - half, 0.0)), float(min(centre + half, 1.0))
+    interval = stats.binomtest(int(k), int(n)).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def verdict(low, high, p_adjusted, alpha=0.05):

@@ -16,20 +16,9 @@ import numpy as np
 import pandas as pd
 
 from skinlib.evaluation import tables
-from skinlib.evaluation.bootstrap import bootstrap_ci
 from skinlib.evaluation.metrics import as_arrays
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
-from skinlib.evaluation.tables import TestDataError
-
-__all__ = [
-    "TestDataError",
-    "Threshold",
-    "choose_threshold",
-    "grid",
-    "recall_at_specificity",
-    "recall_curve",
-    "threshold_interval",
-]
+from skinlib.evaluation.statistics import bootstrap_ci
 
 STEP = 0.02  # of the grid of thresholds; Rumale et al. 2026, section III
 

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from skinlib.evaluation import calibration
 from skinlib.figures.flow import data_flow
 from skinlib.figures.images import cam_gallery, image_grid
 from skinlib.figures.style import COLOURS, PUBLISHED, WIDTH, new, save, stamp, style
@@ -211,13 +212,10 @@ def reliability(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], *, bins: in
         figure, (top, bottom) = new(2, 1, height=4.6, width=4.4, sharex=True, height_ratios=[3, 1])
         top.plot([0, 1], [0, 1], ":", color="grey", label="as often as said")
         for colour, (name, (y, p)) in zip(COLOURS, curves.items(), strict=False):
-            y, p = np.asarray(y, float), np.asarray(p, float)
-            index = np.clip(np.digitize(p, edges[1:-1]), 0, bins - 1)
-            n = np.bincount(index, minlength=bins)
-            said = np.bincount(index, p, minlength=bins)[n > 0] / n[n > 0]
-            found = np.bincount(index, y, minlength=bins)[n > 0] / n[n > 0]
-            top.plot(said, found, "o-", color=colour, label=str(name))
-            bottom.stairs(n, edges, color=colour)
+            found = calibration.reliability(y, p, bins=bins)
+            known = found[found["n"] > 0]
+            top.plot(known["mean_score"], known["share"], "o-", color=colour, label=str(name))
+            bottom.stairs(found["n"], edges, color=colour)
         top.set(ylabel="observed share", title=title)
         top.legend()
         bottom.set(xlabel="predicted probability of malignant", ylabel="images")

@@ -105,8 +105,7 @@ def predict_images(arguments: argparse.Namespace) -> int:
 
 def evaluate_table(arguments: argparse.Namespace) -> int:
     """Print every table of an evaluation, and write them where a folder is given."""
-    from skinlib.evaluation.reading import read_predictions
-    from skinlib.evaluation.report import evaluate
+    from skinlib.evaluation.report import evaluate, read_predictions
 
     table = read_predictions(arguments.table)
     choices = {"groups": arguments.groups, "malignant": arguments.malignant, "recall": arguments.recall}

@@ -8,7 +8,7 @@ from prediction_rows import binary_table, random_table
 from sklearn.metrics import f1_score, precision_score, recall_score
 from statsmodels.stats.power import normal_power
 
-from skinlib.evaluation import fairness, metrics, statistics, tables
+from skinlib.evaluation import delong, fairness, metrics, statistics, tables
 
 
 def toned_table(rows=400, seed=0):
@@ -82,9 +82,7 @@ def test_auc_gap_is_tested_by_unpaired_clustered_delong():
     y, p = tables.outcome(table)
     light = (table["tone"] == "light").to_numpy()
     lesion = table["lesion_id"].to_numpy()
-    expected = statistics.delong_unpaired(
-        y[light], p[light], y[~light], p[~light], groups=(lesion[light], lesion[~light])
-    )
+    expected = delong.delong_unpaired(y[light], p[light], y[~light], p[~light], groups=(lesion[light], lesion[~light]))
     assert (row["value_first"], row["value_second"], row["p"]) == pytest.approx((*expected[:2], expected[3]))
     assert row["test"] == "clustered DeLong" and row["flag_limit"] == 0.02
 

@@ -11,9 +11,8 @@ from scipy.optimize import minimize
 from sklearn.metrics import log_loss
 
 from skinlib.evaluation import fusion, tables
-from skinlib.evaluation.agreement import error_correlation
+from skinlib.evaluation.fusion import error_correlation, stack
 from skinlib.evaluation.metrics import multiclass, predicted
-from skinlib.evaluation.stacking import stack
 from skinlib.evaluation.tables import PredictionTableError, TestDataError
 
 OBJECTIVES = pytest.mark.parametrize("objective", fusion.OBJECTIVES)
@@ -257,14 +256,9 @@ def test_error_correlation_by_hand():
     assert len(found) == 6 and error_correlation({"x": members["x"]}).empty
 
 
-def test_the_floor_keeps_one_rounded_probability_from_deciding():
+def test_the_floor_bounds_what_one_rounded_probability_costs():
     label = np.tile([0, 1], 10)
     good = np.where(np.eye(2)[label] == 1, 0.8, 0.2)
-    good[0] = [0, 1]  # 0.001 before it was rounded
-    members = {"good": table(good, label), "dull": table(np.full((20, 2), 0.5), label)}
-    assert fusion.best_member(members) == "dull" and fusion.best_member(members, floor=0.002) == "good"
-    alone = fusion.simplex_weights(members, floor=0.002).alone
-    assert alone["good"] == pytest.approx(-(19 * np.log(0.8) + np.log(0.002)) / 20)
-    near = members | {"good": members["good"].assign(p_a=members["good"]["p_a"].clip(0.002))}
-    by = {floor: [stack(given, given, floor=floor)["p_a"] for given in (members, near)] for floor in (1e-6, 0.002)}
-    assert np.allclose(*by[0.002], atol=1e-6) and not np.allclose(*by[1e-6], atol=1e-3)
+    good[0] = [0, 1]
+    alone = fusion.simplex_weights({"good": table(good, label), "dull": table(np.full((20, 2), 0.5), label)}).alone
+    assert alone["good"] == pytest.approx(-(19 * np.log(0.8) + np.log(fusion.FLOOR)) / 20)

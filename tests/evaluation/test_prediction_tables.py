@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from prediction_rows import binary_table
 
-from skinlib.evaluation import reading, tables
+from skinlib.evaluation import report, tables
 
 
 def written(tmp_path, text):
@@ -17,13 +17,13 @@ def written(tmp_path, text):
 def test_round_trip(tmp_path):
     table = binary_table([0, 1, 1], [0.1, 1 / 3, 0.7], lesion_id=["001", "001", None])
     table.to_csv(tmp_path / "table.csv.gz", index=False)
-    found = reading.read_predictions(tmp_path / "table.csv.gz")
+    found = report.read_predictions(tmp_path / "table.csv.gz")
     pd.testing.assert_frame_equal(found, table, check_dtype=False)
     assert found["lesion_id"].iloc[0] == "001" and found["p_malignant"].tolist() == [0.1, 1 / 3, 0.7]
 
 
 def test_class_names_as_labels_and_one_score(tmp_path):
-    found = reading.read_predictions(written(tmp_path, "image_id,label,p_malignant\n1,benign,0.25\n2,malignant,0.75\n"))
+    found = report.read_predictions(written(tmp_path, "image_id,label,p_malignant\n1,benign,0.25\n2,malignant,0.75\n"))
     assert found["label"].tolist() == [0, 1] and found["p_benign"].tolist() == [0.75, 0.25]
     assert found["image_id"].tolist() == ["1", "2"]
 
@@ -32,7 +32,7 @@ def test_every_fault_is_listed(tmp_path):
     rows = "a,val,nv,0.5,0.5", "a,Test,mole,0.2,0.9", ",dev,mel,1.2,-0.2", "d,val,,0.5,", "e,val,nv,half,0.5"
     text = "\n".join(["image_id,part,label,p_nv,p_mel", *rows])
     with pytest.raises(tables.PredictionTableError) as caught:
-        reading.read_predictions(written(tmp_path, text))
+        report.read_predictions(written(tmp_path, text))
     message = str(caught.value)
     for fault in (
         "theirs.csv", "p_nv: 1 values are no numbers, first 'half'", "image_id missing in 1 rows", "image a",
@@ -56,7 +56,7 @@ def test_every_fault_is_listed(tmp_path):
 )
 def test_single_faults(tmp_path, text, fault):
     with pytest.raises(tables.PredictionTableError, match=fault):
-        reading.read_predictions(written(tmp_path, text))
+        report.read_predictions(written(tmp_path, text))
 
 
 def test_to_binary_adds_up_the_malignant_classes():

@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from skinlib.evaluation import metrics, statistics, tables
+from skinlib.evaluation import delong, metrics, statistics, tables
 from skinlib.evaluation.metrics import UndefinedMetricError
 
 AUC = metrics.binary("roc_auc")
@@ -51,7 +51,8 @@ def test_delong_agrees_with_mlstatkit(seed):
     oracle_z, oracle_p, (low, high), _, oracle_a, oracle_b, _ = Delong_test(y, a, b)
     assert (auc_a, auc_b) == pytest.approx((oracle_a, oracle_b))
     assert (z, p) == pytest.approx((-oracle_z, oracle_p))  # MLstatkit takes b - a
-    assert statistics.delong_ci(y, a) == pytest.approx((oracle_a, low, high))
+    error = np.sqrt(delong.auc_covariance([delong.placements(y, a, np.arange(150))]).item())
+    assert (auc_a - 1.959964 * error, min(auc_a + 1.959964 * error, 1)) == pytest.approx((low, high))
     assert auc_a == pytest.approx(roc_auc_score(y, a))
 
 
@@ -83,20 +84,17 @@ def test_missing_clusters_stand_alone():
 def test_unpaired_delong_is_the_sum_of_two_variances():
     y1, s1, _, g1 = two_scores(150, 1)
     y2, s2, _, g2 = two_scores(90, 5)
-    auc1, auc2, z, _ = statistics.delong_unpaired(y1, s1, y2, s2, groups=(g1, [f"other {name}" for name in g2]))
-    variances = []
-    for y, s in ((y1, s1), (y2, s2)):
-        auc, low, _ = statistics.delong_ci(y, s, level=0.5)
-        variances.append(((auc - low) / 0.6744897501960817) ** 2)
-    assert z == pytest.approx((auc1 - auc2) / np.sqrt(sum(variances)))
+    auc1, auc2, z, _ = delong.delong_unpaired(y1, s1, y2, s2, groups=(g1, [f"other {name}" for name in g2]))
+    alone = [delong.auc_covariance([delong.placements(y, s, np.arange(len(y)))]) for y, s in ((y1, s1), (y2, s2))]
+    assert z == pytest.approx((auc1 - auc2) / np.sqrt(sum(alone).item()))
 
 
 def test_unpaired_delong_knows_shared_clusters():
     """Two scores of the same rows as two groups of the same lesions: near the paired test, far from independence."""
     y, a, b, groups = two_scores(600, 3)
     paired = statistics.delong_test(y, a, b)[2]
-    assert statistics.delong_unpaired(y, a, y, b, groups=(groups, groups))[2] == pytest.approx(paired, rel=0.01)
-    assert abs(statistics.delong_unpaired(y, a, y, b)[2]) < 0.9 * abs(paired)
+    assert delong.delong_unpaired(y, a, y, b, groups=(groups, groups))[2] == pytest.approx(paired, rel=0.01)
+    assert abs(delong.delong_unpaired(y, a, y, b)[2]) < 0.9 * abs(paired)
 
 
 def test_delong_without_variance():
@@ -127,7 +125,7 @@ def test_interval_of_a_mean_is_the_normal_one():
 def test_chunks_do_not_change_the_draws(monkeypatch):
     table = random_table(50)
     whole = statistics.bootstrap_distribution(AUC, table, n=64)
-    monkeypatch.setattr("skinlib.evaluation.bootstrap.CHUNK", 50 * 7)
+    monkeypatch.setattr("skinlib.evaluation.statistics.CHUNK", 50 * 7)
     assert np.array_equal(whole, statistics.bootstrap_distribution(AUC, table, n=64))
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from skinlib.evaluation import fusion, stacking, tables
-from skinlib.evaluation.agreement import error_correlation
+from skinlib.evaluation import fusion, tables
 from skinlib.exhibits.estimates import cell, origin
 from skinlib.papers.joint_ensemble.arms import Row, run_tables
 
@@ -49,7 +48,7 @@ def fused(found: Mapping[str, Row], chosen: Mapping[str, fusion.Weights]) -> dic
     ways = {"mean": fusion.mean, "majority vote": fusion.majority_vote}
     ways |= {name: lambda part, w=w: fusion.weighted_mean(part, w) for name, w in chosen.items()}
     if every_class(found):
-        ways["stacking"] = lambda part: stacking.stack(val, part)
+        ways["stacking"] = lambda part: fusion.stack(val, part)
     notes = {name: f"weights {_words(w.weights)}" for name, w in chosen.items()}
     return {name: Row(join(test), join(val), runs, True, notes.get(name, "")) for name, join in ways.items()}
 
@@ -96,7 +95,7 @@ def errors(found: Mapping[str, Row]) -> pd.DataFrame:
     """
     each = []
     for fold in sorted(next(iter(found.values())).test["fold"].unique()):
-        each.append(error_correlation({name: one.test[one.test["fold"] == fold] for name, one in found.items()}))
+        each.append(fusion.error_correlation({name: one.test[one.test["fold"] == fold] for name, one in found.items()}))
     table = pd.concat(each)
     about = origin(pd.concat([one.test for one in found.values()]))
     cells = []
