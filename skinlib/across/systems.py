@@ -1,11 +1,13 @@
 """Which network of each system the notebooks across systems look at, and the one question that all can answer.
 
-A system that joins adds a line to the two tables.
+A plan says so in three constants: ``LOOKED_AT``, name in the pictures -> labels of a run; ``PROPOSED_RUN``, labels of
+the proposed network; ``SEEING_RUN``, labels of the proposed network that reads images, or None.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -14,43 +16,41 @@ from skinlib.config import RunConfig
 from skinlib.data import splits
 from skinlib.data.cards import CARDS, class_names, relabel
 from skinlib.evaluation.tables import to_binary
-from skinlib.exhibits.arms import rows
-from skinlib.exhibits.estimates import Arm
+from skinlib.exhibits.scored import Scored
 from skinlib.provenance import generator
 from skinlib.training.runs import Run, cohort_of, split_of
 
-# Paper -> name in the pictures -> how the network's name begins in the plan.
-NETWORKS = {
-    "recall_oriented": {"final system, one fold": "proposed/"},
-    "joint_reverse_mtl": {"classifier alone": "cls/", "multi-task": "mtl3/"},
-    "attention_autoencoder": {"baseline": "baseline/", "proposed": "proposed/"},
-    "joint_ensemble": {"first member": "member/", "fused": "proposed/"},
-    "metadata_sr": {"Visual [14]": "pundhir/", "proposed": "proposed/"},
-}
-# Paper -> how the name of its proposed network begins, of the systems whose own notebooks do not ask the same.
-OTHERS = {
-    "joint_reverse_mtl": "mtl3/",
-    "attention_autoencoder": "proposed/",
-    "joint_ensemble": "proposed/",
-    "metadata_sr": "proposed/",
-}
-# The same of those that read images: a head reads features, the network that was trained jointly from there images.
-SEEING = OTHERS | {"joint_ensemble": "joint/"}
 MELANOMA = "mel"
 
 
-def first_of(plan: Mapping[str, RunConfig], prefix: str, seed: int = 0) -> RunConfig:
-    """Return a plan's first run of a seed whose name begins so: the first fold or split, on the first backbone.
+def plan_module(paper: str) -> ModuleType:
+    """Return the module with a paper's plan and its constants."""
+    return importlib.import_module(f"skinlib.papers.{paper}.plan")
 
-    Raises
-    ------
-    KeyError
-        When the plan has none.
+
+def proposed_runs(study, *, leave_out: str = "", seeing: bool = False) -> dict[str, Run]:
+    """Return paper -> its proposed network of the study's seed, the first of the plan, for all papers of the profile.
+
+    Parameters
+    ----------
+    leave_out
+        A paper whose own notebooks ask the same.
+    seeing
+        The network that reads images; a paper whose profile trains none is left out.
     """
-    found = [config for name, config in plan.items() if name.startswith(prefix) and config.seed == seed]
-    if not found:
-        raise KeyError(f"no run {prefix}... of seed {seed} among {', '.join(plan) or 'no runs'}")
-    return found[0]
+    found = {}
+    for paper in study.profile["papers"]:
+        module = plan_module(paper)
+        labels = module.SEEING_RUN if seeing else module.PROPOSED_RUN
+        if paper != leave_out and study.runs(paper).has(seed=study.seed, **labels):
+            found[paper] = study.runs(paper, seed=study.seed, **labels).first
+    return found
+
+
+def looked_at(study, paper: str) -> dict[str, Run]:
+    """Return name in the pictures -> network of a paper, of the study's seed, the first of the plan."""
+    networks = plan_module(paper).LOOKED_AT
+    return {name: study.runs(paper, seed=study.seed, **labels).first for name, labels in networks.items()}
 
 
 def test_images(run: Run, study, *, most: int | None = None) -> pd.DataFrame:
@@ -76,10 +76,10 @@ def asked(config: RunConfig) -> list[str]:
     return named if set(named) < set(classes) else [MELANOMA]
 
 
-def binary(run: Run) -> Arm:
+def binary(run: Run) -> Scored:
     """Return one network's answers on its test images, of the image as it is: yes from a probability of one half on."""
-    table = rows(run, "test", "identity")
-    return Arm(to_binary(table, asked(run.config)))
+    table = run.predictions("identity").query("part == 'test'").reset_index(drop=True)
+    return Scored(to_binary(table, asked(run.config)))
 
 
 def sample_of(cohort: pd.DataFrame, most: int) -> pd.DataFrame:

@@ -1,13 +1,10 @@
-"""Skin tone of a cohort by ITA, guarded and as it is often printed, and how much of a set each formula calls dark."""
+"""Skin tone of a cohort by ITA, guarded and as it is often printed."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from skinlib.evaluation.fairness import described, gaps
-from skinlib.evaluation.statistics import wilson_interval
-from skinlib.exhibits.estimates import Arm, cell, origin
 from skinlib.images.skin_tone import LIGHT_ABOVE, ita_table
 
 SIZE = 128  # longest side at which tone is measured: a mean over thousands of pixels, which a smaller image keeps
@@ -56,69 +53,3 @@ def measure_tone(cohort: pd.DataFrame, *, size: int | None = SIZE, workers: int 
     table = table.assign(ita_unguarded=angle, group_unguarded=tone_group(angle))
     names = ["image_id", "ita", "category", "group", "ita_unguarded", "group_unguarded", "lightness", "b", "selector"]
     return table[[*names, "note"]]
-
-
-def formulas(tone: pd.DataFrame, *, by: str = "source", dataset: str) -> pd.DataFrame:
-    """Count what each formula puts at or below 28 degrees, in all images and in each source.
-
-    Parameters
-    ----------
-    tone
-        As `measure_tone` returns it, joined with the column ``by`` (missing values are the group "missing").
-
-    Returns
-    -------
-    DataFrame
-        Long frame; rows "all" and the values of ``by``; metrics n, blue_cast (share with mean b* at or below 0), dark
-        and dark_unguarded (shares of the images that have an angle), with Wilson intervals that take images as
-        independent.
-    """
-    key = tone[by].astype(object).where(tone[by].notna(), "missing")
-    measured = {
-        "blue_cast": tone["b"] <= 0,
-        "dark": tone["group"] == "dark",
-        "dark_unguarded": tone["group_unguarded"] == "dark",
-    }
-    cells = []
-    for row in ("all", *sorted(key.unique())):
-        inside = (key == row) | (row == "all")
-        usable = inside & tone["b"].notna()
-        n, about = int(usable.sum()), {"dataset": dataset, "split": "all images"}
-        cells.append(cell(row, "n", float(inside.sum()), n=int(inside.sum()), **about))
-        for name, yes in measured.items():
-            count = int((yes & usable).sum())
-            low, high = wilson_interval(count, n)
-            note = "" if n else "no image with an angle"
-            cells.append(cell(row, name, count / n if n else np.nan, low=low, high=high, n=n, note=note, **about))
-    return pd.DataFrame(cells)
-
-
-def gaps_within(arm: Arm, by: str, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Compare light and dark inside each value of ``by`` (the clinic), so that clinics are not compared instead.
-
-    Parameters
-    ----------
-    arm
-        One seed and one threshold; its table has ``group`` (light, dark, missing) and ``by``.
-
-    Returns
-    -------
-    DataFrame
-        Long frame: a row "gap within <value>", metrics roc_auc and recall, light minus dark, with the cluster bootstrap
-        interval and the unadjusted p value in the note. A gap that too few images support is empty, the note says why.
-    """
-    key = arm.table[by].astype(object).where(arm.table[by].notna(), "missing")
-    cells = []
-    for value in sorted(key.unique()):
-        rows = arm.table[(key == value) & arm.table["group"].notna()]
-        row, about = f"gap within {value}", origin(arm.table) | {"n": len(rows)}
-        if set(rows["group"]) != {"light", "dark"}:
-            empty = {"note": "a group has no image"} | about
-            cells += [cell(row, name, np.nan, **empty) for name in ("roc_auc", "recall")]
-            continue
-        names = ("roc_auc", "recall", "fn_rate")
-        found = gaps(rows, "group", reference="light", threshold=float(arm.threshold), names=names, n=n_boot, seed=seed)
-        for one in found[found["metric"] != "fn_rate"].itertuples():
-            note = described(one, f"light minus dark; {one.test}, p = {one.p:.4f}, unadjusted")
-            cells.append(cell(row, one.metric, one.gap, low=one.low, high=one.high, note=note, **about))
-    return pd.DataFrame(cells)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from skinlib.evaluation import mrmc
+from skinlib.evaluation import fairness, mrmc
 from skinlib.evaluation.resampled import UndefinedMetricError, mean_over
 from skinlib.evaluation.statistics import (
     bootstrap_ci,
@@ -264,6 +264,49 @@ def gaps(pairs: Mapping[str, tuple[Scored, Scored]], metrics: Metrics, boot: Boo
             cell = {"row": row, "metric": name, "ours": values[0] - values[1], "low": low, "high": high, "note": note}
             found.append(cell | {"units": both[1].trainings} | both[1].origin())
     return cells(found)
+
+
+def by_group(
+    one: Scored, column: str, metrics: Sequence[str], boot: Boot, *, reference: str = "", prefix: str = ""
+) -> pd.DataFrame:
+    """Return metrics of calls for each group of a column, and their gaps to a reference group.
+
+    Values, intervals and tests are those of `skinlib.evaluation.fairness`; a group too small for a metric is an empty
+    cell whose note has its counts.
+
+    Parameters
+    ----------
+    one
+        Predictions of one training, each image once, at one threshold.
+    column
+        A missing value is the group "missing".
+    reference
+        Adds the rows "gap", the reference minus the other group ("gap to <group>" of several), with p, and what gap
+        could have been found with a power of 0.8 in the note. Images without a group are not in a gap.
+    prefix
+        Put before each row's name.
+    """
+    threshold, about = (
+        float(one.thresholds().iloc[0]),
+        {"dataset": one.origin()["dataset"], "split": one.origin()["split"]},
+    )
+    options = {"threshold": threshold, "n": boot.n, "seed": boot.seed}
+    found = fairness.by_group(one.table, column, names=metrics, **options)
+    notes = [_joined(c.note, f"{c.positives} malignant, {c.clusters} patients or lesions") for c in found.itertuples()]
+    values = found.rename(columns={"group": "row", "value": "ours"}).assign(note=notes)
+    known = one.table[one.table[column].notna()]
+    if reference and set(known[column]) > {reference}:
+        gaps_ = fairness.gaps(known, column, reference=reference, names=metrics, **options)
+        several = gaps_["second"].nunique() > 1
+        words = [
+            f"{reference} minus {c.second}; {c.test}; a gap of {c.detectable:.4f} could be found (power 0.8)"
+            for c in gaps_.itertuples()
+        ]
+        rows = ["gap to " + second if several else "gap" for second in gaps_["second"]]
+        notes = [fairness.described(c, word) for c, word in zip(gaps_.itertuples(), words, strict=True)]
+        gap = gaps_.rename(columns={"gap": "ours", "p_holm": "p_adjusted"}).assign(row=rows, note=notes, n=len(known))
+        values = pd.concat([values, gap.assign(family="side")])
+    return cells(values.assign(row=prefix + values["row"], **about).to_dict("records"))
 
 
 def step_by_step(rows: Mapping[str, Scored]) -> dict[str, tuple[Scored, Scored]]:

@@ -80,6 +80,9 @@ PLAIN = {
 # Named before any number: primary is what the paper claims, the proposed system and each step of its ladder.
 FAMILIES = {"table3": "primary", "table4": "primary", "claims": "primary", "unbundled": "side"}
 
+LOOKED_AT = {"final system, one fold": {"arm": "proposed", "fold": 0}}
+PROPOSED_RUN = SEEING_RUN = {"arm": "proposed", "fold": 0}
+
 
 def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
