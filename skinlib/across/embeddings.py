@@ -1,4 +1,4 @@
-"""Exhibits of projected features: the scores of each network, and the planes drawn."""
+"""Projected features: every image's scores and places, and the planes drawn."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from skinlib.evaluation import tables
-from skinlib.evaluation.resampled import Metric, UndefinedMetricError, mean_of, ratio
-from skinlib.evaluation.statistics import bootstrap_ci
-from skinlib.exhibits.estimates import cell
-from skinlib.explain.embeddings import SPACES, each_image
+from skinlib.evaluation.resampled import Metric, ratio
+from skinlib.explain.embeddings import each_image
 from skinlib.figures import charts as figures
 from skinlib.figures.style import COLOURS
 
@@ -37,84 +35,15 @@ def measured(test: pd.DataFrame, features: Mapping[str, np.ndarray], *, seed: in
     return pd.concat(each, ignore_index=True)
 
 
-def scores(measured: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Average the scores of every network's images, with cluster bootstrap intervals.
+def mean_over_classes(column: str) -> Metric:
+    """Return the mean over the classes of a column's mean in each, as a metric."""
 
-    The interval is that of a mean over these images with the projection as it is: another projection, of other images,
-    is not in it.
-
-    Parameters
-    ----------
-    measured
-        As `measured` returns it.
-
-    Returns
-    -------
-    DataFrame
-        Long frame: a row a network; metrics ``silhouette_<space>``, ``knn_accuracy_<space>``,
-        ``knn_balanced_accuracy_<space>`` and ``trustworthiness_<space>``; and the row ``largest class``, what a vote
-        for it would score.
-    """
-    cells = []
-    for network, rows in measured.groupby("network", sort=False):
-        rows = rows.reset_index(drop=True)
-        options = {"groups": tables.clusters(rows), "n": n_boot, "seed": seed}
-        where = {"n": len(rows), "dataset": dataset, "split": split}
-        cells += [_estimated(network, metric, rows, options, where) for metric in _metrics(rows)]
-    first = measured[measured["network"] == measured["network"].iloc[0]]["label"].value_counts(normalize=True)
-    for space in SPACES:
-        about = {"dataset": dataset, "split": split, "note": "no network: every image is called by the largest class"}
-        cells.append(cell("largest class", f"knn_accuracy_{space}", first.max(), **about))
-        cells.append(cell("largest class", f"knn_balanced_accuracy_{space}", 1 / len(first), **about))
-    return pd.DataFrame(cells)
-
-
-def published_silhouettes(
-    measured: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 2000, seed: int = 0
-) -> pd.DataFrame:
-    """Return each network's silhouette in t-SNE's plane, which a reader of a printed picture sees, and in the features.
-
-    Parameters
-    ----------
-    measured
-        As in `scores`.
-    """
-    cells = []
-    for network, rows in measured.groupby("network", sort=False):
-        rows = rows.reset_index(drop=True)
-        options = {"groups": tables.clusters(rows), "n": n_boot, "seed": seed}
-        where = {"n": len(rows), "dataset": dataset, "split": split}
-        for name, space in (("silhouette", "tsne"), ("silhouette_features", "features")):
-            cells.append(_estimated(network, mean_of(name, rows[f"silhouette_{space}"]), rows, options, where))
-    return pd.DataFrame(cells)
-
-
-def _estimated(network: str, metric: Metric, rows: pd.DataFrame, options: Mapping, where: Mapping) -> dict:
-    try:
-        value, low, high = bootstrap_ci(metric, rows, **options)
-    except UndefinedMetricError as error:
-        return cell(network, metric.name, metric(rows), note=f"no interval: {error}", **where)
-    return cell(network, metric.name, value, low=low, high=high, **where)
-
-
-def _metrics(rows: pd.DataFrame) -> list[Metric]:
-    found = []
-    for space in SPACES:
-        found.append(mean_of(f"silhouette_{space}", rows[f"silhouette_{space}"]))
-        found.append(mean_of(f"knn_accuracy_{space}", rows[f"knn_{space}"]))
-        found.append(_over_classes(f"knn_balanced_accuracy_{space}", rows[f"knn_{space}"], rows["label"]))
-        if f"trust_{space}" in rows:
-            found.append(mean_of(f"trustworthiness_{space}", rows[f"trust_{space}"]))
-    return found
-
-
-def _over_classes(name: str, values: pd.Series, labels: pd.Series) -> Metric:
-    values, is_class = values.to_numpy(float), labels.to_numpy()[:, None] == np.unique(labels)  # (N, K)
-
-    def weighted(_, counts):
+    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
+        values, labels = rows[column].to_numpy(float), rows["label"].to_numpy()
+        is_class = labels[:, None] == np.unique(labels)  # (N, K)
         return ratio(counts @ (values[:, None] * is_class), counts @ is_class).mean(1)
 
-    return Metric(name, weighted)
+    return Metric(column, weighted)
 
 
 def planes(
@@ -125,7 +54,7 @@ def planes(
     Parameters
     ----------
     measured
-        As in `scores`.
+        As `measured` returns it.
     classes
         Names by label.
     """

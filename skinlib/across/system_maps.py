@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skinlib.exhibits.arms import rows
 from skinlib.explain.gradcam import sharpen
 from skinlib.explain.localisation import localisation_table
 from skinlib.explain.run_maps import class_maps
@@ -22,8 +21,8 @@ class Seen(NamedTuple):
     Attributes
     ----------
     measures
-        A row an image: image_id, lesion_id, patient_id, outcome (right, wrong), score (probability of the class that
-        it named) and the columns of `skinlib.explain.localisation.localisation_table`.
+        A row an image: image_id, lesion_id, patient_id, dataset, split, outcome (right, wrong), score (probability of
+        the class that it named) and the columns of `skinlib.explain.localisation.localisation_table`.
     images, masks, maps
         (N, H, W, 3) uint8, (N, H, W) bool and (N, H, W) float32 >= 0, in the order of ``measures``.
     """
@@ -58,23 +57,24 @@ def look(run: Run, cohort: pd.DataFrame, *, rng: np.random.Generator) -> Seen:
     """
     if cohort["mask_path"].isna().any() or cohort.empty:
         raise ValueError("heat maps are measured against outlines; hand over the images that have one (`outlined`)")
-    table = rows(run, "test", "identity").set_index("image_id").loc[cohort["image_id"]].reset_index()
+    table = run.predictions("identity").query("part == 'test'").set_index("image_id")
+    table = table.loc[cohort["image_id"]].reset_index()
     batches = batches_of(run, cohort, masks=True)
     maps = np.stack(list(class_maps(run.model(), batches)))
     masks = np.array(batches.cache.masks, bool)
     p = table[[name for name in table if name.startswith("p_")]].to_numpy()
     answers = np.where(p.argmax(1) == table["label"], "right", "wrong")
-    key = table[["image_id", "lesion_id", "patient_id"]].assign(outcome=answers, score=p.max(1))
+    key = table[["image_id", "lesion_id", "patient_id", "dataset", "split"]].assign(outcome=answers, score=p.max(1))
     measures = key.merge(localisation_table(maps, masks, table["image_id"], rng=rng), on="image_id")
     return Seen(measures, np.array(batches.cache.images), masks, maps)
 
 
 def gallery(seen: Seen, cases: pd.DataFrame) -> list[dict]:
-    """Return the chosen cases as `skinlib.figures.charts.cam_gallery` draws them, sharpened to a quarter."""
+    """Return the chosen cases as `skinlib.figures.charts.cam_gallery` draws them, sharpened."""
     place = {name: k for k, name in enumerate(seen.measures["image_id"])}
     shown = []
     for case in cases.dropna(subset="image_id").itertuples():
-        k, sharp = place[case.image_id], sharpen(torch.from_numpy(seen.maps[[place[case.image_id]]]), 0.25)[0].numpy()
+        k, sharp = place[case.image_id], sharpen(torch.from_numpy(seen.maps[[place[case.image_id]]]))[0].numpy()
         title = f"{case.outcome}\n{case.place}\np = {case.score:.2f}"  # one long line would run into the next case's
         shown.append({"title": title, "image": seen.images[k], "cam": seen.maps[k], "sharpened": sharp})
         shown[-1]["mask"] = seen.masks[k]
