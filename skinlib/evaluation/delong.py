@@ -19,10 +19,7 @@ from skinlib.evaluation.tables import cluster_codes
 
 @dataclass(frozen=True)
 class Placements:
-    """AUC of one sample; by cluster (2, G), through positives and through negatives, its deviation and its membership.
-
-    Deviations are already over the number of positives or negatives; a cluster without such rows is no member.
-    """
+    """AUC of one sample; by cluster (2, G), of positives and negatives: deviation over their number, and membership."""
 
     auc: float
     deviation: np.ndarray
@@ -57,17 +54,11 @@ def delong_test(y, a, b, *, groups=None):
 
 
 def delong_unpaired(y1, s1, y2, s2, groups=None):
-    """Compare the AUCs of one score on two different sets of rows (light and dark skin).
+    """Compare the AUCs of one score on two different sets of rows, (N1,) and (N2,) (light and dark skin).
 
-    Parameters
-    ----------
-    y1, s1, y2, s2 : labels of 0 and 1 and scores of the two sets, (N1,), (N1,), (N2,), (N2,)
-    groups : pair of arrays (N1,), (N2,) with the clusters of both sets, or None. A cluster may have rows in both sets
-        (one lesion photographed lighter and darker): their covariance is then taken into account.
-
-    Returns
-    -------
-    auc_1, auc_2, z, p : z > 0 where the first is higher; NaN rules and errors as in `delong_test`
+    `groups` is a pair of arrays (N1,), (N2,) with the clusters of both sets, or None. A cluster may have rows in both
+    (one lesion photographed lighter and darker): their covariance is then taken into account. Returns auc_1, auc_2, z,
+    p; z > 0 where the first is higher; NaN rules and errors as in `delong_test`.
     """
     values = None if groups is None else np.concatenate([np.asarray(part, dtype=object) for part in groups])
     codes = cluster_codes(values, len(y1) + len(y2))

@@ -43,14 +43,8 @@ GAP_COLUMNS = (
 def group_key(table, group):
     """Name (N,) of each row's group as text; a missing value is the group "missing", never left out.
 
-    Parameters
-    ----------
-    group : column name, or a tuple of names for intersections ("dark, male")
-
-    Raises
-    ------
-    PredictionTableError
-        A column is not there, or has more than 20 values (a measurement: bin it first).
+    `group` is a column, or a tuple of columns for intersections ("dark, male"). Raises `PredictionTableError` where one
+    is not there, or has more than 20 values (a measurement: bin it first).
     """
     columns = (group,) if isinstance(group, str) else tuple(group)
     findings = [f"no column {column} to group by" for column in columns if column not in table]
@@ -86,11 +80,8 @@ def smallest_detectable_gap(standard_error, *, alpha=0.05, power=0.8):
 
         gap = (z_{1 - alpha/2} + z_{power}) * SE        (2.80 * SE at 0.05 and 0.8)
 
-    Parameters
-    ----------
-    standard_error : of the estimated gap, in units of the metric. For two rates of independent rows
-        SE = sqrt(p1 (1 - p1) / n1 + p2 (1 - p2) / n2); `gaps` takes the spread of the cluster bootstrap instead, which
-        holds the correlation within lesions.
+    SE is the standard error of the estimated gap. For two rates of independent rows it is sqrt(p1 (1 - p1) / n1 +
+    p2 (1 - p2) / n2); `gaps` takes the spread of the cluster bootstrap, which holds the correlation within lesions.
     """
     return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) * standard_error)
 
@@ -103,18 +94,17 @@ class _Groups:
     samples: dict
     replicates: dict
 
-    def shortage(self, group, metric, smallest):
+    def shortage(self, group, metric):
         """Why a metric of a group is not shown, or an empty string."""
         needed = ["n", *(name for name, users in NEEDS.items() if metric in users)]
         found = self.values.loc[group, needed].astype(int)
-        short = [f"{found[name]} {IN_WORDS[name]}" for name in needed if found[name] < smallest]
-        return f"counts only: {', '.join(short)} (fewer than {smallest})" if short else ""
+        short = [f"{found[name]} {IN_WORDS[name]}" for name in needed if found[name] < SMALLEST]
+        return f"counts only: {', '.join(short)} (fewer than {SMALLEST})" if short else ""
 
 
-def _groups(table, group, *, threshold, names, clusters, n, seed):
+def _groups(table, group, *, threshold, names, n, seed):
     y, p = tables.outcome(table)
-    units = tables.clusters(table) if clusters is None else table[clusters].to_numpy()
-    key = group_key(table, group)
+    units, key = tables.clusters(table), group_key(table, group)
     found = {name: partial(_value, name, threshold) for name in names} | {
         "n": count,
         "clusters": lambda y, p, units: len(set(units)),
@@ -148,9 +138,7 @@ def _interval(replicates, level):
     return low, high, unmoved(low, high)
 
 
-def by_group(
-    table, group, *, threshold=0.5, names=METRICS, clusters=None, n=2000, level=0.95, seed=0, smallest=SMALLEST
-):
+def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0):
     """Metrics of each group with cluster bootstrap intervals.
 
     Parameters
@@ -159,27 +147,21 @@ def by_group(
     group : column name, or a tuple of names for intersections
     threshold : a row is called where its score >= threshold
     names : keys of `metrics.BINARY`; counts (tp, fn, tn, fp) get no interval
-    clusters : column of the independent unit; None: patient, else lesion, else image (`tables.clusters`)
-    n, level, seed : of the bootstrap
-    smallest : fewest rows (and malignant or benign rows, where the metric divides by them) for a metric to be shown
+    n, level, seed : of the bootstrap over patients, else lesions, else images
 
     Returns
     -------
     DataFrame, a row a group ("all" first, "missing" last) and metric: group, metric, value, low, high, n, clusters,
-    positives, negatives, note. A metric that is not shown is NaN and the note says why.
-
-    Raises
-    ------
-    PredictionTableError
-        The table or the group column is faulty.
+    positives, negatives, note. A metric of fewer than 10 rows (of malignant or benign ones where it divides by them) is
+    NaN and the note says why.
     """
-    found = _groups(table, group, threshold=threshold, names=names, clusters=clusters, n=n, seed=seed)
+    found = _groups(table, group, threshold=threshold, names=names, n=n, seed=seed)
     rows = []
     for member, values in found.values.iterrows():
         for name in names:
             value, low, high, note = values[name], np.nan, np.nan, ""
             if name not in COUNTS:
-                note = found.shortage(member, name, smallest)
+                note = found.shortage(member, name)
                 value = np.nan if note else value
                 if not note:
                     low, high, note = _interval(found.replicates[member, name], level)
@@ -187,19 +169,7 @@ def by_group(
     return pd.DataFrame(rows, columns=["group", "metric", "value", "low", "high", *OF_GROUPS, "note"])
 
 
-def gaps(
-    table,
-    group,
-    *,
-    reference=None,
-    threshold=0.5,
-    names=METRICS,
-    clusters=None,
-    n=2000,
-    level=0.95,
-    seed=0,
-    smallest=SMALLEST,
-):
+def gaps(table, group, *, reference=None, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0):
     """Gap of each group to a reference group, metric by metric, with interval, test, and the paper's flag.
 
     The test is an unpaired clustered DeLong for roc_auc and the cluster bootstrap (two-sided) for the others; `p_holm`
@@ -215,14 +185,9 @@ def gaps(
     -------
     DataFrame: metric, first, second, value_first, value_second, gap = first - second, low, high, p, p_holm, test,
     flag_limit, flagged, detectable (`smallest_detectable_gap`), note
-
-    Raises
-    ------
-    PredictionTableError
-        The reference is no group of the table, or as in `by_group`.
     """
     names = [name for name in names if name not in COUNTS]
-    found = _groups(table, group, threshold=threshold, names=names, clusters=clusters, n=n, seed=seed)
+    found = _groups(table, group, threshold=threshold, names=names, n=n, seed=seed)
     members = list(found.values.index[1:])
     known = [name for name in members if name != "missing"] or members
     first = reference or max(known, key=lambda name: found.values.loc[name, "n"])
@@ -231,8 +196,7 @@ def gaps(
     rows = []
     for second in members:
         for name in names if second != first else ():
-            shortage = found.shortage(first, name, smallest) or found.shortage(second, name, smallest)
-            rows.append(_gap(found, first, second, name, level=level, shortage=shortage))
+            rows.append(_gap(found, first, second, name, level))
     result = pd.DataFrame(rows, columns=[column for column in GAP_COLUMNS if column != "p_holm"])
     twin = (result["metric"] == "fn_rate") & ("recall" in names)  # 1 - recall: the same test, counted once
     result["p_holm"] = holm(result["p"].where(~twin).to_numpy(float))
@@ -241,9 +205,10 @@ def gaps(
     return result[GAP_COLUMNS]
 
 
-def _gap(found, first, second, name, *, level, shortage):
+def _gap(found, first, second, name, level):
     """A row of `gaps` without its adjusted p."""
     limit, test = FLAGS.get(name, OTHER_FLAG), "clustered DeLong" if name == "roc_auc" else "cluster bootstrap"
+    shortage = found.shortage(first, name) or found.shortage(second, name)
     if shortage:
         return (name, first, second, *[np.nan] * 6, test, limit, False, np.nan, shortage)
     values = found.values.loc[[first, second], name]
@@ -252,21 +217,14 @@ def _gap(found, first, second, name, *, level, shortage):
     low, high, note = _interval(drawn, level)
     p, detectable = np.nan, np.nan
     if not np.isnan(low):
-        p, untested = _test(found, first, second, name, drawn)
-        note = untested or note
         detectable = smallest_detectable_gap(np.nanstd(drawn, ddof=1))
+        (y1, p1, units1), (y2, p2, units2) = found.samples[first], found.samples[second]
+        try:
+            of_auc = name == "roc_auc"
+            p = delong_unpaired(y1, p1, y2, p2, groups=(units1, units2))[3] if of_auc else two_sided_p(drawn)
+        except UndefinedMetricError as error:
+            note = f"no test: {error}"
     return (name, first, second, *values, gap, low, high, p, test, limit, bool(abs(gap) > limit), detectable, note)
-
-
-def _test(found, first, second, name, drawn):
-    """p of the gap and an empty note, or NaN and the reason."""
-    if name != "roc_auc":
-        return two_sided_p(drawn), ""
-    (y1, p1, units1), (y2, p2, units2) = found.samples[first], found.samples[second]
-    try:
-        return delong_unpaired(y1, p1, y2, p2, groups=(units1, units2))[3], ""
-    except UndefinedMetricError as error:
-        return np.nan, f"no test: {error}"
 
 
 def described(gap, words):

@@ -36,21 +36,10 @@ class Weights:
 
 
 def stacked(members):
-    """Probabilities of all members on the same rows.
+    """Probabilities (M, N, K) of all members on the same rows, and the table of the first member, whose rows these are.
 
-    Parameters
-    ----------
-    members : name -> prediction table; rows in any order (matched by image_id, then seed and fold)
-
-    Returns
-    -------
-    values : (M, N, K) float64
-    first : the table of the first member, whose rows these are
-
-    Raises
-    ------
-    PredictionTableError
-        No member, or tables that differ in their rows, labels or classes, or are faulty.
+    Members are name -> prediction table, rows in any order (matched by image_id, then seed and fold). Raises
+    `PredictionTableError` for no member, or tables that differ in their rows, labels or classes, or are faulty.
     """
     if not members:
         raise tables.PredictionTableError(["there is no member to fuse"])
@@ -71,21 +60,9 @@ def _fused(first, values):
 
 
 def weighted_mean(members, weights):
-    """Weighted mean of the members' probabilities.
+    """The rows of the first member with the weighted mean of all members' probabilities.
 
-    Parameters
-    ----------
-    members : name -> prediction table
-    weights : `Weights`, or name -> weight of every member
-
-    Returns
-    -------
-    DataFrame : the rows of the first member with the mean as their probabilities
-
-    Raises
-    ------
-    ValueError
-        Weights of other members, a negative one, or a sum other than 1.
+    Weights are `Weights`, or name -> weight; `ValueError` where they are of other members or not on the simplex.
     """
     given = weights.weights if isinstance(weights, Weights) else dict(weights)
     if set(given) != set(members):
@@ -120,19 +97,13 @@ def _calls(values, first):
 
 
 def best_member(members, *, objective="log_loss"):
-    """Name of the member with the lowest loss on validation rows; of equal ones the first.
-
-    Raises
-    ------
-    TestDataError
-        The tables hold test or external rows.
-    """
+    """Name of the member with the lowest loss on validation rows, of equal ones the first; refuses test rows."""
     values, first = _on_validation(members, "the best member")
     return list(members)[int(np.argmin(_losses(values, first, np.eye(len(values)), objective)))]
 
 
 def simplex_weights(members, *, objective="log_loss", steps=20):
-    """Weights on the simplex that are best on validation rows.
+    """`Weights` that are best on validation rows, where they are never worse than the best member alone.
 
     Parameters
     ----------
@@ -140,18 +111,12 @@ def simplex_weights(members, *, objective="log_loss", steps=20):
     objective : log_loss, or balanced_accuracy (all points of a lattice are tried; of equal ones the lowest log loss)
     steps : spacing 1 / steps of the lattice
 
-    Returns
-    -------
-    Weights; never worse on these rows than the best member alone
-
     Raises
     ------
     TestDataError
         The tables hold test or external rows.
     PredictionTableError
         As `stacked`.
-    ValueError
-        An unknown objective.
 
     Source: Ashok et al. 2023, section IV, "the weights are optimized based on model performance during validation". By
     what measure is not said: log loss is ours.
@@ -224,18 +189,12 @@ def stack(out_of_fold, targets, *, strength=1.0, seed=0):
 
     Parameters
     ----------
-    out_of_fold : name -> table of validation rows, made by members that did not train on them
+    out_of_fold : name -> table of validation rows, made by members that did not train on them; refuses test rows
     targets : name -> table of the rows to fuse, of the same members
     strength : C of the L2 penalty on standardised inputs (ours: 1)
 
-    Returns
-    -------
-    DataFrame : the rows of the first member of `targets` with the fused probabilities
-
     Raises
     ------
-    TestDataError
-        `out_of_fold` holds test or external rows.
     PredictionTableError
         Other members in `targets`, or a class without a row to learn from.
 
@@ -256,12 +215,10 @@ def stack(out_of_fold, targets, *, strength=1.0, seed=0):
 
 
 def error_correlation(members):
-    """How alike the members err: a row a pair, on any rows (chooses nothing).
+    """How alike the members err, on any rows (chooses nothing): DataFrame of a row a pair.
 
-    Returns
-    -------
-    DataFrame a, b; correlation (phi) of their errors, NaN where one of them never or always errs; disagreement (share
-    of rows with different calls); both_wrong; either_right, the most that a choice between the two could reach
+    Columns a, b; correlation (phi) of their errors, NaN where one of them never or always errs; disagreement (share of
+    rows with different calls); both_wrong; either_right, the most that a choice between the two could reach.
     """
     values, first = stacked(members)
     called = dict(zip(members, _calls(values, first), strict=True))

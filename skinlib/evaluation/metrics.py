@@ -8,27 +8,17 @@ largest probability is shared by two classes is wrong for every class (the rule 
 import numpy as np
 import pandas as pd
 
-from skinlib.evaluation import tables
-from skinlib.evaluation.resampled import (
-    OF_A_CLASS,
-    Metric,
-    by_rows,
-    class_margins,
-    ratio,
-    weighted_auc,
-    weighted_average_precision,
-    weighted_cells,
-    weighted_ece,
-)
+from skinlib.evaluation import resampled, tables
+from skinlib.evaluation.resampled import OF_A_CLASS, Metric, class_margins, ratio
 
 
 def _from_cells(formula):
-    return lambda y, p, threshold, counts: formula(*weighted_cells(y.astype(bool), p, threshold, counts))
+    return lambda y, p, threshold, counts: formula(*resampled.weighted_cells(y.astype(bool), p, threshold, counts))
 
 
 BINARY = {
-    "roc_auc": lambda y, p, threshold, counts: weighted_auc(y, p, counts),
-    "average_precision": lambda y, p, threshold, counts: weighted_average_precision(y, p, counts),
+    "roc_auc": lambda y, p, threshold, counts: resampled.weighted_auc(y, p, counts),
+    "average_precision": lambda y, p, threshold, counts: resampled.weighted_average_precision(y, p, counts),
     "recall": _from_cells(lambda tp, fn, tn, fp: ratio(tp, tp + fn)),
     "precision": _from_cells(lambda tp, fn, tn, fp: ratio(tp, tp + fp)),
     "f1": _from_cells(lambda tp, fn, tn, fp: ratio(2 * tp, 2 * tp + fn + fp)),
@@ -42,13 +32,13 @@ BINARY = {
     "tn": _from_cells(lambda tp, fn, tn, fp: tn),
     "fp": _from_cells(lambda tp, fn, tn, fp: fp),
     "brier": lambda y, p, threshold, counts: ratio(counts @ (p - y) ** 2, counts.sum(axis=1)),
-    "ece": lambda y, p, threshold, counts: weighted_ece(y, p, counts),
+    "ece": lambda y, p, threshold, counts: resampled.weighted_ece(y, p, counts),
 }
 
 
 def _by_rows(formula):
     """A mean over benign and malignant, weighted by their rows, from the cells of the calls."""
-    weighted = by_rows(formula)
+    weighted = resampled.by_rows(formula)
     matrix = lambda tp, fn, tn, fp: np.stack([np.stack([tn, fp], axis=1), np.stack([fn, tp], axis=1)], axis=1)
     return _from_cells(lambda *cells: weighted(*class_margins(matrix(*cells))))
 
@@ -74,13 +64,7 @@ def multiclass(name):
 
 
 def as_arrays(table_or_y, p=None):
-    """Outcome (N,) of 0 and 1 and score (N,) in [0, 1], from a prediction table or from the two arrays themselves.
-
-    Raises
-    ------
-    ValueError
-        Arrays of unequal length, labels other than 0 and 1, scores missing or outside [0, 1], scores beside a table.
-    """
+    """Outcome (N,) of 0 and 1 and score (N,) in [0, 1], from a prediction table or from the two arrays themselves."""
     if isinstance(table_or_y, pd.DataFrame):
         if p is not None:
             raise ValueError("a prediction table brings its own scores: give threshold= by name")
@@ -96,18 +80,13 @@ def as_arrays(table_or_y, p=None):
 
 
 def binary_metrics(table_or_y, p=None, threshold=0.5):
-    """All binary metrics at a threshold.
+    """All metrics of `BINARY` at a threshold, by name; tp, fn, tn, fp are int, a ratio without denominator is NaN.
 
     Parameters
     ----------
     table_or_y : prediction table with `label` and `p_malignant`, or labels (N,) of 0 and 1
-    p : scores (N,) in [0, 1]; only beside labels
+    p : scores (N,) in [0, 1]; only with labels
     threshold : float; a row is called positive where its score >= threshold
-
-    Returns
-    -------
-    dict: roc_auc, average_precision, recall (sensitivity), precision, f1, accuracy, specificity, balanced_accuracy,
-    fn_rate, fp_rate, tp, fn, tn, fp (int), brier, ece (15 equal-width bins); NaN where a denominator is zero
     """
     y, p = as_arrays(table_or_y, p)
     once = np.ones((1, len(y)))
@@ -139,7 +118,9 @@ def _from_matrix(formula):
 def _class_auc(table, counts):
     values, names = tables.probabilities(table)
     truth = tables.labels(table)
-    auc = [weighted_auc((truth == index).astype(int), values[:, index], counts) for index in range(len(names))]
+    auc = [
+        resampled.weighted_auc((truth == index).astype(int), values[:, index], counts) for index in range(len(names))
+    ]
     return np.stack(auc, axis=1)
 
 
@@ -153,7 +134,7 @@ MULTICLASS = {
     "macro_auc": lambda table, counts: CLASSWISE["roc_auc"](table, counts).mean(axis=1),
 }
 # Means over classes by their rows, in which a frequent class hides a rare one: weighted recall is the accuracy.
-WEIGHTED = {f"weighted_{name}": _from_matrix(by_rows(formula)) for name, formula in OF_A_CLASS.items()}
+WEIGHTED = {f"weighted_{name}": _from_matrix(resampled.by_rows(formula)) for name, formula in OF_A_CLASS.items()}
 
 
 def per_class(table):

@@ -1,6 +1,6 @@
 """What metadata give away without an image: plain classifiers that see one side of the clinical table alone.
 
-Beside every result with metadata stands what is known from which questions were asked: a table whose blanks name the
+Every result with metadata is shown next to what is known from which questions were asked: a table whose blanks name the
 diagnosis makes any network that can see them look good.
 """
 
@@ -27,7 +27,6 @@ SEES = {
     "metadata_blanks": "all answers in the 81 columns of the literature, blanks as zeros: they can be seen",
 }
 CLASSIFIERS = ("forest", "logistic")
-_KEYS = ("image_id", "lesion_id", "patient_id", "dataset")
 
 
 def inputs(cohort: pd.DataFrame, sees: str) -> pd.DataFrame:
@@ -50,11 +49,7 @@ def inputs(cohort: pd.DataFrame, sees: str) -> pd.DataFrame:
 
 
 def classifier(sees: str, kind: str, *, seed: int = 0) -> Pipeline:
-    """Return an unfitted classifier; all that it learns, filling in of blanks included, it learns from its own rows.
-
-    ``forest`` is a random forest of 300 trees, ``logistic`` a regression on scaled columns; both weigh the classes
-    evenly.
-    """
+    """Return an unfitted classifier that weighs the classes evenly; blanks too are filled in from its own rows."""
     known: dict[str, ClassifierMixin] = {
         "forest": RandomForestClassifier(300, min_samples_leaf=2, class_weight="balanced", random_state=seed),
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, class_weight="balanced")),
@@ -81,8 +76,7 @@ def probe(
     Parameters
     ----------
     cohort
-        PAD-UFES-20 as `skinlib.data.readers.read` returns it, with ``label`` the index of the diagnosis; images are
-        not read and may be absent.
+        PAD-UFES-20 as `skinlib.data.readers.read` returns it, with ``label`` the index of the diagnosis.
     split
         As `skinlib.data.splits.make` returns it; ``fold`` None trains on validation rows too.
 
@@ -104,8 +98,8 @@ def probe(
             continue
         found = np.zeros((len(place[part]), len(names)))
         found[:, fitted.classes_] = fitted.predict_proba(seen.iloc[place[part]])
-        columns = {key: cohort[key].to_numpy()[place[part]] for key in _KEYS}
-        columns |= {"part": part, "fold": -1 if fold is None else fold, "system": f"probe_{sees}_{kind}", "seed": seed}
-        scores = {f"p_{name}": found[:, k] for k, name in enumerate(names)}
-        tables.append(pd.DataFrame(columns | {"view": "mean", "label": label[place[part]]} | scores))
+        ids = cohort[["image_id", "lesion_id", "patient_id", "dataset"]].iloc[place[part]].reset_index(drop=True)
+        about = {"part": part, "fold": -1 if fold is None else fold, "system": f"probe_{sees}_{kind}", "seed": seed}
+        scores = pd.DataFrame(found, columns=[f"p_{name}" for name in names])
+        tables.append(pd.concat([ids.assign(**about, view="mean", label=label[place[part]]), scores], axis=1))
     return pd.concat(tables, ignore_index=True)

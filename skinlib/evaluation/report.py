@@ -48,23 +48,10 @@ def check(table, *, where="prediction table"):
 
 
 def read_predictions(path):
-    """Read a prediction table that anyone may have written.
+    """Read a prediction table that anyone may have written, a CSV file, plain or compressed.
 
-    Labels may be class names or indices. `p_malignant` as the only score gets `p_benign = 1 - p_malignant`.
-
-    Parameters
-    ----------
-    path : CSV file, plain or compressed
-
-    Returns
-    -------
-    DataFrame, checked; `label` int, `p_` columns float64, ids as text
-
-    Raises
-    ------
-    PredictionTableError
-        With every fault found, see `check`.
-    FileNotFoundError
+    Labels may be class names or indices. `p_malignant` as the only score gets `p_benign = 1 - p_malignant`. The table
+    comes back checked, with ids as text; `PredictionTableError` lists every fault found, see `check`.
     """
     path = Path(path)
     try:
@@ -115,13 +102,8 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
 
     Returns
     -------
-    dict of DataFrames
-        rows : part, n, clusters, and the rows of each class
-        threshold : t, low, high, feasible, chosen_on, recall, precision, f1 there (binary tables)
-        metrics : part, metric, value, low, high, n, threshold, note
-        reliability : by part (binary tables)
-        classes, confusion : by part, for three classes or more
-        fairness <column>, gaps <column> : by part, for each of `groups` (binary tables)
+    dict of DataFrames: rows (of each part, cluster and class) and metrics; of binary tables threshold, reliability,
+    and for each of `groups` fairness <column> and gaps <column>; for three classes or more classes and confusion
 
     Raises
     ------
@@ -159,12 +141,9 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
 
 def _check_one_model(table, groups):
     findings = [f"no column {column} to group by" for column in groups if column not in table]
-    values = {column: table[column].nunique() for column in UNPOOLED if column in table}
-    findings += [
-        f"{number} values of {column}: keep one, or average the probabilities first"
-        for column, number in values.items()
-        if number > 1
-    ]
+    for column in UNPOOLED:
+        if column in table and (number := table[column].nunique()) > 1:
+            findings.append(f"{number} values of {column}: keep one, or average the probabilities first")
     key = [column for column in ("image_id", "part") if column in table]
     if table.duplicated(key).any():
         findings.append(f"an image stands several times by {', '.join(key)}: average its rows first")
@@ -186,15 +165,14 @@ def _binary(table, malignant):
 def _evaluated_parts(table):
     if "part" not in table:
         return {"all": table}
-    present = dict(list(table.groupby("part", sort=False)))
+    present = dict(iter(table.groupby("part", sort=False)))
     kept = [name for name in ("test", "external") if name in present] or ["val" if "val" in present else "train"]
     return {name: present[name] for name in kept}
 
 
 def _rows(table):
     names, rows = classes(table), []
-    counted = table if "part" in table else table.assign(part="all")
-    for part, inside in counted.groupby("part", dropna=False, sort=False):
+    for part, inside in (table if "part" in table else table.assign(part="all")).groupby("part", sort=False):
         of_classes = np.bincount(tables.labels(inside), minlength=len(names))
         rows.append((part, len(inside), len(set(tables.clusters(inside))), *of_classes))
     return pd.DataFrame(rows, columns=["part", "n", "clusters", *names])
@@ -202,30 +180,19 @@ def _rows(table):
 
 def _threshold(binary, recall, bootstrap, *, in_sample):
     """Threshold table of one row, and the threshold; `in_sample`: what it is used on are the rows that choose it."""
-    validation = binary[binary["part"] == "val"] if "part" in binary else binary.iloc[:0]
-    reason = "no validation rows: 0.5 is a convention"
-    if len(validation):
-        groups = tables.clusters(validation)
-        try:
-            best = thresholds.choose_threshold(validation, recall=recall)
-            interval = thresholds.threshold_interval(validation, groups=groups, recall=recall, **bootstrap)
-        except UndefinedMetricError as error:
-            reason = f"0.5 is a convention: {error}"
-        else:
-            notes = [] if best.feasible else [f"no threshold reaches recall {recall}: the one of highest recall"]
-            notes += ["no test rows: what is measured at it is of the rows that chose it"] * in_sample
-            row = (
-                *interval,
-                best.feasible,
-                f"{len(validation)} val rows",
-                recall,
-                best.recall,
-                best.precision,
-                best.f1,
-            )
-            return pd.DataFrame([(*row, "; ".join(notes))], columns=THRESHOLD_COLUMNS), best.t
-    row = (0.5, np.nan, np.nan, np.nan, "nothing", recall, np.nan, np.nan, np.nan, reason)
-    return pd.DataFrame([row], columns=THRESHOLD_COLUMNS), 0.5
+    rows = binary[binary["part"] == "val"] if "part" in binary else binary.iloc[:0]
+    try:
+        if rows.empty:
+            raise UndefinedMetricError("no validation rows")
+        best = thresholds.choose_threshold(rows, recall=recall)
+        interval = thresholds.threshold_interval(rows, groups=tables.clusters(rows), recall=recall, **bootstrap)
+    except UndefinedMetricError as error:
+        line = (0.5, np.nan, np.nan, np.nan, "nothing", recall, *[np.nan] * 3, f"0.5 is a convention: {error}")
+        return pd.DataFrame([line], columns=THRESHOLD_COLUMNS), 0.5
+    notes = [] if best.feasible else [f"no threshold reaches recall {recall}: the one of highest recall"]
+    notes += ["no test rows: what is measured at it is of the rows that chose it"] * in_sample
+    line = (*interval, best.feasible, f"{len(rows)} val rows", recall, best.recall, best.precision, best.f1)
+    return pd.DataFrame([(*line, "; ".join(notes))], columns=THRESHOLD_COLUMNS), best.t
 
 
 def _intervals(part, rows, wanted, threshold, bootstrap):

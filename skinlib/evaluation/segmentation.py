@@ -59,20 +59,11 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 
 def hausdorff(first: np.ndarray, second: np.ndarray, percentile: float = 95) -> float:
-    """Return the Hausdorff distance of two masks, made robust by a percentile.
+    """Return the Hausdorff distance of two masks (H, W) bool in pixels, made robust by a percentile.
 
     The distances of each outline's pixels to the nearest pixel of the other outline, between pixel centres; of each
-    direction the percentile (linear interpolation), of the two the larger. 100 is the classical distance.
-
-    Parameters
-    ----------
-    first, second
-        (H, W) bool.
-
-    Returns
-    -------
-    float
-        Pixels. 0 for two empty masks; the image's diagonal, sqrt(H^2 + W^2), where only one is empty.
+    direction the percentile (linear interpolation), of the two the larger. 100 is the classical distance. 0 for two
+    empty masks; the image's diagonal, sqrt(H^2 + W^2), where only one is empty.
 
     Source: Huttenlocher et al. 1993 (partial distances). The larger of two percentiles is also what DeepMind's
     surface-distance reports; MedPy's hd95 pools both directions before the percentile, which is another number.
@@ -85,23 +76,12 @@ def hausdorff(first: np.ndarray, second: np.ndarray, percentile: float = 95) -> 
 
 
 def per_image(predicted: np.ndarray, truth: np.ndarray, image_id: Sequence[str], *, stage: str = "raw") -> pd.DataFrame:
-    """Score each predicted mask against its truth.
+    """Score each predicted mask against its truth, both (B, H, W) bool, True on the lesion, at one working size.
 
-    Parameters
-    ----------
-    predicted, truth
-        (B, H, W) bool, True on the lesion, at one working size.
-    image_id
-        B ids.
-    stage
-        What was done with the masks (``raw``, ``postprocessed``), a constant column.
-
-    Returns
-    -------
-    DataFrame
-        ``image_id, dice, iou, mcc, hd95`` (pixels), ``thresholded_jaccard, empty_prediction, stage``, then
-        ``sensitivity, specificity`` (of pixels), ``hd95_share`` (of the diagonal), and the pixel counts ``tp, fp, fn,
-        tn``, from which pooled figures are made. Nothing is missing; see the rule for 0/0 above.
+    Returns a row an image: ``image_id, dice, iou, mcc, hd95`` (pixels), ``thresholded_jaccard, empty_prediction``,
+    ``stage`` (what was done with the masks: ``raw``, ``postprocessed``), ``sensitivity, specificity`` (of pixels),
+    ``hd95_share`` (of the diagonal), and the pixel counts ``tp, fp, fn, tn``, from which pooled figures are made.
+    Nothing is missing; see the rule for 0/0 above.
     """
     for masks in (predicted, truth):
         if masks.dtype != bool or masks.shape != (len(image_id), *truth.shape[1:]) or masks.ndim != 3:
@@ -118,60 +98,36 @@ def per_image(predicted: np.ndarray, truth: np.ndarray, image_id: Sequence[str],
 
 
 def changed(table: pd.DataFrame, name: str = "dice") -> pd.DataFrame:
-    """Return what post-processing did to each image, the worst first.
+    """Return what post-processing did to a score of `PER_IMAGE`: ``image_id, raw, postprocessed, change``, worst first.
 
-    Parameters
-    ----------
-    table
-        Each image once in stage ``raw`` and once in ``postprocessed``.
-    name
-        A column of `PER_IMAGE`.
-
-    Returns
-    -------
-    DataFrame
-        ``image_id, raw, postprocessed, change``, the last of the two less the first.
-
-    Raises
-    ------
-    PredictionTableError
-        The table lacks a stage of an image, or has one twice.
+    The table has each image once in stage ``raw`` and once in ``postprocessed``, or there is a `PredictionTableError`.
     """
-    stages = ("raw", "postprocessed")
-    seen = pd.crosstab(table["image_id"], table["stage"]).reindex(columns=list(stages), fill_value=0)
+    stages = ["raw", "postprocessed"]
+    seen = pd.crosstab(table["image_id"], table["stage"]).reindex(columns=stages, fill_value=0)
     if len(bad := seen[(seen != 1).any(axis=1)]):
         raise PredictionTableError([f"image {bad.index[0]} does not stand once in each stage"], "segmentation table")
-    wide = table.pivot(index="image_id", columns="stage", values=name)[list(stages)].reset_index()
-    wide = wide.rename_axis(columns=None)
+    wide = table.pivot(index="image_id", columns="stage", values=name)[stages].reset_index().rename_axis(columns=None)
     wide["change"] = wide["postprocessed"] - wide["raw"]
     return wide.sort_values(["change", "image_id"], ignore_index=True)
 
 
 def image_mean(name: str) -> Metric:
     """Mean over images of a column of `PER_IMAGE`."""
-
-    def weighted(table, counts):
-        return ratio(counts @ table[name].to_numpy(float), counts.sum(axis=1))
-
-    return Metric(name, weighted)
+    return Metric(name, lambda table, counts: ratio(counts @ table[name].to_numpy(float), counts.sum(axis=1)))
 
 
 def pooled(name: str) -> Metric:
     """An overlap of all pixels of all images together: counts are summed first, so a large lesion counts more."""
 
-    def weighted(table, counts):
-        return overlap(name, (counts @ table[list(CELLS)].to_numpy(float)).T)
-
-    return Metric(f"{name}_pooled", weighted)
+    cells = lambda table, counts: (counts @ table[list(CELLS)].to_numpy(float)).T
+    return Metric(f"{name}_pooled", lambda table, counts: overlap(name, cells(table, counts)))
 
 
 def share_above(name: str = "dice", level: float = GOOD_DICE) -> Metric:
     """Share of the images whose score is above a level, 0..1."""
 
-    def weighted(table, counts):
-        return ratio(counts @ (table[name].to_numpy(float) > level), counts.sum(axis=1))
-
-    return Metric(f"{name}_above_{level:g}", weighted)
+    above = lambda table: table[name].to_numpy(float) > level
+    return Metric(f"{name}_above_{level:g}", lambda table, counts: ratio(counts @ above(table), counts.sum(axis=1)))
 
 
 METRICS = (*map(image_mean, PER_IMAGE), *map(pooled, OVERLAPS), share_above())

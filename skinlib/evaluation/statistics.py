@@ -38,12 +38,10 @@ def resamples(groups, rows, n, seed, strata=None):
     Parameters
     ----------
     groups : (rows,) cluster of each row; None for single rows; a tuple of such arrays for crossed clusters (lesions and
-        seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007). A row whose cluster is missing stands
-        alone.
-    rows, n, seed : int
+        seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007). A missing cluster is one of its own.
     strata : (rows,) or None; clusters (of several crossed ones the first) are drawn within their stratum, that of their
         first row: a resample then has as many clusters of each stratum as the table, and loses none altogether. A tuple
-        has one for each of the crossed clusters: folds beside seeds whose strata are the folds are two stages, in which
+        has one for each of the crossed clusters: folds and seeds whose strata are the folds are two stages, in which
         a fold is drawn with its seeds and these within it.
     """
     crossed = groups if isinstance(groups, tuple) else (groups,)
@@ -75,15 +73,13 @@ def _named(groups, table):
     """Clusters as arrays: names become columns of the table."""
     if isinstance(groups, tuple):
         return tuple(_named(group, table) for group in groups)
-    if isinstance(groups, str):
-        if groups not in table:
-            raise PredictionTableError([f"no column {groups} to group the rows by"])
-        return table[groups].to_numpy()
-    return groups
+    if isinstance(groups, str) and groups not in table:
+        raise PredictionTableError([f"no column {groups} to group the rows by"])
+    return table[groups].to_numpy() if isinstance(groups, str) else groups
 
 
 def values_of(metric, table, counts):
-    """The metric on each resample: at once where it can be, else on the drawn rows one by one."""
+    """The metric (B,) on each resample: at once where it can be, else on the drawn rows one by one."""
     if hasattr(metric, "weighted"):
         return metric.weighted(table, counts)
     take = table.iloc.__getitem__ if isinstance(table, pd.DataFrame) else np.asarray(table).__getitem__
@@ -93,18 +89,14 @@ def values_of(metric, table, counts):
 
 def bootstrap_distribution(metric, table, *, groups=None, n=2000, seed=0, strata=None):
     """The metric on n resamples (n,), NaN where it does not exist. Arguments as in `bootstrap_ci`."""
-    groups = _named(groups, table)
-    drawn = resamples(groups, len(table), n, seed, strata)
+    drawn = resamples(_named(groups, table), len(table), n, seed, strata)
     return np.concatenate([values_of(metric, table, counts) for counts in drawn])
 
 
 def percentile_interval(replicates, level=0.95):
     """Percentile interval of replicates (n,) of which some may be NaN: (low, high, how many are NaN).
 
-    Raises
-    ------
-    UndefinedMetricError
-        More than 5 % are NaN.
+    Raises `UndefinedMetricError` where more than 5 % are NaN.
     """
     undefined = int(np.isnan(replicates).sum())
     if undefined > MAX_UNDEFINED * len(replicates):
@@ -125,6 +117,12 @@ def two_sided_p(replicates):
     known = replicates[~np.isnan(replicates)]
     tail = min((known <= 0).sum(), (known >= 0).sum())
     return float(min(1.0, 2 * (tail + 1) / (len(known) + 1)))
+
+
+def _existing(metric, value):
+    if math.isnan(value):
+        raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for this table")
+    return value
 
 
 def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, strata=None):
@@ -149,12 +147,9 @@ def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, stra
     UndefinedMetricError
         The metric is NaN for the table itself, or for more than 5 % of the replicates.
     """
-    value = float(metric(table))
-    if math.isnan(value):
-        raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for this table")
-    low, high, undefined = percentile_interval(
-        bootstrap_distribution(metric, table, groups=groups, n=n, seed=seed, strata=strata), level
-    )
+    value = _existing(metric, float(metric(table)))
+    replicates = bootstrap_distribution(metric, table, groups=groups, n=n, seed=seed, strata=strata)
+    low, high, undefined = percentile_interval(replicates, level)
     interval = Interval(value, low, high)
     interval.undefined = undefined
     return interval
@@ -165,9 +160,8 @@ def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, s
 
     Parameters
     ----------
-    metric, n, level, seed : as in `bootstrap_ci`
     a, b : tables of the same rows in any order (matched by image_id, then seed and fold), or arrays in the same order
-    groups, strata : as in `bootstrap_ci`; columns and rows are those of `a`
+    others : as in `bootstrap_ci`; columns and rows of groups and strata are those of `a`
 
     Returns
     -------
@@ -181,13 +175,9 @@ def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, s
         As in `bootstrap_ci`.
     """
     b = aligned(a, b)
-    difference = float(metric(a)) - float(metric(b))
-    if math.isnan(difference):
-        raise UndefinedMetricError(f"{getattr(metric, 'name', 'the metric')} does not exist for one of these tables")
-    groups = _named(groups, a)
-    resampled = resamples(groups, len(a), n, seed, strata)
-    chunks = [values_of(metric, a, drawn) - values_of(metric, b, drawn) for drawn in resampled]
-    replicates = np.concatenate(chunks)
+    difference = _existing(metric, float(metric(a)) - float(metric(b)))
+    drawn = resamples(_named(groups, a), len(a), n, seed, strata)
+    replicates = np.concatenate([values_of(metric, a, counts) - values_of(metric, b, counts) for counts in drawn])
     low, high, _ = percentile_interval(replicates, level)
     return difference, low, high, two_sided_p(replicates)
 
@@ -209,13 +199,12 @@ def mcnemar_test(y, a, b):
     if not y.shape == a.shape == b.shape:
         raise ValueError(f"truth {y.shape} and calls {a.shape}, {b.shape} differ in length")
     only_a, only_b = int(((a == y) & (b != y)).sum()), int(((a != y) & (b == y)).sum())
-    p = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    return only_a, only_b, float(p)
+    p = float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    return only_a, only_b, p
 
 
 def holm(pvalues):
-    """Holm's step-down adjustment of p values (m,), in the given order; NaN (a test not run) stays NaN and is not
-    counted.
+    """Holm's step-down adjustment of p values (m,), in the given order; NaN (a test not run) stays and is not counted.
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6:65.
     """

@@ -31,17 +31,10 @@ def classes(table):
 
 
 def probabilities(table):
-    """Class probabilities of a table.
+    """Class probabilities (N, K) of a table, float64 in [0, 1], and the K names of the classes, in order.
 
-    Returns
-    -------
-    values : (N, K) float64 array, in [0, 1]
-    classes : tuple of K names, in the order of the columns
-
-    Raises
-    ------
-    PredictionTableError
-        Fewer than two `p_` columns, a missing value, one outside [0, 1], or a row that does not sum to 1 (to 0.01).
+    Raises `PredictionTableError` for fewer than two `p_` columns, a missing value, one outside [0, 1], or a row that
+    does not sum to 1 (to 0.01).
     """
     names = classes(table)
     findings = probability_findings(table, names)
@@ -51,13 +44,7 @@ def probabilities(table):
 
 
 def labels(table):
-    """Class indices (N,) of a table.
-
-    Raises
-    ------
-    PredictionTableError
-        No column `label`, a missing label, or one that is no index into the `p_` columns.
-    """
+    """Class indices (N,) of a table; `PredictionTableError` where one is missing or no index into the `p_` columns."""
     findings = label_findings(table, len(classes(table)))
     if findings:
         raise PredictionTableError(findings)
@@ -65,13 +52,7 @@ def labels(table):
 
 
 def scores(table):
-    """Score of the positive class, `p_malignant`: (N,) float64 in [0, 1].
-
-    Raises
-    ------
-    PredictionTableError
-        There is no such column (use `to_binary`), or the probabilities are faulty.
-    """
+    """Score of the positive class, `p_malignant`: (N,) float64 in [0, 1]; `PredictionTableError` without it."""
     values, names = probabilities(table)
     if "malignant" not in names:
         raise PredictionTableError(
@@ -87,21 +68,9 @@ def outcome(table):
 
 
 def to_binary(table, malignant):
-    """Collapse a table of diagnoses into benign against malignant.
+    """Collapse a table of diagnoses: `label` 0 or 1, `p_benign` and `p_malignant` instead of the diagnoses' columns.
 
-    Parameters
-    ----------
-    table : DataFrame
-    malignant : names of the malignant classes; their probabilities are added up
-
-    Returns
-    -------
-    DataFrame with `label` 0 or 1, `p_benign` and `p_malignant` instead of the columns of the diagnoses.
-
-    Raises
-    ------
-    PredictionTableError
-        A name is no class of the table.
+    Probabilities of the classes named in `malignant` are added up; `PredictionTableError` where one is no class.
     """
     values, names = probabilities(table)
     unknown = sorted(set(malignant) - set(names))
@@ -121,23 +90,16 @@ def clusters(table):
 
     Rows of one image (several views, seeds, folds) always share a unit unless their ids disagree.
     """
-    unit = pd.Series(np.nan, index=table.index, dtype=object)
-    for column in ("patient_id", "lesion_id", "image_id"):
+    unit = np.array([f"row:{i}" for i in range(len(table))], dtype=object)
+    for column in ("image_id", "lesion_id", "patient_id"):
         if column in table:
-            unit = unit.where(
-                unit.notna(), (column + ":" + table[column].astype(object).map(str)).where(table[column].notna())
-            )
-    return unit.where(unit.notna(), pd.Series([f"row:{i}" for i in range(len(table))], index=table.index)).to_numpy()
+            named = column + ":" + table[column].astype(object).map(str)
+            unit = np.where(table[column].notna(), named, unit)
+    return unit
 
 
 def cluster_codes(groups, rows):
-    """Cluster of each row as an int array (rows,) without gaps; None: every row alone; a missing cluster stands alone.
-
-    Raises
-    ------
-    ValueError
-        Not one cluster a row.
-    """
+    """Cluster of each row as an int array (rows,) without gaps; None: every row alone; a missing cluster is its own."""
     if groups is None:
         return np.arange(rows)
     if len(groups) != rows:
@@ -147,38 +109,25 @@ def cluster_codes(groups, rows):
 
 
 def aligned(a, b, by=()):
-    """Rows of b in the order of a.
+    """Rows of b in the order of a, matched by image_id and `by`, and by seed and fold where those repeat.
 
-    Parameters
-    ----------
-    a, b : tables of the same rows, matched by image_id and `by`, and by seed and fold where those repeat; or arrays
-        (N,), which are in the same order already
-
-    Raises
-    ------
-    PredictionTableError
-        The tables hold different images or different labels, or an image several times.
-    ValueError
-        Arrays of different lengths.
+    Arrays (N,) are in the same order already, and need the same length. Raises `PredictionTableError` where the tables
+    hold different images or labels, or an image several times.
     """
     if not isinstance(a, pd.DataFrame):
         if len(a) != len(b):
             raise ValueError(f"paired arrays differ in length: {len(a)} and {len(b)}")
         return b
-    findings = [
-        f"no column {name} to match the rows by" for name in ("image_id", *by) if name not in a or name not in b
-    ]
+    key = ["image_id", *by]
+    findings = [f"no column {name} to match the rows by" for name in key if name not in a or name not in b]
     if findings:
         raise PredictionTableError(findings)
-    key = ["image_id", *by]
+    repeated = lambda: a.duplicated(key).any() or b.duplicated(key).any()
     for name in ("seed", "fold"):
-        repeated = a.duplicated(key).any() or b.duplicated(key).any()
-        if repeated and name in a and name in b and name not in key:
+        if name in a and name in b and name not in key and repeated():
             key.append(name)
-    if a.duplicated(key).any() or b.duplicated(key).any():
-        raise PredictionTableError(
-            ["paired tables need one row per image_id (and seed and fold); filter or average first"]
-        )
+    if repeated():
+        raise PredictionTableError(["paired tables need one row per image_id, seed and fold; filter or average first"])
     first, second = pd.MultiIndex.from_frame(a[key]), pd.MultiIndex.from_frame(b[key])
     if len(first) != len(second) or not first.isin(second).all():
         raise PredictionTableError([f"paired tables hold different rows: {len(first)} and {len(second)} by {key}"])
@@ -191,23 +140,14 @@ def aligned(a, b, by=()):
 def require_validation(table, purpose):
     """Refuse a table on which nothing may be chosen.
 
-    Raises
-    ------
-    TestDataError
-        It holds rows of part test or external.
-    PredictionTableError
-        It has no column `part`, is empty, or holds rows that are no validation rows.
+    Raises `TestDataError` for rows of part test or external, `PredictionTableError` for other rows that are not of part
+    val, no rows, or no column `part`.
     """
     if "part" not in table:
-        raise PredictionTableError(
-            [f"no column part: {purpose} is chosen on validation rows only, so they must be marked"]
-        )
+        raise PredictionTableError([f"no column part: {purpose} is chosen on rows of part val, so they must be marked"])
     parts = set(table["part"].map(lambda part: str(part).strip().lower()))
-    if parts & {"test", "external"}:
-        found = sorted(parts & {"test", "external"})
-        raise TestDataError(
-            f"{purpose} must not be chosen on {' and '.join(found)} rows; pass the rows of part val only"
-        )
+    if found := sorted(parts & {"test", "external"}):
+        raise TestDataError(f"{purpose} must not be chosen on {' and '.join(found)} rows; pass rows of part val only")
     if parts != {"val"}:
         raise PredictionTableError(
             [f"{purpose} is chosen on rows of part val only, found {sorted(parts) or 'no rows'}"]

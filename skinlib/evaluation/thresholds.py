@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_curve
 
 from skinlib.evaluation import tables
 from skinlib.evaluation.metrics import as_arrays
@@ -40,13 +41,7 @@ class Threshold:
 
 
 def grid(step=STEP):
-    """Multiples (T,) of the step strictly between 0 and 1, rounded so that 0.46 is the number 0.46.
-
-    Raises
-    ------
-    ValueError
-        The step is not in (0, 0.5].
-    """
+    """Multiples (T,) of the step, in (0, 0.5], strictly between 0 and 1, rounded so that 0.46 is the number 0.46."""
     if not 0 < step <= 0.5:
         raise ValueError(f"a grid step lies in (0, 0.5], got {step}")
     points = np.round(np.arange(1, int(np.ceil(1 / step)) + 1) * step, 10)
@@ -79,17 +74,13 @@ def recall_curve(table, *, step=STEP):
 
 
 def choose_threshold(table, *, recall=0.85, step=STEP):
-    """Threshold of highest F1 among those of the grid that reach the recall.
+    """Threshold of highest F1 among those of the grid that reach the recall; ties as the module says.
 
     Parameters
     ----------
     table : prediction table of validation rows (column `part` = val), binary
     recall : gamma, in [0, 1]
     step : spacing of the grid
-
-    Returns
-    -------
-    Threshold; ties and the infeasible case as the module says
 
     Raises
     ------
@@ -108,22 +99,14 @@ def choose_threshold(table, *, recall=0.85, step=STEP):
         raise UndefinedMetricError("no malignant row: recall does not exist, so no threshold can be chosen")
     curve["feasible"] = curve["recall"] >= recall
     index, feasible = _best(curve[["recall"]].to_numpy().T, curve[["f1"]].to_numpy().T, recall)
-    best = curve.iloc[int(index[0])]
-    figures = {name: float(best[name]) for name in ("t", "recall", "precision", "f1")}
-    return Threshold(feasible=bool(feasible[0]), gamma=recall, curve=curve, **figures)
+    best = curve.iloc[int(index[0])][["t", "recall", "precision", "f1"]].astype(float).to_dict()
+    return Threshold(feasible=bool(feasible[0]), gamma=recall, curve=curve, **best)
 
 
 def threshold_interval(table, *, groups=None, n=2000, seed=0, level=0.95, recall=0.85, step=STEP):
-    """Bootstrap interval of t*: the whole choice is repeated on each resample, infeasible ones included by their rule.
+    """Bootstrap interval (t*, low, high): the whole choice is repeated on each resample, infeasible ones by their rule.
 
-    Parameters
-    ----------
-    table, recall, step : as in `choose_threshold`
-    groups, n, seed, level : as in `bootstrap_ci`
-
-    Returns
-    -------
-    Interval (t*, low, high); errors as in `choose_threshold` and `bootstrap_ci`
+    Parameters and errors as in `choose_threshold` and `bootstrap_ci`.
     """
     tables.require_validation(table, "a threshold")
     points = grid(step)
@@ -137,29 +120,15 @@ def threshold_interval(table, *, groups=None, n=2000, seed=0, level=0.95, recall
 
 
 def recall_at_specificity(table_or_y, p=None, specificity=0.9):
-    """Highest recall among thresholds whose specificity is at least the given one.
+    """Highest recall on the ROC curve at which the specificity is at least the given one, and its threshold.
 
-    Parameters
-    ----------
-    table_or_y, p : as in `metrics.binary_metrics`
-    specificity : in [0, 1]
-
-    Returns
-    -------
-    recall, threshold : a point of the ROC curve; the threshold is an observed score (infinite: nothing is called). It
-        describes the curve; a threshold for use is chosen by `choose_threshold`.
-
-    Raises
-    ------
-    UndefinedMetricError
-        One class only.
+    Arguments as in `metrics.binary_metrics`. The threshold is an observed score (infinite: nothing is called) and
+    describes the curve; one for use is chosen by `choose_threshold`. `UndefinedMetricError` with one class only.
     """
     y, p = as_arrays(table_or_y, p)
     if y.min(initial=1) == y.max(initial=0):
         raise UndefinedMetricError("recall at a specificity needs malignant and benign rows")
-    points = np.r_[np.inf, np.unique(p)[::-1]]
-    benign, malignant = np.sort(p[y == 0]), np.sort(p[y == 1])
-    reached = np.searchsorted(benign, points, side="left") / len(benign) >= specificity
-    recall = 1 - np.searchsorted(malignant, points, side="left") / len(malignant)
+    false_positive_rate, recall, points = roc_curve(y, p, drop_intermediate=False)
+    reached = false_positive_rate <= 1 - specificity + 1e-12  # rounding must not cost a row
     best = np.where(reached, recall, -1).argmax()  # the first of equals: the highest threshold, so the best specificity
     return float(recall[best]), float(points[best])

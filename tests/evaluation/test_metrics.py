@@ -9,6 +9,7 @@ from prediction_rows import binary_table, random_table
 from sklearn import metrics as sk
 
 from skinlib.evaluation import metrics, tables
+from skinlib.evaluation.resampled import mean_over
 
 SCORED = st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=1, max_size=30)
 
@@ -20,6 +21,17 @@ def three_classes(seed=0, rows=200):
     values /= values.sum(axis=1, keepdims=True)
     frame = pd.DataFrame(values, columns=["p_nv", "p_mel", "p_bcc"])
     return frame.assign(image_id=[str(i) for i in range(rows)], label=truth)
+
+
+def of_several(table):
+    """Every multi-class metric of a table by name."""
+    return {name: metrics.multiclass(name)(table) for name in metrics.MULTICLASS | metrics.WEIGHTED}
+
+
+def rows_of(matrix):
+    """A table of two classes that has a given confusion matrix."""
+    truth, call = np.repeat(np.argwhere(np.ones((2, 2))), np.ravel(matrix), axis=0).T
+    return pd.DataFrame(np.eye(2)[call], columns=["p_benign", "p_melanoma"]).assign(label=truth)
 
 
 def test_four_rows_by_hand():
@@ -85,7 +97,7 @@ def test_multiclass_by_hand_and_a_tie_is_wrong():
     values = [[0.8, 0.1, 0.1], [0.4, 0.4, 0.2], [0.1, 0.7, 0.2], [0.2, 0.2, 0.6]]
     table = pd.DataFrame(values, columns=["p_nv", "p_mel", "p_bcc"]).assign(label=[0, 0, 1, 2])
     assert metrics.predicted(table).tolist() == [0, -1, 1, 2]
-    found = metrics.multiclass_metrics(table, ("nv", "mel", "bcc"))
+    found = of_several(table)
     assert found["accuracy"] == 0.75
     assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 1) / 3)
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1 + 1) / 3)
@@ -97,7 +109,7 @@ def test_multiclass_agrees_with_scikit_learn(seed):
     table = three_classes(seed)
     values, _ = tables.probabilities(table)
     call, truth = values.argmax(axis=1), table["label"]
-    found = metrics.multiclass_metrics(table)
+    found = of_several(table)
     assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(truth, call))
     assert found["macro_precision"] == pytest.approx(sk.precision_score(truth, call, average="macro"))
     assert found["macro_f1"] == pytest.approx(sk.f1_score(truth, call, average="macro"))
@@ -120,13 +132,8 @@ def test_multiclass_counts_stand_for_repeated_rows(name):
 
 def test_a_class_without_rows_leaves_no_macro_average():
     table = three_classes().query("label != 2")
-    found = metrics.multiclass_metrics(table)
+    found = of_several(table)
     assert np.isnan(found["balanced_accuracy"]) and np.isnan(found["macro_auc"]) and not np.isnan(found["accuracy"])
-
-
-def test_another_order_of_classes_is_refused():
-    with pytest.raises(tables.PredictionTableError, match="expected in this order"):
-        metrics.multiclass_metrics(three_classes(), ("mel", "nv", "bcc"))
 
 
 def test_seeds_are_averaged_and_not_pooled():
@@ -135,7 +142,7 @@ def test_seeds_are_averaged_and_not_pooled():
     both = pd.concat([first, second], ignore_index=True)
     auc = metrics.binary("roc_auc")
     assert auc(both) == 0.75  # pooled: the benign 0.8 stands above the malignant 0.2
-    averaged = metrics.mean_over(auc, "seed")
+    averaged = mean_over(auc, "seed")
     assert averaged(both) == 1.0
     drawn = np.array([[2.0, 2, 0, 0], [1, 0, 1, 1]])  # only the first seed; no malignant row in the first seed
     assert averaged.weighted(both, drawn) == pytest.approx([1.0, np.nan], nan_ok=True)
@@ -169,10 +176,12 @@ MATRICES = {
 @pytest.mark.parametrize("name", MATRICES)
 def test_published_matrices_give_the_published_averages(name):
     matrix, accuracy, benign, f1 = MATRICES[name]
-    found = 100 * metrics.of_matrix(matrix, ("benign", "melanoma")).drop(columns="n")
-    assert found.loc["weighted", "recall"] == pytest.approx(accuracy, abs=0.005)
-    assert found.loc["benign", "recall"] == found.loc["melanoma", "specificity"] == pytest.approx(benign, abs=0.005)
-    assert found.loc["weighted", "f1"] == pytest.approx(f1, abs=0.005)
+    table = rows_of(matrix)
+    found, each = of_several(table), 100 * metrics.per_class(table)
+    assert metrics.confusion(table).to_numpy().tolist() == matrix
+    assert 100 * found["weighted_recall"] == pytest.approx(accuracy, abs=0.005)
+    assert each.loc["benign", "recall"] == each.loc["melanoma", "specificity"] == pytest.approx(benign, abs=0.005)
+    assert 100 * found["weighted_f1"] == pytest.approx(f1, abs=0.005)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -188,19 +197,15 @@ def test_weighted_averages_agree_with_scikit_learn(seed):
             [sk.recall_score(truth != index, call != index) for index in range(3)], weights=np.bincount(truth)
         ),
     }
-    assert {name: metrics.multiclass(name)(table) for name in metrics.WEIGHTED} == pytest.approx(wanted)
+    found = of_several(table)
+    assert {name: found[name] for name in metrics.WEIGHTED} == pytest.approx(wanted)
     assert wanted["weighted_recall"] == pytest.approx(metrics.multiclass("accuracy")(table))
-    of_matrix = metrics.of_matrix(metrics.confusion(table), ("nv", "mel", "bcc"))
-    assert of_matrix.loc["weighted", "f1"] == pytest.approx(wanted["weighted_f1"])
-    per_class = metrics.per_class(table)
-    assert of_matrix.loc["macro", "precision"] == pytest.approx(per_class["precision"].mean())
-    assert of_matrix["n"].to_list() == [*per_class["n"], 200, 200]
 
 
 def test_who_always_says_benign_has_a_high_weighted_recall():
-    found = metrics.of_matrix([[304, 0], [75, 0]], ("benign", "melanoma"))
-    assert round(found.loc["weighted", "recall"], 4) == 0.8021
-    assert found.loc["macro", "recall"] == 0.5 and np.isnan(found.loc["melanoma", "precision"])
+    found = of_several(rows_of([[304, 0], [75, 0]]))
+    assert round(found["weighted_recall"], 4) == 0.8021
+    assert found["macro_recall"] == 0.5 and np.isnan(found["macro_precision"])
 
 
 def test_weighted_averages_leave_classes_without_rows_out_and_count_ties_as_wrong():
@@ -210,8 +215,3 @@ def test_weighted_averages_leave_classes_without_rows_out_and_count_ties_as_wron
     assert metrics.multiclass("weighted_f1")(rows) == pytest.approx(wanted)
     tied = pd.DataFrame({"p_a": [0.5, 0.9], "p_b": [0.5, 0.1], "label": [0, 0]})
     assert metrics.multiclass("weighted_recall")(tied) == 0.5
-
-
-def test_a_matrix_of_another_size_is_refused():
-    with pytest.raises(ValueError, match="2 classes"):
-        metrics.of_matrix(np.eye(3), ("benign", "melanoma"))

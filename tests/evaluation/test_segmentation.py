@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist, directed_hausdorff
 from sklearn import metrics as sk
 
 from skinlib.evaluation import segmentation as seg
-from skinlib.evaluation.statistics import bootstrap_ci, paired_bootstrap
+from skinlib.evaluation.statistics import paired_bootstrap
 from skinlib.evaluation.tables import PredictionTableError
 
 MASK = arrays(bool, (5, 7))
@@ -182,29 +182,6 @@ def test_counts_stand_for_repeated_rows(metric):
     drawn = np.random.default_rng(1).integers(0, 4, len(table))
     repeated = metric(table.iloc[np.repeat(np.arange(len(table)), drawn)])
     assert metric.weighted(table, drawn[None].astype(float))[0] == pytest.approx(repeated)
-
-
-def test_the_summary_holds_every_metric_with_its_interval():
-    table = random_table().assign(lesion_id=list("aabbccddeeff"))
-    found = seg.summary(table, groups="lesion_id", n=50).set_index("metric")
-    names = {*seg.PER_IMAGE, *(f"{name}_pooled" for name in seg.OVERLAPS), "dice_above_0.84"}
-    assert set(found.index) == names and set(found["n"]) == {12}
-    assert found.loc["mcc", "value"] == pytest.approx(table["mcc"].mean())
-    by_hand = bootstrap_ci(seg.pooled("iou"), table, groups="lesion_id", n=50)
-    assert found.loc["iou_pooled", ["value", "low", "high"]].to_list() == list(by_hand)
-    assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (pd.concat([random_table(), random_table().assign(stage="postprocessed")]), "several stages"),
-        (pd.concat([random_table(), random_table()]), "several times"),
-    ],
-)
-def test_a_summary_of_mixed_tables_is_refused(table, message):
-    with pytest.raises(PredictionTableError, match=message):
-        seg.summary(table, n=10)
 
 
 def test_tables_are_compared_image_by_image():

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from skinlib.evaluation import delong, metrics, statistics, tables
-from skinlib.evaluation.metrics import UndefinedMetricError
+from skinlib.evaluation.resampled import UndefinedMetricError, mean_over
 
 AUC = metrics.binary("roc_auc")
 
@@ -152,7 +152,7 @@ def test_undefined_replicates_are_counted_and_too_many_refused():
 def test_crossed_clusters_draw_seeds_too():
     first, second = random_table(80).assign(seed=0), random_table(80, signal=3).assign(seed=1)
     both = pd.concat([first, second], ignore_index=True)
-    averaged = metrics.mean_over(AUC, "seed")
+    averaged = mean_over(AUC, "seed")
     images = statistics.bootstrap_ci(averaged, both, groups="lesion_id", n=400)
     crossed = statistics.bootstrap_ci(averaged, both, groups=("lesion_id", "seed"), n=400)
     assert images.value == pytest.approx((AUC(first) + AUC(second)) / 2)

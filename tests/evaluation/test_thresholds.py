@@ -8,7 +8,8 @@ from prediction_rows import binary_table, random_table
 from sklearn.metrics import roc_curve
 
 from skinlib.evaluation import statistics, tables, thresholds
-from skinlib.evaluation.metrics import UndefinedMetricError, binary_metrics
+from skinlib.evaluation.metrics import binary_metrics
+from skinlib.evaluation.resampled import UndefinedMetricError
 
 HAND = binary_table([1, 1, 1, 1, 0, 0, 0], [0.9, 0.8, 0.5, 0.3, 0.6, 0.2, 0.1])
 SCORED = st.lists(st.tuples(st.booleans(), st.integers(0, 100)), min_size=2, max_size=40).filter(
