@@ -25,10 +25,15 @@ class DataError(ValueError):
 
 @dataclass
 class Findings:
-    """Faults are never forgiven (duplicates, unknown classes); gaps are forgiven where the caller allows missing."""
+    """Faults are never forgiven (duplicates, unknown classes); gaps are forgiven where the caller allows missing.
+
+    ``masked`` holds the parts that come with masks, ``without_row`` the images that no label file names.
+    """
 
     faults: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+    masked: set[str] = field(default_factory=set)
+    without_row: list[str] = field(default_factory=list)
 
 
 def is_synthetic(root: str | Path) -> bool:
@@ -67,9 +72,7 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
     found: dict[str, str] = {}
     twice = set()
     for folder in where:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-        for name in names:
+        for name in sorted(entry.name for entry in os.scandir(folder)):
             stem, _, suffix = name.rpartition(".")
             if f".{suffix.lower()}" not in IMAGE_SUFFIXES or name.startswith("."):
                 continue
@@ -82,6 +85,28 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
     if twice:
         findings.faults.append(f"two files for one image id: {some(twice)}")
     return found
+
+
+def index_masks(base: Path, findings: Findings, *names: str) -> dict[str, str] | None:
+    """Image id -> path of its mask ``<id>_segmentation``; None where none of the mask folders is there at all."""
+    where = folders(base, *names)
+    return index_images(where, findings, ending="_segmentation") if where else None
+
+
+def attach(
+    table: pd.DataFrame,
+    images: dict[str, str],
+    masks: dict[str, str] | None,
+    findings: Findings,
+    *,
+    part: str = "all",
+) -> pd.DataFrame:
+    """Add part, image and mask paths to a label table; ``masks`` None means that their folder is not there."""
+    ids = table["image_id"]
+    if masks is not None:
+        findings.masked.add(part)
+    findings.without_row += sorted(set(images) - set(ids.dropna()))
+    return table.assign(part=part, image_path=ids.map(images), mask_path=ids.map(masks or {}))
 
 
 def find_table(base: Path, *stems: str, suffixes: tuple[str, ...] = (".csv",)) -> Path | None:
@@ -109,16 +134,18 @@ def _as_table(path: Path) -> Iterator[None]:
 
 
 def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], header: bool = True) -> pd.DataFrame:
-    """A CSV (or tab-separated) file as cleaned strings; required columns that it lacks are a fault and come back empty.
-
-    With ``header=False`` the file has no header and ``required`` names its columns.
-    """
+    """A CSV (or tab-separated) file, see ``with_columns``; without a header ``required`` names its columns."""
     options = {"header": None, "names": list(required)} if not header else {}
     with _as_table(path):
         with path.open(encoding="utf-8-sig") as file:
             separator = "\t" if "\t" in file.readline() else ","
         table = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, encoding="utf-8-sig", **options)
     table.columns = [str(name).strip() for name in table.columns]
+    return with_columns(table, required, path, findings)
+
+
+def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findings: Findings) -> pd.DataFrame:
+    """The table as cleaned strings; required columns that it lacks are a fault and come back empty."""
     lacking = [name for name in required if name not in table.columns]
     if lacking:
         findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {', '.join(table.columns)})")

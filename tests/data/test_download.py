@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from skinlib.data import download
-from skinlib.data.card import Archive, Card
+from skinlib.data.cards import Archive, Card
 from skinlib.data.cards import CARDS
 from skinlib.data.unpack import UnpackError, unpack
 

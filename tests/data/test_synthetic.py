@@ -16,12 +16,9 @@ from skinlib.data.cards import CARDS
 from skinlib.data.readers import read
 from skinlib.data.readers_files import DataError
 from skinlib.data.synthetic import TRUTH_FILE, allocate, is_synthetic, synthesise
-from skinlib.data.synthetic_draw import draw
-from skinlib.data.synthetic_kinds import MALIGNANT_KINDS
-from skinlib.data.synthetic_layouts import padded_jpeg
-from skinlib.data.synthetic_look import Look, skin_rgb
-from skinlib.data.synthetic_people import images_a_lesion, people
-from skinlib.data.synthetic_tables import fitzpatrick
+from skinlib.data.synthetic_draw import Look, draw, skin_rgb
+from skinlib.data.synthetic_layouts import fitzpatrick, padded_jpeg
+from skinlib.data.synthetic_people import MALIGNANT_KINDS, images_a_lesion, people
 
 PLAIN = Look(
     ita=35.0, skin_a=10.0, skin_b=15.0, radius=0.25, aspect=1.0, asymmetry=0.0, border=0.0, softness=0.06, density=0.8,
