@@ -1,6 +1,6 @@
 """The 21 clinical features of PAD-UFES-20 as numbers: the encoding of the literature, and one without its slips.
 
-Answers are one-hot, numbers are numbers. Every level is written here and none is inferred from the data at hand. A
+Answers are one-hot, numbers are numbers. Every level is written here and none is inferred from the data. A
 question that was never asked is NaN in all of its columns: no column says "missing", for which questions were asked
 nearly gives the label away. ``biopsed`` does so altogether (every BCC, MEL and SCC is True) and is no feature.
 """
@@ -40,7 +40,7 @@ CLEANED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(SYMPTOMS, _ASKED),
 }
 # The two encodings differ in these columns, and in that a network fed with the cleaned one scales its numbers:
-# "literature", Pacheco & Krohling (2020, 2021), 81 columns, counts BRASIL (three fathers, no mother) beside BRAZIL.
+# "literature", Pacheco & Krohling (2020, 2021), 81 columns, counts BRASIL (three fathers, no mother) apart from BRAZIL.
 ENCODINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "literature": CLEANED | {"background_father": (*CLEANED["background_father"], "BRASIL")},
     "cleaned": CLEANED,
@@ -55,7 +55,7 @@ def questions(encoding: str = "cleaned") -> dict[str, tuple[str, ...]]:
     Raises
     ------
     ValueError
-        For an encoding that nobody knows.
+        For an unknown encoding.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"no encoding {encoding!r}; there are {', '.join(ENCODINGS)}")
@@ -96,9 +96,9 @@ def answers(cohort: pd.DataFrame) -> pd.DataFrame:
         )
     table = {name: _text(cohort[column]) for name, column in names.items()}
     for note, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
-        said = cohort[note].fillna("").str.split()
+        noted = cohort[note].fillna("").str.split().tolist()
         for name in names:
-            table[name] = table[name].mask(said.map(lambda there, name=name: name in there), word)
+            table[name] = table[name].mask([name in of_row for of_row in noted], word)
     return pd.DataFrame(table, index=cohort.index)
 
 
@@ -109,8 +109,8 @@ def _text(column: pd.Series) -> pd.Series:
 def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:
     """Return the encoded answers of a cohort.
 
-    Numbers stand as they are, in years and millimetres; scaling them is a fit, which belongs to the training rows. A
-    row without any answer is all NaN.
+    Numbers are kept in years and millimetres; scaling them is a fit, which belongs to the training rows. A row without
+    any answer is all NaN.
 
     Returns
     -------

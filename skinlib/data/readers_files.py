@@ -49,7 +49,7 @@ def some(values: Iterable[object], limit: int = 3) -> str:
 
 
 def folders(base: Path, *names: str) -> list[Path]:
-    """The sub-folders of ``base`` that bear one of the names (a trailing ``*`` stands for any ending), sorted.
+    """The sub-folders of ``base`` with one of the names (a trailing ``*`` means any ending), sorted.
 
     Of folders whose names differ only in case the first is taken: the Kaggle copy of HAM10000 holds each image twice.
     """
@@ -94,12 +94,7 @@ def index_masks(base: Path, findings: Findings, *names: str) -> dict[str, str] |
 
 
 def attach(
-    table: pd.DataFrame,
-    images: dict[str, str],
-    masks: dict[str, str] | None,
-    findings: Findings,
-    *,
-    part: str = "all",
+    table: pd.DataFrame, images: dict[str, str], masks: dict[str, str] | None, findings: Findings, *, part: str = "all"
 ) -> pd.DataFrame:
     """Add part, image and mask paths to a label table; ``masks`` None means that their folder is not there."""
     ids = table["image_id"]
@@ -109,14 +104,10 @@ def attach(
     return table.assign(part=part, image_path=ids.map(images), mask_path=ids.map(masks or {}))
 
 
-def find_table(base: Path, *stems: str, suffixes: tuple[str, ...] = (".csv",)) -> Path | None:
+def find_table(base: Path, stem: str, suffixes: tuple[str, ...] = (".csv",)) -> Path | None:
     """A label file that lies flat in ``base`` or in the folder of the same name that the official zip makes."""
-    for stem in stems:
-        for suffix in suffixes:
-            for candidate in (base / f"{stem}{suffix}", base / stem / f"{stem}{suffix}"):
-                if candidate.is_file():
-                    return candidate
-    return None
+    places = [folder / f"{stem}{suffix}" for suffix in suffixes for folder in (base, base / stem)]
+    return next((path for path in places if path.is_file()), None)
 
 
 def clean(column: pd.Series) -> pd.Series:
@@ -185,7 +176,7 @@ def images_of(path: Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        When there is no image, no such column, a blank path or id, or an id stands twice.
+        When there is no image, no such column, a blank path or id, or an id twice.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PREDICTED and file.name[0] != ".")
@@ -204,5 +195,5 @@ def images_of(path: Path) -> pd.DataFrame:
     if "image_id" not in cohort:
         cohort["image_id"] = [Path(name).stem for name in cohort["image_path"]]
     if twice := list(cohort.loc[cohort["image_id"].duplicated(), "image_id"]):
-        raise DataError(f"{path}: image_id {twice[0]!r} stands twice; list the images in a CSV with ids of your own")
+        raise DataError(f"{path}: image_id {twice[0]!r} is there twice; list the images in a CSV with ids of your own")
     return cohort
