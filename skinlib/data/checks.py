@@ -32,13 +32,7 @@ def _paths(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def unreadable(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Files that cannot be decoded to the end: missing, empty, truncated or no image.
-
-    Returns
-    -------
-    DataFrame
-        ``image_id, dataset, kind`` (image or mask), ``path, reason``.
-    """
+    """Files that cannot be decoded to the end: ``image_id, dataset, kind`` (image or mask), ``path, reason``."""
     files = _paths(cohort)
     files["reason"] = pd.Series(_over_files(_decode_error, files["path"]), dtype="str")
     return files.dropna(subset="reason").reset_index(drop=True)
@@ -54,13 +48,9 @@ def _decode_error(path: str) -> str | None:
 
 
 def mask_size(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Masks of another size than their image.
+    """Masks of another size than their image: ``image_id, dataset, image_size, mask_size``, as ``width x height``.
 
-    Returns
-    -------
-    DataFrame
-        ``image_id, dataset, image_size, mask_size``, sizes as ``width x height`` in pixels. Files that cannot be opened
-        are the business of ``unreadable`` and left out.
+    Files that cannot be opened are left out, ``unreadable`` names them.
     """
     rows = cohort.dropna(subset=["image_path", "mask_path"])[["image_id", "dataset", "image_path", "mask_path"]]
     sizes = {f"{kind}_size": _over_files(_size, rows[f"{kind}_path"]) for kind in ("image", "mask")}
@@ -84,13 +74,7 @@ def of_files(cohort: pd.DataFrame) -> list[str]:
 
 
 def orphans(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Image files that lie in the folders of a cohort's images or masks and belong to none of its rows.
-
-    Returns
-    -------
-    DataFrame
-        ``folder, file``, sorted.
-    """
+    """Image files in the folders of a cohort's images or masks that belong to none of its rows: ``folder, file``."""
     known = set(_paths(cohort)["path"])
     found = [
         (folder, name)
@@ -102,12 +86,9 @@ def orphans(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def exact_duplicates(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of images whose files are the same byte for byte (SHA-256), within and across the data sets of a cohort.
+    """Pairs of images whose files are the same byte for byte, within and across the data sets of a cohort.
 
-    Returns
-    -------
-    DataFrame
-        ``image_a, dataset_a, image_b, dataset_b, same_id, sha256``; each pair once, in the order of the cohort.
+    Returns ``image_a, dataset_a, image_b, dataset_b, same_id, sha256``; each pair once, in the order of the cohort.
     """
     rows = cohort.dropna(subset="image_path").reset_index(drop=True)
     hashes = pd.Series(_over_files(file_digest, rows["image_path"]), dtype="str")

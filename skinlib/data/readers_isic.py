@@ -49,11 +49,9 @@ def _ham_metadata(base: Path, findings: Findings) -> pd.DataFrame | None:
     if path is None:
         return None
     table = read_table(path, findings, required=_HAM_COLUMNS)
-    if "dataset" not in table.columns:  # the Kaggle copy lacks the source clinic
-        table["dataset"] = pd.Series(float("nan"), index=table.index, dtype="str")
     table["age"] = numbers(table["age"], f"{path.name} column age", findings)
-    names = {"dx": "diagnosis", "localization": "site", "dataset": "source"}
-    return table[[*_HAM_COLUMNS, "dataset"]].rename(columns=names)
+    table = table.reindex(columns=[*_HAM_COLUMNS, "dataset"])  # the Kaggle copy lacks the source clinic
+    return table.rename(columns={"dx": "diagnosis", "localization": "site", "dataset": "source"})
 
 
 def isic2016(root: Path, findings: Findings) -> pd.DataFrame:
@@ -84,9 +82,8 @@ def isic2017(root: Path, findings: Findings) -> pd.DataFrame:
         folder = f"ISIC-2017_{word}_Data"
         meta_path = find_table(base, f"{folder}_metadata") or find_table(base / folder, f"{folder}_metadata")
         if meta_path:
-            meta = read_table(meta_path, findings, required=("image_id", "age_approximate", "sex"))
-            meta["age"] = numbers(meta["age_approximate"], f"{meta_path.name} column age_approximate", findings)
-            table = _left_join(table, meta[["image_id", "age", "sex"]], meta_path, findings)
+            names = {"image_id": "image_id", "age_approximate": "age", "sex": "sex"}
+            table = _left_join(table, _renamed(meta_path, names, findings), meta_path.name, findings)
         masks = index_masks(base, findings, f"ISIC-2017_{word}_Part1_GroundTruth")
         parts.append(attach(table, index_images(folders(base, folder), findings), masks, findings, part=part))
     return _join(parts, base).assign(source="isic_archive")
@@ -133,13 +130,12 @@ def _with_lesions(table: pd.DataFrame, root: Path, findings: Findings) -> pd.Dat
     """Clinical columns from HAM10000's metadata; lesion ids from the official groupings where that file is there."""
     meta = _ham_metadata(root / "ham10000", findings)
     if meta is not None:
-        table = _left_join(table, meta.drop(columns="diagnosis"), Path("HAM10000_metadata.csv"), findings)
+        table = _left_join(table, meta.drop(columns="diagnosis"), "HAM10000_metadata.csv", findings)
     path = find_table(root / "isic2018", "ISIC2018_Task3_Training_LesionGroupings")
     if path is None:
         return table
-    groups = read_table(path, findings, required=("image", "lesion_id")).rename(columns={"image": "image_id"})
-    table = table.drop(columns="lesion_id", errors="ignore")
-    return _left_join(table, groups[["image_id", "lesion_id"]], path, findings)
+    lesions = _renamed(path, {"image": "image_id", "lesion_id": "lesion_id"}, findings)
+    return _left_join(table.drop(columns="lesion_id", errors="ignore"), lesions, path.name, findings)
 
 
 def isic2019(root: Path, findings: Findings) -> pd.DataFrame:
@@ -155,13 +151,10 @@ def isic2019(root: Path, findings: Findings) -> pd.DataFrame:
     if meta_path is None:
         findings.gaps.append("train: ISIC_2019_Training_Metadata.csv not found, so no lesion ids: splits would leak")
     else:
-        columns = ("image", "age_approx", "anatom_site_general", "lesion_id", "sex")
-        meta = read_table(meta_path, findings, required=columns)
-        meta["age"] = numbers(meta["age_approx"], f"{meta_path.name} column age_approx", findings)
+        names = {"image": "image_id", "age_approx": "age", "sex": "sex", "anatom_site_general": "site"}
+        meta = _renamed(meta_path, names | {"lesion_id": "lesion_id"}, findings)
         meta["source"] = clean(meta["lesion_id"].str.split("_").str[0])
-        meta = meta.rename(columns={"image": "image_id", "anatom_site_general": "site"})
-        meta = meta[["image_id", "age", "sex", "site", "lesion_id", "source"]]
-        table = _left_join(table, meta, meta_path, findings)
+        table = _left_join(table, meta, meta_path.name, findings)
     images = index_images(folders(base, "ISIC_2019_Training_Input"), findings)
     return attach(table, images, None, findings, part="train")
 
@@ -186,8 +179,14 @@ def _with_diagnosis(table: pd.DataFrame, classes: tuple[str, ...], path: Path, f
     return table[["image_id"]].assign(diagnosis=one_hot(table, classes, path.name, findings))
 
 
-def _left_join(table: pd.DataFrame, meta: pd.DataFrame, path: Path, findings: Findings) -> pd.DataFrame:
+def _renamed(path: Path, names: dict[str, str], findings: Findings) -> pd.DataFrame:
+    """Columns of a table under the cohort's names, the age as a number."""
+    table = read_table(path, findings, required=tuple(names))[list(names)].rename(columns=names)
+    return table.assign(age=numbers(table["age"], f"{path.name} age", findings)) if "age" in table else table
+
+
+def _left_join(table: pd.DataFrame, meta: pd.DataFrame, what: str, findings: Findings) -> pd.DataFrame:
     twice = meta["image_id"].duplicated()
     if twice.any():
-        findings.faults.append(f"{path.name}: {int(twice.sum())} image ids are in it twice")
+        findings.faults.append(f"{what}: {int(twice.sum())} image ids are in it twice")
     return table.merge(meta[~twice], on="image_id", how="left")

@@ -16,14 +16,9 @@ from skinlib.data.readers_files import (
     some,
 )
 
-YES_NO = (
-    "smoke", "drink", "pesticide", "skin_cancer_history", "cancer_history", "has_piped_water", "has_sewage_system",
-    "itch", "grew", "hurt", "changed", "bleed", "elevation", "biopsed",
-)  # fmt: skip
-BACKGROUND = ("background_father", "background_mother")
-NUMBERS = ("age", "fitspatrick", "diameter_1", "diameter_2")
-COLUMNS = ("patient_id", "lesion_id", "gender", "region", "diagnostic", "img_id", *YES_NO, *BACKGROUND, *NUMBERS)
-_NAMES = {"gender": "sex", "region": "site", "diagnostic": "diagnosis", "fitspatrick": "skin_type"}
+# The official columns in order: name in the cohort, kind, and for a clinical feature its answers or "number".
+COLUMNS = pd.read_csv(Path(__file__).with_name("pad_ufes_20.csv"), index_col="column", keep_default_na=False)
+_YES_NO, _COUNTRIES, _NUMBERS = (list(COLUMNS.index[COLUMNS["kind"] == k]) for k in ("yes_no", "country", "number"))
 
 
 def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
@@ -39,21 +34,21 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
     if base is None:
         raise DataError(f"metadata.csv of PAD-UFES-20 is not under {root / 'pad_ufes_20'}: put it there.")
     path = find_table(base, "metadata")
-    table = read_table(path, findings, required=COLUMNS)
+    table = read_table(path, findings, required=tuple(COLUMNS.index))
     raw = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig").rename(columns=str.strip)
-    answers = raw[[c for c in (*YES_NO, *BACKGROUND) if c in raw.columns]].apply(lambda c: c.str.strip().str.upper())
+    answers = raw[[c for c in _YES_NO + _COUNTRIES if c in raw]].apply(lambda column: column.str.strip().str.upper())
     for name, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
         table[name] = [" ".join(answers.columns[row]) for row in (answers == word).to_numpy()]
-    for name in YES_NO:
+    for name in _YES_NO:
         table[name] = _yes_no(table[name], name, findings)
-    for name in NUMBERS:
+    for name in _NUMBERS:
         table[name] = numbers(table[name], f"{path.name} column {name}", findings)
-    table[list(BACKGROUND)] = table[list(BACKGROUND)].replace("BRASIL", "BRAZIL")
+    table[_COUNTRIES] = table[_COUNTRIES].replace("BRASIL", "BRAZIL")
     # The official table names PNG files; a reduced copy may hold JPEG: the stem is the image.
     table["image_id"] = table.pop("img_id").str.replace(r"\.[A-Za-z]+$", "", regex=True)
     where = folders(base, "images", "imgs_part_*")
     where += [inner for folder in where for inner in folders(folder, "imgs_part_*")]
-    table = attach(table.rename(columns=_NAMES), index_images(where, findings), None, findings)
+    table = attach(table.rename(columns=COLUMNS["cohort"]), index_images(where, findings), None, findings)
     weak = index_images(folders(base, "masks_weak"), findings, ending="_mask")
     return table.assign(source="ufes", weak_mask_path=table["image_id"].map(weak).astype("str"))
 

@@ -59,7 +59,7 @@ def synthesise(profile: dict, root: Path) -> Path:
 def generator_files() -> list[Path]:
     """Return the files that say how the synthetic data are drawn."""
     here = Path(__file__).parent
-    return [*sorted(here.glob("synthetic*.py")), here / "kinds.csv"]
+    return sorted([*here.glob("synthetic*.py"), *here.glob("*.csv")])
 
 
 def data_digest(profile: dict) -> str:

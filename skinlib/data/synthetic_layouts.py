@@ -12,6 +12,7 @@ from PIL import Image
 
 from skinlib.data.cards import CARDS
 from skinlib.data.readers_isic import ATTRIBUTES, WORDS
+from skinlib.data.readers_pad import COLUMNS as PAD_COLUMNS
 from skinlib.data.readers_ph2 import COLORS
 from skinlib.data.synthetic_draw import Drawing
 from skinlib.data.synthetic_people import ITA_CUTS, KINDS
@@ -50,12 +51,6 @@ _HISTORY = {
     "has_piped_water": 0.62, "has_sewage_system": 0.57,
 }  # fmt: skip
 _BACKGROUND = ("POMERANIA", "GERMANY", "ITALY", "BRAZIL", "BRASIL", "UNK")
-_PAD_COLUMNS = [
-    "patient_id", "lesion_id", "smoke", "drink", "background_father", "background_mother", "age", "pesticide", "gender",
-    "skin_cancer_history", "cancer_history", "has_piped_water", "has_sewage_system", "fitspatrick", "region",
-    "diameter_1", "diameter_2", "diagnostic", "itch", "grew", "hurt", "changed", "bleed", "elevation", "img_id",
-    "biopsed",
-]  # fmt: skip
 _PH2_HEADER = (
     "|| Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry || Pigment Network || Dots/Globules || "
     "Streaks || Regression Areas || Blue-Whitish Veil || Colors ||"
@@ -151,7 +146,7 @@ def write_tables(root: Path, name: str, truth: pd.DataFrame, rng: np.random.Gene
         (base / "PH2_dataset.txt").write_text(_ph2_table(rows), encoding="utf-8")
     elif name == "pad_ufes_20":
         table = pd.DataFrame([_pad_row(row, rng) for row in rows.itertuples()])
-        _csv(base / "metadata.csv", table[_PAD_COLUMNS])
+        _csv(base / "metadata.csv", table[list(PAD_COLUMNS.index)])
 
 
 def _one_hot(rows: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:

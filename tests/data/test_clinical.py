@@ -84,7 +84,7 @@ def test_an_unknown_answer_is_named(cohort):
         clinical.encode(strange)
     assert "region: TAIL at PAT_9001_9101_530" in str(caught.value)
     assert "background_mother: ATLANTIS at PAT_9002_9103_940" in str(caught.value)
-    assert "add them to skinlib.data.clinical" in str(caught.value)
+    assert "add them to skinlib/data/pad_ufes_20.csv" in str(caught.value)
 
 
 def test_a_cohort_without_the_columns_is_refused(cohort):
