@@ -5,7 +5,7 @@ import shlex
 import sys
 
 from skinlib.workflow import warm
-from skinlib.data.roots import data_digest
+from skinlib.data.roots import data_digest, generator_files
 from skinlib.paths import project_root
 from skinlib.workflow.work import PLANNING, Work
 
@@ -37,7 +37,7 @@ if work.generated:
 
     rule data:
         input:
-            sorted(library.glob("data/synthetic*.py")),
+            generator_files(),
         output:
             work.data_stamp,
         params:

@@ -34,7 +34,7 @@ LEVEL = {name: level for level, room in enumerate(ROOMS) for name in room}
 PROFILES = {path.stem for path in (ROOT / "profiles").glob("*.yaml")}
 LONGER = {"fit": 120}
 MORE_ARGUMENTS = {"begin": 6}  # it takes the parameters cell of a notebook, in its order
-MODULE_LINES, FUNCTION_LINES, ARGUMENTS = 250, 60, 5
+MODULE_LINES, FUNCTION_LINES, ARGUMENTS = 400, 60, 5
 # The paper-blind part of the house; config.py names a default system.
 FOUNDATION = [
     *(path for room in ROOMS[1:6] for name in room for path in (LIBRARY / name).glob("*.py")),

@@ -11,8 +11,7 @@ import pandas as pd
 from PIL import Image
 from scipy import stats
 
-from skinlib.data.synthetic_draw import draw
-from skinlib.data.synthetic_look import Look
+from skinlib.data.synthetic_draw import Look, draw
 from skinlib.evaluation.metrics import binary
 from skinlib.evaluation.resampled import UndefinedMetricError
 from skinlib.evaluation.statistics import bootstrap_ci

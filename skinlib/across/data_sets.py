@@ -7,9 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from skinlib.data.cards import CARDS, SELECTIONS, kept
-from skinlib.data.checks import DataError
 from skinlib.data.readers import READERS, read
-from skinlib.data.readers_files import Findings
+from skinlib.data.readers_files import DataError, Findings
 
 
 def found(root: str | Path) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from skinlib.data import splits
-from skinlib.data.leaks import arms
+from skinlib.data.splits import leak_arms as arms
 
 __all__ = ["arms", "mates", "nearest", "thumbnails"]
 

@@ -1,101 +1,95 @@
-"""One card a data set: what it is, where it comes from, its classes in order and the counts that reading asserts.
+"""One card a data set (``cards.yaml``): what it is, where it comes from, its classes in order, the counts it must have.
 
-Nothing in the library infers a class order from the data at hand: it is written here once. A class code is spelt as the
-official file spells it (``nv`` in HAM10000, ``NV`` in ISIC 2018 Task 3), and codes of one position mean the same
-diagnosis in both of these sets, so that a label index can be carried from one to the other.
+Nothing in the library infers a class order from the data it finds: the order is written there once.
 """
 
-import pandas as pd
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from skinlib.data.card import CC_BY_NC, HAM_COUNTS, SEVEN_NAMES, TSCHANDL, Archive, Card
-from skinlib.data.cards_isic import ISIC_CARDS
+import pandas as pd
+import yaml
 
 __all__ = ["CARDS", "MALIGNANCY", "SELECTIONS", "SPACES", "Archive", "Card", "class_names", "kept", "relabel"]
 
-DATAVERSE = "https://dataverse.harvard.edu/api/access/datafile"
 # Label spaces of some diagnoses, in label order; images of others are left out. A set has each under its own code,
 # spelt alike but for the case, or its card names what stands in.
 SELECTIONS = {"bcc_scc_mel": ("bcc", "scc", "mel")}
 SPACES = ("diagnosis", "malignancy", *SELECTIONS)
 MALIGNANCY = ("benign", "malignant")
-_HAM = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")
 
-_CARDS = (
-    Card(
-        name="ham10000",
-        folder="ham10000",
-        title="HAM10000",
-        source="https://doi.org/10.7910/DVN/DBW86T",
-        licence=CC_BY_NC,
-        citation=TSCHANDL,
-        classes=_HAM,
-        class_names=dict(zip(_HAM, SEVEN_NAMES, strict=True)),
-        malignant=("mel", "bcc", "akiec"),
-        stand_ins={"scc": "akiec"},  # Bowen's disease, a part of it, is squamous cell carcinoma in situ
-        counts={"all": dict(zip(_HAM, HAM_COUNTS, strict=True))},
-        notes="No patient id: splits are lesion-grouped, never patient-grouped. 1.34 images a lesion. dx_type gives "
-        "the label away and is no feature. The ids are exactly those of the ISIC 2018 Task 3 training part.",
-        archives=(
-            Archive(
-                f"{DATAVERSE}/3172585",
-                "HAM10000_images_part_1.zip",
-                "md5:4639bfa73ab251610530a97c898e6e46",
-                "HAM10000_images_part_1",
-            ),
-            Archive(
-                f"{DATAVERSE}/3172584",
-                "HAM10000_images_part_2.zip",
-                "md5:da43d6cc50f6613013be07e8986b384b",
-                "HAM10000_images_part_2",
-            ),
-            Archive(
-                f"{DATAVERSE}/4338392?format=original", "HAM10000_metadata.csv", "md5:8f85fb1aa29d80a2797247e434deb79d"
-            ),
-            Archive(
-                f"{DATAVERSE}/3838943",
-                "HAM10000_segmentations_lesion_tschandl.zip",
-                "md5:6e8d252e09cfdb0189199f15985a5b84",
-            ),
-        ),
-    ),
-    *ISIC_CARDS,
-    Card(
-        name="ph2",
-        folder="ph2",
-        title="PH2",
-        source="https://www.fc.up.pt/addi/ph2%20database.html",
-        licence="Free for research and education after registration with the ADDI project; no redistribution",
-        citation="Mendonca et al.: PH2 - A dermoscopic image database for research and benchmarking. EMBC 2013",
-        classes=("common_nevus", "atypical_nevus", "melanoma"),
-        class_names={"common_nevus": "common nevus", "atypical_nevus": "atypical nevus", "melanoma": "melanoma"},
-        malignant=("melanoma",),
-        counts={"all": {"common_nevus": 80, "atypical_nevus": 80, "melanoma": 40}},
-        notes="Not downloadable by program: register, then place the folder by hand.",
-    ),
-    Card(
-        name="pad_ufes_20",
-        folder="pad_ufes_20",
-        title="PAD-UFES-20",
-        source="https://doi.org/10.17632/zr7vgbcyr2.1",
-        licence="CC BY 4.0 (attribution)",
-        citation="Pacheco et al.: PAD-UFES-20. Data in Brief 32, 106221 (2020)",
-        classes=("ACK", "BCC", "MEL", "NEV", "SCC", "SEK"),
-        class_names={
-            "ACK": "actinic keratosis",
-            "BCC": "basal cell carcinoma",
-            "MEL": "melanoma",
-            "NEV": "nevus",
-            "SCC": "squamous cell carcinoma",
-            "SEK": "seborrheic keratosis",
-        },
-        malignant=("BCC", "MEL", "SCC"),
-        counts={"all": {"ACK": 730, "BCC": 845, "MEL": 52, "NEV": 244, "SCC": 192, "SEK": 235}},
-        notes="Smartphone images. biopsed gives the label away, and so nearly do the 804 blanks that eleven columns "
-        "share. BRASIL is read as BRAZIL.",
-        archives=(Archive("https://data.mendeley.com/public-api/zip/zr7vgbcyr2/download/1", "pad_ufes_20.zip"),),
-    ),
-)
-CARDS: dict[str, Card] = {card.name: card for card in _CARDS}
+
+@dataclass(frozen=True)
+class Archive:
+    """A file to download; ``checksum`` is ``algorithm:hex`` or None where the publisher names none.
+
+    ``unpack_to`` is the folder, relative to the folder of the set, that takes the file or the content of the archive.
+    """
+
+    url: str
+    filename: str
+    checksum: str | None = None
+    unpack_to: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a data set before one file of it is read.
+
+    Attributes
+    ----------
+    folder : folder of the set under the data root.
+    classes : class codes in label order; empty where the set has no diagnosis.
+    class_names : code -> readable name.
+    malignant : the codes that are 1 in the label space ``malignancy``.
+    stand_ins : diagnosis that the set lacks, as `SELECTIONS` spells it -> the code nearest to it.
+    counts : part -> class -> number of images; the part of a set without official parts is ``all``.
+    official : official part (train, val, test) -> number of images, or None where there are no official parts.
+    """
+
+    name: str
+    folder: str
+    title: str
+    source: str
+    licence: str
+    citation: str
+    classes: tuple[str, ...] = ()
+    class_names: dict[str, str] = field(default_factory=dict)
+    malignant: tuple[str, ...] = ()
+    stand_ins: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    official: dict[str, int] | None = None
+    notes: str = ""
+    archives: tuple[Archive, ...] = ()
+
+    def expected(self, part: str) -> int | None:
+        """Official number of images of a part (``all``: a set without parts), None where it is not known."""
+        if self.official and part in self.official:
+            return self.official[part]
+        return sum(self.counts[part].values()) if part in self.counts else None
+
+
+def _read_cards() -> dict[str, Card]:
+    cards = {}
+    for name, facts in yaml.safe_load(Path(__file__).with_name("cards.yaml").read_text(encoding="utf-8")).items():
+        names = facts.pop("classes", {})
+        facts |= {
+            "malignant": tuple(facts.get("malignant", ())),
+            "counts": {part: dict(zip(names, n, strict=True)) for part, n in facts.get("counts", {}).items()},
+            "archives": tuple(archive for entry in facts.get("archives", ()) for archive in _archives(entry)),
+        }
+        cards[name] = Card(name=name, classes=tuple(names), class_names=names, **facts)
+    return cards
+
+
+def _archives(entry: dict) -> Iterator[Archive]:
+    if "files" in entry:
+        yield from (Archive(f"{entry['url']}/{file}", file) for file in entry["files"])
+    else:
+        yield Archive(**{"filename": entry["url"].rpartition("/")[2], **entry})
+
+
+CARDS: dict[str, Card] = _read_cards()
 
 
 def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
@@ -157,13 +151,11 @@ def relabel(cohort: pd.DataFrame, space: str) -> pd.DataFrame:
     for name in names:
         card, rows = CARDS[name], cohort["dataset"] == name
         diagnosis = cohort.loc[rows, "diagnosis"]
-        if not (known := diagnosis.isin(card.classes)).all():
-            strange = diagnosis[~known].unique()
+        if strange := diagnosis[~diagnosis.isin(card.classes)].unique().tolist():
             raise ValueError(f"{name} has no class {', '.join(map(str, strange))}: its card lists {card.classes}.")
-        codes = {
-            code: int(code in card.malignant) if space == "malignancy" else i
-            for i, code in enumerate(kept(name, space))
-        }
+        codes = {code: i for i, code in enumerate(kept(name, space))}
+        if space == "malignancy":
+            codes = {code: int(code in card.malignant) for code in card.classes}
         labels.loc[rows] = diagnosis.map(codes).astype(float)
     if space not in SELECTIONS:
         return cohort.assign(label=labels.astype("int64"))

@@ -1,6 +1,6 @@
 """The 21 clinical features of PAD-UFES-20 as numbers: the encoding of the literature, and one without its slips.
 
-Answers are one-hot, numbers are numbers. Every level is written here and none is inferred from the data at hand. A
+Answers are one-hot, numbers are numbers. Every level is written in ``pad_ufes_20.csv``, none inferred from the data. A
 question that was never asked is NaN in all of its columns: no column says "missing", for which questions were asked
 nearly gives the label away. ``biopsed`` does so altogether (every BCC, MEL and SCC is True) and is no feature.
 """
@@ -11,42 +11,21 @@ import numpy as np
 import pandas as pd
 
 from skinlib.data.readers_files import DataError, some
+from skinlib.data.readers_pad import COLUMNS
 
-_YES_NO = ("False", "True")
-_ASKED = (*_YES_NO, "UNK")
-_FATHER = ("AUSTRIA", "BRAZIL", "CZECH", "GERMANY", "ISRAEL", "ITALY", "NETHERLANDS", "POLAND", "POMERANIA", "PORTUGAL")
-_MOTHER = ("BRAZIL", "FRANCE", "GERMANY", "ITALY", "NETHERLANDS", "NORWAY", "POLAND", "POMERANIA", "PORTUGAL", "SPAIN")
-_REGIONS = (
-    "ABDOMEN", "ARM", "BACK", "CHEST", "EAR", "FACE", "FOOT", "FOREARM", "HAND", "LIP", "NECK", "NOSE", "SCALP", "THIGH"
-)  # fmt: skip
 SYMPTOMS = ("itch", "grew", "hurt", "changed", "bleed", "elevation")
+_ASKED = COLUMNS[COLUMNS["answers"] != ""]
 # Question of the official table -> its answers, () for a number. Order: the official table's.
 CLEANED: dict[str, tuple[str, ...]] = {
-    "smoke": _YES_NO,
-    "drink": _YES_NO,
-    "background_father": (*_FATHER, "SPAIN", "UNK"),
-    "background_mother": (*_MOTHER, "UNK"),
-    "age": (),
-    "pesticide": _YES_NO,
-    "gender": ("FEMALE", "MALE"),
-    "skin_cancer_history": _YES_NO,
-    "cancer_history": _YES_NO,
-    "has_piped_water": _YES_NO,
-    "has_sewage_system": _YES_NO,
-    "fitspatrick": ("1.0", "2.0", "3.0", "4.0", "5.0", "6.0"),
-    "region": _REGIONS,
-    "diameter_1": (),
-    "diameter_2": (),
-    **dict.fromkeys(SYMPTOMS, _ASKED),
+    name: tuple(answers.split()) if answers != "number" else () for name, answers in _ASKED["answers"].items()
 }
 # The two encodings differ in these columns, and in that a network fed with the cleaned one scales its numbers:
-# "literature", Pacheco & Krohling (2020, 2021), 81 columns, counts BRASIL (three fathers, no mother) beside BRAZIL.
+# "literature", Pacheco & Krohling (2020, 2021), 81 columns, counts BRASIL (three fathers, no mother) apart from BRAZIL.
 ENCODINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "literature": CLEANED | {"background_father": (*CLEANED["background_father"], "BRASIL")},
     "cleaned": CLEANED,
 }
 _SPELLINGS = {"FALSE": "False", "TRUE": "True"}
-_COHORT_NAMES = {"gender": "sex", "region": "site", "fitspatrick": "skin_type"}  # of the cohort contract
 
 
 def questions(encoding: str = "cleaned") -> dict[str, tuple[str, ...]]:
@@ -55,7 +34,7 @@ def questions(encoding: str = "cleaned") -> dict[str, tuple[str, ...]]:
     Raises
     ------
     ValueError
-        For an encoding that nobody knows.
+        For an unknown encoding.
     """
     if encoding not in ENCODINGS:
         raise ValueError(f"no encoding {encoding!r}; there are {', '.join(ENCODINGS)}")
@@ -88,7 +67,7 @@ def answers(cohort: pd.DataFrame) -> pd.DataFrame:
     DataError
         When the cohort lacks a clinical column.
     """
-    names = {name: _COHORT_NAMES.get(name, name) for name in CLEANED}
+    names = _ASKED["cohort"].to_dict()
     if lacking := sorted({*names.values(), "answered_unknown", "spelt_brasil"} - set(cohort)):
         raise DataError(
             f"the clinical features need columns that the cohort lacks: {', '.join(lacking)}; read it with "
@@ -96,9 +75,9 @@ def answers(cohort: pd.DataFrame) -> pd.DataFrame:
         )
     table = {name: _text(cohort[column]) for name, column in names.items()}
     for note, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
-        said = cohort[note].fillna("").str.split()
+        noted = cohort[note].fillna("").str.split().tolist()
         for name in names:
-            table[name] = table[name].mask(said.map(lambda there, name=name: name in there), word)
+            table[name] = table[name].mask([name in of_row for of_row in noted], word)
     return pd.DataFrame(table, index=cohort.index)
 
 
@@ -109,8 +88,8 @@ def _text(column: pd.Series) -> pd.Series:
 def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:
     """Return the encoded answers of a cohort.
 
-    Numbers stand as they are, in years and millimetres; scaling them is a fit, which belongs to the training rows. A
-    row without any answer is all NaN.
+    Numbers are kept in years and millimetres; scaling them is a fit, which belongs to the training rows. A row without
+    any answer is all NaN.
 
     Returns
     -------
@@ -136,7 +115,9 @@ def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:
         if wrong.any():
             strange.append(f"{name}: {some(column[wrong].unique())} at {some(cohort.loc[wrong, 'image_id'])}")
     if strange:
-        raise DataError("answers that the clinical features do not know; add them to skinlib.data.clinical", strange)
+        raise DataError(
+            "answers that the clinical features do not know; add them to skinlib/data/pad_ufes_20.csv", strange
+        )
     return encoded
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from skinlib.data.checks import DataError
-from skinlib.data.readers_files import some
+from skinlib.data.readers_files import DataError, some
 
 SEXES = ("female", "male")
 SITES = (
@@ -18,16 +17,12 @@ SITES = (
     "trunk", "upper extremity",
 )  # fmt: skip
 AGE_CENTRE, AGE_SCALE = 50.0, 20.0  # years, fixed: nothing is fitted, so nothing can leak
-COLUMNS = (
-    "age",
-    "age unknown",
-    *(f"sex {name}" for name in (*SEXES, "unknown")),
-    *(f"site {name}" for name in (*SITES, "unknown")),
-)
+_LEVELS = {"sex": (*SEXES, "unknown"), "site": (*SITES, "unknown")}
+COLUMNS = ("age", "age unknown", *(f"{name} {level}" for name, levels in _LEVELS.items() for level in levels))
 
 
 def encode(cohort: pd.DataFrame) -> np.ndarray:
-    """Return what is known of each lesion's bearer.
+    """Return what is known of each lesion's patient.
 
     Parameters
     ----------
@@ -49,12 +44,11 @@ def encode(cohort: pd.DataFrame) -> np.ndarray:
     age = pd.to_numeric(cohort["age"]).to_numpy(float)
     blocks = [np.where(np.isnan(age), 0, (age - AGE_CENTRE) / AGE_SCALE)[:, None], np.isnan(age)[:, None]]
     strange = []
-    for name, levels in (("sex", SEXES), ("site", SITES)):
-        value = cohort[name].astype(object)
-        if (wrong := value.notna() & ~value.isin(levels)).any():
+    for name, levels in _LEVELS.items():
+        value = cohort[name].astype(object).fillna("unknown")
+        if (wrong := ~value.isin(levels)).any():
             strange.append(f"{name}: {some(value[wrong].unique())}")
-        chosen = value.where(value.notna(), "unknown").to_numpy()
-        blocks.append(chosen[:, None] == np.array([*levels, "unknown"], object))
+        blocks.append(value.to_numpy()[:, None] == np.array(levels, object))
     if strange:
         raise DataError("metadata that skinlib.data.demographics does not list; add them there", strange)
     return np.concatenate(blocks, axis=1).astype(np.float32)

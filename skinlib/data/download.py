@@ -1,25 +1,24 @@
 """Fetches a data set from its publisher: with its licence, a checksum and an unpacking that stays in its folder."""
 
-import http.client
-import json
 import shutil
+import stat
+import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable
-from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+from pathlib import Path, PurePosixPath
 
 import pooch
 
 from skinlib.data.cards import CARDS, Archive
 from skinlib.data.readers_files import DataError
-from skinlib.data.unpack import MAX_BYTES, UnpackError, is_archive, unpack
-from skinlib.paths import write_atomic
+from skinlib.paths import read_json, write_json
 
-__all__ = ["CHECKSUMS", "DownloadError", "LicenceNotAccepted", "get"]
+__all__ = ["CHECKSUMS", "DownloadError", "LicenceNotAccepted", "UnpackError", "get", "unpack"]
 
 CHECKSUMS = "checksums.json"
-_CHUNK = 1 << 20
+_JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
 
 
 class DownloadError(DataError):
@@ -30,27 +29,27 @@ class LicenceNotAccepted(DataError):
     """The licence of the set was not accepted."""
 
 
+class UnpackError(DataError):
+    """An archive that is damaged or would write where it must not."""
+
+
 def get(
     name: str,
     root: str | Path,
     *,
     accept_licence: bool = False,
-    base_url: str | None = None,
-    max_bytes: int = MAX_BYTES,
     tell: Callable[[str], None] = print,
 ) -> Path:
     """Download the archives of a data set and unpack them under the data root.
 
-    A file is kept under ``root/.downloads`` until it is whole (a second call goes on where the first stopped) and has
-    the right checksum. Where the publisher names no checksum, that of the first download is written to
-    ``root/checksums.json`` and every later download must have it. What is already unpacked is not fetched again.
+    A download that broke off starts anew; a whole file waits under ``root/.downloads`` until it is unpacked. Where the
+    publisher names no checksum, that of the first download is written to ``root/checksums.json`` and every later
+    download must have it. What is already unpacked is not fetched again.
 
     Parameters
     ----------
     name : key of ``skinlib.data.cards.CARDS``.
     accept_licence : must be True; the licence is shown in any case.
-    base_url : fetch ``base_url/<file name>`` instead of the publisher's address (a mirror).
-    max_bytes : cap on the unpacked size of one archive.
     tell : receives each line of progress.
 
     Returns
@@ -80,97 +79,93 @@ def get(
             f"{card.title} is under the licence '{card.licence}': accept it with accept_licence=True "
             "(skinlib data get --accept-licence)."
         )
-    target = root / card.folder
-    done = _read(root / CHECKSUMS)
+    ledger = root / CHECKSUMS
     for archive in card.archives:
-        key = f"{name}/{archive.filename}"
-        place = target / archive.unpack_to
+        key, place = f"{name}/{archive.filename}", root / card.folder / archive.unpack_to
+        done = read_json(ledger) if ledger.is_file() else {}
         if key in done and all((place / name).exists() for name in done[key]["holds"]):
             tell(f"  {archive.filename}: already here")
             continue
-        file = _fetch(archive, root, base_url, tell)
-        checksum = _verify(file, archive, done.get(key, {}).get("checksum"))
-        try:
-            holds = _put(file, archive, place, max_bytes)
-        except UnpackError:
-            file.unlink()  # not worth keeping; where the disk was full, it is
-            raise
+        tell(f"  {archive.filename}: fetching {archive.url}")
+        expected = archive.checksum or done.get(key, {}).get("checksum")
+        file = _fetch(archive, expected, root / ".downloads")
+        holds = _put(file, place)
+        checksum = expected or f"sha256:{pooch.file_hash(str(file))}"
+        write_json(ledger, done | {key: {"checksum": checksum, "holds": holds}})
         file.unlink()
-        done = _record(root, key, {"checksum": checksum, "holds": holds})
         tell(f"  {archive.filename}: unpacked, {checksum}")
-    return target
+    return root / card.folder
 
 
-def _fetch(archive: Archive, root: Path, base_url: str | None, tell: Callable[[str], None]) -> Path:
-    """Download to ``root/.downloads``, going on after an interruption; a file shorter than announced is an error."""
-    url = f"{base_url.rstrip('/')}/{archive.filename}" if base_url else archive.url
-    part = root / ".downloads" / f"{archive.filename}.part"
-    part.parent.mkdir(parents=True, exist_ok=True)
-    have = part.stat().st_size if part.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    tell(f"  {archive.filename}: fetching {url}" + (f" from byte {have}" if have else ""))
+def _fetch(archive: Archive, expected: str | None, folder: Path) -> Path:
+    pooch.get_logger().setLevel("WARNING")
+    fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=60)
     try:
-        with urlopen(request, timeout=60) as answer:
-            resumed = answer.status == 206  # a server that knows no ranges sends the whole file
-            announced = answer.headers.get("Content-Length")
-            with part.open("ab" if resumed else "wb") as file:
-                shutil.copyfileobj(answer, file, _CHUNK)
-    except URLError as error:
-        if getattr(error, "code", None) != 416:  # 416: the part is the whole file already
-            raise DownloadError(
-                f"{url} cannot be fetched: {error}. Try again later, or put the file there by hand."
-            ) from error
-        return part
-    except (OSError, http.client.HTTPException) as error:
-        raise DownloadError(f"{url} broke off: {error}. Run the same command again, it goes on from there.") from error
-    wanted = int(announced) + (have if resumed else 0) if announced else None
-    if wanted is not None and part.stat().st_size != wanted:
+        return Path(pooch.retrieve(archive.url, expected, archive.filename, folder, downloader=fetch))
+    except OSError as error:  # what requests raises is one, too
+        raise DownloadError(f"{archive.url} cannot be fetched: {error}. Try again later.") from error
+    except ValueError as error:
         raise DownloadError(
-            f"{url} broke off at {part.stat().st_size} of {wanted} bytes. Run the same command again, it "
-            "goes on from there."
-        )
-    return part
+            f"{archive.filename} does not have the checksum {expected}: it is damaged or was changed by its publisher. "
+            "It was deleted; nothing was unpacked."
+        ) from error
 
 
-def _verify(file: Path, archive: Archive, recorded: str | None) -> str:
-    """The checksum of the file, compared with the publisher's or the recorded one; a wrong file is deleted."""
-    expected = archive.checksum or recorded
-    algorithm = expected.split(":")[0] if expected else "sha256"
-    found = f"{algorithm}:{pooch.file_hash(str(file), alg=algorithm)}"
-    if expected and found != expected:
-        file.unlink()
-        raise DownloadError(
-            f"{archive.filename} has the checksum {found} and not {expected}: the file is damaged or was "
-            "changed by its publisher. It was deleted; nothing was unpacked."
-        )
-    return found
-
-
-def _put(file: Path, archive: Archive, target: Path, max_bytes: int) -> list[str]:
-    """Unpack beside the target, then move file by file: a hostile or broken archive leaves nothing behind.
+def _put(file: Path, target: Path) -> list[str]:
+    """Unpack next to the download, then move file by file: a hostile or broken archive leaves nothing behind.
 
     Returns the names at the top of the archive.
     """
-    with tempfile.TemporaryDirectory(dir=file.parent) as place:
-        if is_archive(archive.filename):
-            unpack(file, Path(place), name=archive.filename, max_bytes=max_bytes)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        place = Path(folder) / "content"  # with the permissions of an ordinary folder
+        place.mkdir()
+        if file.suffix != ".zip":
+            shutil.copy(file, place)
         else:
-            shutil.copyfile(file, Path(place) / archive.filename)
-        top = sorted(path.name for path in Path(place).iterdir())
-        target.mkdir(parents=True, exist_ok=True)
-        for path in sorted(Path(place).rglob("*")):
-            if path.is_file():
-                final = target / path.relative_to(place)
-                final.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(final)
+            try:
+                unpack(file, place)
+            except UnpackError:
+                file.unlink()
+                raise
+        top = sorted(path.name for path in place.iterdir())
+        shutil.copytree(place, target, dirs_exist_ok=True, copy_function=shutil.move)
         return top
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text()) if path.is_file() else {}
+def unpack(archive: Path, target: Path, *, depth: int = 1) -> None:
+    """Unpack a zip archive into the folder ``target``; zip archives in it are unpacked in their place, one level deep.
+
+    Raises
+    ------
+    UnpackError
+        An absolute path, ``..``, a drive letter, a link or device, a name twice, or a damaged archive.
+    DownloadError
+        The disk is too full.
+    """
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            members = [m for m in bundle.infolist() if not set(PurePosixPath(m.filename).parts) & set(_JUNK)]
+            _refuse(archive.name, members)
+            size, free = sum(member.file_size for member in members), shutil.disk_usage(target).free
+            if size > free:  # zipfile writes no more than an archive declares
+                raise DownloadError(
+                    f"{archive.name} needs {size / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free."
+                )
+            bundle.extractall(target, members)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
+        raise UnpackError(f"{archive.name} is damaged: {error}. Download it again.") from error
+    for inner in sorted(target.rglob("*.zip")) if depth else ():
+        unpack(inner, inner.parent, depth=depth - 1)
+        inner.unlink()
 
 
-def _record(root: Path, key: str, entry: dict) -> dict:
-    table = _read(root / CHECKSUMS) | {key: entry}
-    write_atomic(root / CHECKSUMS, json.dumps(table, indent=1, sort_keys=True) + "\n")
-    return table
+def _refuse(name: str, members: list[zipfile.ZipInfo]) -> None:
+    """Raise for what zipfile would mend in silence."""
+    for member in members:
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in member.filename:
+            raise UnpackError(f"{name} holds a path that leads out of its folder: {member.filename!r}.")
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise UnpackError(f"{name} holds a link or device: {member.filename}.")
+    if len({member.filename for member in members}) < len(members):
+        raise UnpackError(f"{name} holds a name twice.")

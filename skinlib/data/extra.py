@@ -36,7 +36,7 @@ def extra_training(name: str, cohort: pd.DataFrame, root: str | Path, *, allow_m
     Raises
     ------
     ValueError
-        For a name that nobody knows.
+        For an unknown name.
     DataError
         When ISIC 2017 is not under the root, or the cohort does not end with malignant lesions.
     """
@@ -53,8 +53,8 @@ def extra_training(name: str, cohort: pd.DataFrame, root: str | Path, *, allow_m
     added = added.assign(dataset=cohort["dataset"].iloc[0], source="isic2017", added=True)
     if name.endswith("_new"):
         return added[added["repeats"].isna()].reset_index(drop=True)
-    there_too = added["image_id"].isin(cohort["image_id"])
-    return added.assign(image_id=added["image_id"].where(~there_too, added["image_id"] + "@isic2017")).reset_index(
+    is_known = added["image_id"].isin(cohort["image_id"])
+    return added.assign(image_id=added["image_id"].mask(is_known, added["image_id"] + "@isic2017")).reset_index(
         drop=True
     )
 
@@ -66,7 +66,7 @@ def repeats(added: pd.DataFrame, cohort: pd.DataFrame) -> pd.Series:
     """
     part = cohort.set_index("image_id")["official_split"]
     found = added["image_id"].map(part)
-    digests = pd.Series(part.to_numpy(), [file_digest(path) for path in cohort["image_path"]])
+    digests = pd.Series(part.to_numpy(), cohort["image_path"].map(file_digest))
     found = found.fillna(added["image_path"].map(file_digest).map(digests[~digests.index.duplicated()]))
     both = pd.concat([added.assign(dataset="added"), cohort.assign(dataset="cohort")], ignore_index=True)
     near = checks.near_duplicates(both)

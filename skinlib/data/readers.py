@@ -12,8 +12,7 @@ import pandera.pandas as pa
 
 from skinlib.data.cards import CARDS, Card
 from skinlib.data.readers_files import DataError, Findings, is_synthetic, some
-from skinlib.data.readers_ham import ham10000
-from skinlib.data.readers_isic import isic2016, isic2017, isic2018_task3, isic2018_task12, isic2019
+from skinlib.data.readers_isic import ham10000, isic2016, isic2017, isic2018_task3, isic2018_task12, isic2019
 from skinlib.data.readers_pad import pad_ufes_20
 from skinlib.data.readers_ph2 import ph2
 
@@ -28,34 +27,10 @@ READERS = {
     "pad_ufes_20": pad_ufes_20,
 }
 COLUMNS = (
-    "image_id",
-    "image_path",
-    "mask_path",
-    "dataset",
-    "source",
-    "diagnosis",
-    "label",
-    "patient_id",
-    "lesion_id",
-    "age",
-    "sex",
-    "site",
-    "skin_type",
-    "official_split",
-)
-TEXT = (
-    "image_id",
-    "image_path",
-    "mask_path",
-    "dataset",
-    "source",
-    "diagnosis",
-    "patient_id",
-    "lesion_id",
-    "sex",
-    "site",
-    "official_split",
-)
+    "image_id", "image_path", "mask_path", "dataset", "source", "diagnosis", "label", "patient_id", "lesion_id", "age",
+    "sex", "site", "skin_type", "official_split",
+)  # fmt: skip
+_NUMBERS = ("label", "age", "skin_type")  # the other columns are text
 
 
 def read(name: str, root: str | Path, *, allow_missing: bool = False, need_images: bool = True) -> pd.DataFrame:
@@ -63,9 +38,9 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
 
     Parameters
     ----------
-    name : key of ``skinlib.data.cards.CARDS``.
+    name : key of ``CARDS``.
     root : the data root, the folder that holds the folder of the set.
-    allow_missing : go on with the images that are there; what is missing then stands in ``cohort.attrs["findings"]``.
+    allow_missing : go on with the images that are there; what is missing is listed in ``cohort.attrs["findings"]``.
     need_images : False keeps the rows whose image is not on disk, ``image_path`` missing: for what reads the table.
 
     Returns
@@ -106,65 +81,51 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
 def _report_gaps(rows: pd.DataFrame, card: Card, findings: Findings, *, official: bool, need_images: bool) -> None:
     """What is on disk against the label rows and, for real data, against the official counts of the card."""
     for part, of_part in rows.groupby("part", sort=False):
-        found = int(of_part["image_path"].notna().sum()) if need_images else len(of_part)
+        where = "" if part == "all" else f"{part}: "
+        here = of_part["image_path"].notna()
+        found = int(here.sum()) if need_images else len(of_part)
         expected = card.expected(part) if official else None
         wanted = len(of_part) if expected is None else expected
-        where = "" if part == "all" else f"{part}: "
         if found != wanted or found != len(of_part):
-            absent = of_part.loc[of_part["image_path"].isna() & need_images, "image_id"].dropna()
+            absent = of_part.loc[~here & need_images, "image_id"].dropna()
             tail = f"; {len(absent)} labelled ids have no image: {some(absent)}" if len(absent) else ""
             what = "images" if need_images else "rows"
             findings.gaps.append(f"{where}found {found} of {wanted} {what} ({len(of_part)} label rows){tail}")
-        unmasked = (
-            of_part.loc[of_part["image_path"].notna() & of_part["mask_path"].isna(), "image_id"]
-            if rows.attrs["masked"].get(part)
-            else ()
-        )
-        if len(unmasked):
+        unmasked = of_part.loc[here & of_part["mask_path"].isna(), "image_id"]
+        if part in findings.masked and len(unmasked):
             findings.gaps.append(f"{where}{len(unmasked)} images have no mask: {some(unmasked)}")
-        counts = card.counts.get(part, {})
         if official and len(of_part) == expected:
-            labelled = of_part["diagnosis"].value_counts() if counts else {}
-            wrong = [f"{c} {labelled.get(c, 0)} instead of {n}" for c, n in counts.items() if labelled.get(c, 0) != n]
-            if wrong:
+            labelled = of_part["diagnosis"].value_counts() if part in card.counts else {}
+            counts = [(c, labelled.get(c, 0), n) for c, n in card.counts.get(part, {}).items()]
+            if wrong := [f"{c} {got} instead of {n}" for c, got, n in counts if got != n]:
                 findings.gaps.append(f"{where}the classes are not counted as in the official set: {', '.join(wrong)}")
-    if rows.attrs["without_row"]:
-        lost = rows.attrs["without_row"]
+    if lost := findings.without_row:
         findings.gaps.append(f"{len(lost)} images have no label row: {some(lost)}")
 
 
 def _as_cohort(rows: pd.DataFrame, card: Card) -> pd.DataFrame:
     """The contract's columns in order, then the set's own; no value is invented, what is not there is missing."""
-    table = rows.copy()
-    table.attrs = {}
-    for column in (*COLUMNS, "mask_path"):
-        if column not in table.columns:
-            table[column] = np.nan
-    table["dataset"] = card.name
-    table["official_split"] = table["part"].where(table["part"] != "all")
-    table["sex"] = table["sex"].astype("str").str.lower()
-    table["site"] = table["site"].astype("str").str.lower()
-    codes = {code: index for index, code in enumerate(card.classes)}
-    labels = table["diagnosis"].map(codes)
-    table["label"] = labels.astype("int64") if labels.notna().all() else labels.astype("float64")
-    table = table.astype({**dict.fromkeys(TEXT, "str"), "age": "float64", "skin_type": "float64"})
-    own = [c for c in table.columns if c not in COLUMNS and c != "part"]
-    return table[[*COLUMNS, *own]].sort_values("image_id", kind="stable").reset_index(drop=True)
+    absent = [column for column in COLUMNS if column not in rows]
+    table = rows.assign(**dict.fromkeys(absent, np.nan))
+    table = table.assign(dataset=card.name, official_split=rows["part"].where(rows["part"] != "all"))
+    labels = table["diagnosis"].map({code: index for index, code in enumerate(card.classes)})
+    table["label"] = labels.astype("int64" if labels.notna().all() else "float64")
+    table = table.astype({c: "float64" if c in _NUMBERS else "str" for c in COLUMNS if c != "label"})
+    table = table.assign(sex=table["sex"].str.lower(), site=table["site"].str.lower()).drop(columns="part")
+    own = [c for c in table if c not in COLUMNS]
+    return table[[*COLUMNS, *own]].sort_values("image_id", ignore_index=True, kind="stable")
 
 
 def _schema(card: Card) -> pa.DataFrameSchema:
-    def text(*checks: pa.Check, missing: bool = True, unique: bool = False) -> pa.Column:
-        return pa.Column("str", list(checks), nullable=missing, unique=unique)
-
     columns = {
-        "image_id": text(missing=False, unique=True),
-        "sex": text(pa.Check.isin(["male", "female"])),
-        "official_split": text(pa.Check.isin(["train", "val", "test"])),
+        "image_id": pa.Column("str", unique=True),
+        "sex": pa.Column("str", pa.Check.isin(["male", "female"]), nullable=True),
+        "official_split": pa.Column("str", pa.Check.isin(["train", "val", "test"]), nullable=True),
         "age": pa.Column("float64", pa.Check.in_range(0, 120), nullable=True),
         "skin_type": pa.Column("float64", pa.Check.isin([1, 2, 3, 4, 5, 6]), nullable=True),
     }
     if card.classes:
-        columns["diagnosis"] = text(pa.Check.isin(list(card.classes)), missing=False)
+        columns["diagnosis"] = pa.Column("str", pa.Check.isin(list(card.classes)))
     return pa.DataFrameSchema(columns)
 
 

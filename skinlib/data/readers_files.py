@@ -25,10 +25,15 @@ class DataError(ValueError):
 
 @dataclass
 class Findings:
-    """Faults are never forgiven (duplicates, unknown classes); gaps are forgiven where the caller allows missing."""
+    """Faults are never forgiven (duplicates, unknown classes); gaps are forgiven where the caller allows missing.
+
+    ``masked`` holds the parts that come with masks, ``without_row`` the images that no label file names.
+    """
 
     faults: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+    masked: set[str] = field(default_factory=set)
+    without_row: list[str] = field(default_factory=list)
 
 
 def is_synthetic(root: str | Path) -> bool:
@@ -44,7 +49,7 @@ def some(values: Iterable[object], limit: int = 3) -> str:
 
 
 def folders(base: Path, *names: str) -> list[Path]:
-    """The sub-folders of ``base`` that bear one of the names (a trailing ``*`` stands for any ending), sorted.
+    """The sub-folders of ``base`` with one of the names (a trailing ``*`` means any ending), sorted.
 
     Of folders whose names differ only in case the first is taken: the Kaggle copy of HAM10000 holds each image twice.
     """
@@ -67,9 +72,7 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
     found: dict[str, str] = {}
     twice = set()
     for folder in where:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-        for name in names:
+        for name in sorted(entry.name for entry in os.scandir(folder)):
             stem, _, suffix = name.rpartition(".")
             if f".{suffix.lower()}" not in IMAGE_SUFFIXES or name.startswith("."):
                 continue
@@ -84,14 +87,27 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
     return found
 
 
-def find_table(base: Path, *stems: str, suffixes: tuple[str, ...] = (".csv",)) -> Path | None:
+def index_masks(base: Path, findings: Findings, *names: str) -> dict[str, str] | None:
+    """Image id -> path of its mask ``<id>_segmentation``; None where none of the mask folders is there at all."""
+    where = folders(base, *names)
+    return index_images(where, findings, ending="_segmentation") if where else None
+
+
+def attach(
+    table: pd.DataFrame, images: dict[str, str], masks: dict[str, str] | None, findings: Findings, *, part: str = "all"
+) -> pd.DataFrame:
+    """Add part, image and mask paths to a label table; ``masks`` None means that their folder is not there."""
+    ids = table["image_id"]
+    if masks is not None:
+        findings.masked.add(part)
+    findings.without_row += sorted(set(images) - set(ids.dropna()))
+    return table.assign(part=part, image_path=ids.map(images), mask_path=ids.map(masks or {}))
+
+
+def find_table(base: Path, stem: str, suffixes: tuple[str, ...] = (".csv",)) -> Path | None:
     """A label file that lies flat in ``base`` or in the folder of the same name that the official zip makes."""
-    for stem in stems:
-        for suffix in suffixes:
-            for candidate in (base / f"{stem}{suffix}", base / stem / f"{stem}{suffix}"):
-                if candidate.is_file():
-                    return candidate
-    return None
+    places = [folder / f"{stem}{suffix}" for suffix in suffixes for folder in (base, base / stem)]
+    return next((path for path in places if path.is_file()), None)
 
 
 def clean(column: pd.Series) -> pd.Series:
@@ -109,16 +125,18 @@ def _as_table(path: Path) -> Iterator[None]:
 
 
 def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], header: bool = True) -> pd.DataFrame:
-    """A CSV (or tab-separated) file as cleaned strings; required columns that it lacks are a fault and come back empty.
-
-    With ``header=False`` the file has no header and ``required`` names its columns.
-    """
+    """A CSV (or tab-separated) file, see ``with_columns``; without a header ``required`` names its columns."""
     options = {"header": None, "names": list(required)} if not header else {}
     with _as_table(path):
         with path.open(encoding="utf-8-sig") as file:
             separator = "\t" if "\t" in file.readline() else ","
         table = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, encoding="utf-8-sig", **options)
     table.columns = [str(name).strip() for name in table.columns]
+    return with_columns(table, required, path, findings)
+
+
+def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findings: Findings) -> pd.DataFrame:
+    """The table as cleaned strings; required columns that it lacks are a fault and come back empty."""
     lacking = [name for name in required if name not in table.columns]
     if lacking:
         findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {', '.join(table.columns)})")
@@ -158,7 +176,7 @@ def images_of(path: Path) -> pd.DataFrame:
     Raises
     ------
     DataError
-        When there is no image, no such column, a blank path or id, or an id stands twice.
+        When there is no image, no such column, a blank path or id, or an id twice.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PREDICTED and file.name[0] != ".")
@@ -177,5 +195,5 @@ def images_of(path: Path) -> pd.DataFrame:
     if "image_id" not in cohort:
         cohort["image_id"] = [Path(name).stem for name in cohort["image_path"]]
     if twice := list(cohort.loc[cohort["image_id"].duplicated(), "image_id"]):
-        raise DataError(f"{path}: image_id {twice[0]!r} stands twice; list the images in a CSV with ids of your own")
+        raise DataError(f"{path}: image_id {twice[0]!r} is there twice; list the images in a CSV with ids of your own")
     return cohort

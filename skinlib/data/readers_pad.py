@@ -4,28 +4,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlib.data.readers_files import DataError, Findings, find_table, folders, index_images, numbers, read_table
-
-YES_NO = (
-    "smoke",
-    "drink",
-    "pesticide",
-    "skin_cancer_history",
-    "cancer_history",
-    "has_piped_water",
-    "has_sewage_system",
-    "itch",
-    "grew",
-    "hurt",
-    "changed",
-    "bleed",
-    "elevation",
-    "biopsed",
+from skinlib.data.readers_files import (
+    DataError,
+    Findings,
+    attach,
+    find_table,
+    folders,
+    index_images,
+    numbers,
+    read_table,
+    some,
 )
-BACKGROUND = ("background_father", "background_mother")
-NUMBERS = ("age", "fitspatrick", "diameter_1", "diameter_2")
-COLUMNS = ("patient_id", "lesion_id", "gender", "region", "diagnostic", "img_id", *YES_NO, *BACKGROUND, *NUMBERS)
-TRUTH = {"true": True, "false": False}
+
+# The official columns in order: name in the cohort, kind, and for a clinical feature its answers or "number".
+COLUMNS = pd.read_csv(Path(__file__).with_name("pad_ufes_20.csv"), index_col="column", keep_default_na=False)
+_YES_NO, _COUNTRIES, _NUMBERS = (list(COLUMNS.index[COLUMNS["kind"] == k]) for k in ("yes_no", "country", "number"))
 
 
 def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
@@ -36,47 +29,32 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
     with a category UNK can be rebuilt; ``spelt_brasil`` likewise names those whose BRAZIL is spelt BRASIL. Student
     outlines in ``masks_weak/`` go to ``weak_mask_path``: they serve to find healthy skin and are no ground truth.
     """
-    base = next(
-        (b for b in [root / "pad_ufes_20", *folders(root / "pad_ufes_20", "*")] if find_table(b, "metadata")), None
-    )
+    bases = [root / "pad_ufes_20", *folders(root / "pad_ufes_20", "*")]
+    base = next((folder for folder in bases if find_table(folder, "metadata")), None)
     if base is None:
         raise DataError(f"metadata.csv of PAD-UFES-20 is not under {root / 'pad_ufes_20'}: put it there.")
     path = find_table(base, "metadata")
-    table = read_table(path, findings, required=COLUMNS)
+    table = read_table(path, findings, required=tuple(COLUMNS.index))
     raw = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig").rename(columns=str.strip)
-    answers = [c for c in (*YES_NO, *BACKGROUND) if c in raw.columns]
+    answers = raw[[c for c in _YES_NO + _COUNTRIES if c in raw]].apply(lambda column: column.str.strip().str.upper())
     for name, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
-        there = raw[answers].apply(lambda column, word=word: column.str.strip().str.upper() == word)
-        table[name] = [" ".join(there.columns[row]) for row in there.to_numpy()]
-    for name in YES_NO:
+        table[name] = [" ".join(answers.columns[row]) for row in (answers == word).to_numpy()]
+    for name in _YES_NO:
         table[name] = _yes_no(table[name], name, findings)
-    for name in NUMBERS:
+    for name in _NUMBERS:
         table[name] = numbers(table[name], f"{path.name} column {name}", findings)
-    for name in BACKGROUND:
-        table[name] = table[name].replace("BRASIL", "BRAZIL")
-    table = table.rename(
-        columns={"gender": "sex", "region": "site", "diagnostic": "diagnosis", "fitspatrick": "skin_type"}
-    )
-    return _attach(table.assign(part="all", source="ufes"), base, findings)
+    table[_COUNTRIES] = table[_COUNTRIES].replace("BRASIL", "BRAZIL")
+    # The official table names PNG files; a reduced copy may hold JPEG: the stem is the image.
+    table["image_id"] = table.pop("img_id").str.replace(r"\.[A-Za-z]+$", "", regex=True)
+    where = folders(base, "images", "imgs_part_*")
+    where += [inner for folder in where for inner in folders(folder, "imgs_part_*")]
+    table = attach(table.rename(columns=COLUMNS["cohort"]), index_images(where, findings), None, findings)
+    weak = index_images(folders(base, "masks_weak"), findings, ending="_mask")
+    return table.assign(source="ufes", weak_mask_path=table["image_id"].map(weak).astype("str"))
 
 
 def _yes_no(column: pd.Series, name: str, findings: Findings) -> pd.Series:
-    values = column.str.lower().map(TRUTH).astype("boolean")
-    wrong = column[values.isna() & column.notna()]
-    if len(wrong):
-        findings.faults.append(f"{name}: neither True, False, UNK nor blank: {', '.join(sorted(wrong.unique())[:3])}")
+    values = column.str.lower().map({"true": True, "false": False}).astype("boolean")
+    if len(wrong := column[values.isna() & column.notna()]):
+        findings.faults.append(f"{name}: neither True, False, UNK nor blank: {some(wrong.unique())}")
     return values
-
-
-def _attach(table: pd.DataFrame, base: Path, findings: Findings) -> pd.DataFrame:
-    where = folders(base, "images", "imgs_part_*")
-    where += [inner for folder in where for inner in folders(folder, "imgs_part_*")]
-    images = index_images(where, findings)
-    weak = index_images(folders(base, "masks_weak"), findings, ending="_mask")
-    # The official table names PNG files; a reduced copy may hold JPEG: the stem is the image.
-    table["image_id"] = table["img_id"].str.replace(r"\.[A-Za-z]+$", "", regex=True)
-    table["image_path"] = table["image_id"].map(images)
-    table["weak_mask_path"] = table["image_id"].map(weak).astype("str")
-    table.attrs["masked"] = {"all": False}
-    table.attrs["without_row"] = sorted(set(images) - set(table["image_id"].dropna()))
-    return table.drop(columns="img_id")

@@ -7,19 +7,13 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from skinlib.data.readers_files import DataError, Findings, clean, folders, index_images, some
+from skinlib.data.readers_files import DataError, Findings, attach, folders, index_images, some, with_columns
 
 DIAGNOSIS = {"0": "common_nevus", "1": "atypical_nevus", "2": "melanoma"}
 CRITERIA = (
-    "histological_diagnosis",
-    "asymmetry",
-    "pigment_network",
-    "dots_globules",
-    "streaks",
-    "regression_areas",
-    "blue_whitish_veil",
-    "colors",
-)
+    "histological_diagnosis", "asymmetry", "pigment_network", "dots_globules", "streaks", "regression_areas",
+    "blue_whitish_veil", "colors",
+)  # fmt: skip
 COLORS = ("white", "red", "light_brown", "dark_brown", "blue_gray", "black")
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
@@ -29,25 +23,55 @@ def ph2(root: Path, findings: Findings) -> pd.DataFrame:
     6 black), separated by blanks.
     """
     bases = [root / "ph2", *folders(root / "ph2", "*")]
-    base = next((b for b in bases if any(_table_file(b, kind) for kind in ("txt", "xlsx"))), None)
-    if base is None:
+    readers = {"txt": _from_text, "xlsx": _from_sheet}
+    tables = [(base / f"PH2_dataset.{kind}", kind) for base in bases for kind in readers]
+    path, kind = next(((path, kind) for path, kind in tables if path.is_file()), (None, None))
+    if path is None:
         raise DataError(f"PH2_dataset.txt (or .xlsx) is not in {root / 'ph2'} or one folder deeper: put it there.")
-    text = _table_file(base, "txt")
-    table = from_text(text, findings) if text else from_sheet(_table_file(base, "xlsx"), findings)
+    table = readers[kind](path, findings)[["image_id", "diagnosis", *CRITERIA]]
     cases = [case for b in bases for folder in folders(b, "PH2 Dataset images") for case in folders(folder, "*")]
-    images = index_images([f for case in cases for f in folders(case, f"{case.name}_Dermoscopic_Image")], findings)
-    masks = index_images(
-        [f for case in cases for f in folders(case, f"{case.name}_lesion")], findings, ending="_lesion"
-    )
-    table["image_path"], table["mask_path"] = table["image_id"].map(images), table["image_id"].map(masks)
-    table.attrs["masked"] = {"all": True}
-    table.attrs["without_row"] = sorted(set(images) - set(table["image_id"].dropna()))
-    return table.assign(part="all", source="hospital_pedro_hispano")
+    images = [f for case in cases for f in folders(case, f"{case.name}_Dermoscopic_Image")]
+    masks = [f for case in cases for f in folders(case, f"{case.name}_lesion")]
+    found = index_images(images, findings), index_images(masks, findings, ending="_lesion")
+    return attach(table, *found, findings).assign(source="hospital_pedro_hispano")
 
 
-def _table_file(base: Path, suffix: str) -> Path | None:
-    path = base / f"PH2_dataset.{suffix}"
-    return path if path.is_file() else None
+def _from_text(path: Path, findings: Findings) -> pd.DataFrame:
+    """The rows of ``PH2_dataset.txt`` that begin with ``||``; a blank field stays in its place."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
+    rows = [line.removeprefix("||").removesuffix("||").split("||") for line in lines if line.startswith("||")]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    if uneven := [row[0] for row in rows if _is_image(row) and len(row) != len(rows[0])]:
+        findings.faults.append(f"{path.name}: rows with another number of fields than the header: {some(uneven)}")
+    table = _table(rows).rename(columns={"name": "image_id"})
+    table = with_columns(table, ("image_id", "clinical_diagnosis", *CRITERIA), path, findings)
+    table["diagnosis"] = table["clinical_diagnosis"].map(lambda code: DIAGNOSIS.get(code, code), na_action="ignore")
+    table["colors"] = table["colors"].str.split().str.join(" ").astype("str")
+    return table
+
+
+def _from_sheet(path: Path, findings: Findings) -> pd.DataFrame:
+    """The first sheet of ``PH2_dataset.xlsx``: diagnosis and colours are columns marked with X there."""
+    rows = _read_sheet(path)
+    start = next((i for i, row in enumerate(rows) if "image_name" in map(_name, row)), None)
+    if start is None:
+        raise DataError(f"{path} has no row with the header 'Image Name': it is not the official PH2 table.")
+    classes = tuple(DIAGNOSIS.values())
+    table = _table(rows[start:]).rename(columns={"image_name": "image_id"})
+    table = with_columns(table, ("image_id", *classes, *COLORS, *CRITERIA[:-1]), path, findings)
+    crossed = table[[*classes, *COLORS]].apply(lambda column: column.str.upper() == "X").fillna(False).astype(bool)
+    marks = crossed[list(classes)]
+    one = marks.sum(axis=1) == 1
+    if uneven := table["image_id"][~one].tolist():
+        findings.faults.append(f"{path.name}: rows that do not mark exactly one diagnosis: {some(uneven)}")
+    table["diagnosis"] = marks.idxmax(axis=1).astype("str").where(one)
+    table["asymmetry"] = table["asymmetry"].str.removesuffix(".0")
+    digits = [str(i + 1) for i in range(len(COLORS))]
+    table["colors"] = [
+        " ".join(digit for digit, mark in zip(digits, row, strict=True) if mark)
+        for row in crossed[list(COLORS)].to_numpy()
+    ]
+    return table
 
 
 def _name(header: str) -> str:
@@ -55,75 +79,27 @@ def _name(header: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", header.split("(")[0].strip().lower()).strip("_")
 
 
-def from_text(path: Path, findings: Findings) -> pd.DataFrame:
-    """The rows of ``PH2_dataset.txt`` that begin with ``||``; a blank field stays in its place."""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()]
-    rows = [
-        [cell.strip() for cell in line.removeprefix("||").removesuffix("||").split("||")]
-        for line in lines
-        if line.startswith("||")
-    ]
+def _table(rows: list[list[str]]) -> pd.DataFrame:
+    """The rows of images under their header, the first row; short ones are filled with blanks, long ones cut."""
     header = [_name(cell) for cell in rows[0]] if rows else []
-    body = [row for row in rows[1:] if re.fullmatch(r"IMD\d+", row[0])]
-    uneven = [row[0] for row in body if len(row) != len(header)]
-    if uneven:
-        findings.faults.append(f"{path.name}: rows with another number of fields than the header: {some(uneven)}")
-    body = [(row + [""] * len(header))[: len(header)] for row in body]
-    table = pd.DataFrame(body, columns=header, dtype="str").rename(columns={"name": "image_id"})
-    table = _require(table, ("image_id", "clinical_diagnosis", *CRITERIA), path, findings)
-    table["diagnosis"] = table["clinical_diagnosis"].map(lambda code: DIAGNOSIS.get(code, code), na_action="ignore")
-    table["colors"] = table["colors"].str.split().str.join(" ").astype("str")
-    return table[["image_id", "diagnosis", *CRITERIA]]
+    body = [(row + [""] * len(header))[: len(header)] for row in rows if _is_image(row)]
+    return pd.DataFrame(body, columns=header, dtype="str")
 
 
-def from_sheet(path: Path, findings: Findings) -> pd.DataFrame:
-    """The first sheet of ``PH2_dataset.xlsx``: diagnosis and colours are columns marked with X there."""
-    rows = read_sheet(path)
-    start = next((i for i, row in enumerate(rows) if "image_name" in map(_name, row)), None)
-    if start is None:
-        raise DataError(f"{path} has no row with the header 'Image Name': it is not the official PH2 table.")
-    header = [_name(cell) for cell in rows[start]]
-    body = [
-        (row + [""] * len(header))[: len(header)]
-        for row in rows[start + 1 :]
-        if row and re.fullmatch(r"IMD\d+", row[0])
-    ]
-    table = pd.DataFrame(body, columns=header, dtype="str").rename(columns={"image_name": "image_id"})
-    classes = tuple(DIAGNOSIS.values())
-    table = _require(table, ("image_id", *classes, *COLORS, *CRITERIA[:-1]), path, findings)
-    marks = table[list(classes)].apply(lambda column: column.str.upper() == "X").fillna(False).astype(bool)
-    uneven = table["image_id"][marks.sum(axis=1) != 1]
-    if len(uneven):
-        findings.faults.append(f"{path.name}: rows that do not mark exactly one diagnosis: {some(uneven)}")
-    table["diagnosis"] = marks.idxmax(axis=1).astype("str").where(marks.sum(axis=1) == 1)
-    table["asymmetry"] = table["asymmetry"].str.removesuffix(".0")
-    colors = table[list(COLORS)].apply(lambda column: column.str.upper() == "X").fillna(False).astype(bool).to_numpy()
-    table["colors"] = [" ".join(str(i + 1) for i in range(len(COLORS)) if row[i]) for row in colors]
-    return table[["image_id", "diagnosis", *CRITERIA]]
+def _is_image(row: list[str]) -> bool:
+    return bool(row) and re.fullmatch(r"IMD\d+", row[0]) is not None
 
 
-def _require(table: pd.DataFrame, names: tuple[str, ...], path: Path, findings: Findings) -> pd.DataFrame:
-    lacking = [name for name in names if name not in table.columns]
-    if lacking:
-        findings.faults.append(f"{path.name}: missing column {', '.join(lacking)}")
-    for name in lacking:
-        table[name] = pd.Series(float("nan"), index=table.index, dtype="str")
-    return table.apply(clean)
-
-
-def read_sheet(path: Path) -> list[list[str]]:
+def _read_sheet(path: Path) -> list[list[str]]:
     """The cells of the first sheet of an .xlsx file as text, row by row, blank cells in their place.
 
     An .xlsx file is a zip of XML; this reads what the official table uses (shared and inline strings, numbers).
     """
     with zipfile.ZipFile(path) as book:
-        shared = []
-        if "xl/sharedStrings.xml" in book.namelist():
-            shared = [
-                "".join(t.text or "" for t in item.iter(f"{_SHEET}t"))
-                for item in ElementTree.fromstring(book.read("xl/sharedStrings.xml")).iter(f"{_SHEET}si")
-            ]
         sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
+        strings = "xl/sharedStrings.xml"
+        items = ElementTree.fromstring(book.read(strings)).iter(f"{_SHEET}si") if strings in book.namelist() else ()
+        shared = ["".join(t.text or "" for t in item.iter(f"{_SHEET}t")) for item in items]
     rows = []
     for row in sheet.iter(f"{_SHEET}row"):
         cells: list[str] = []

@@ -56,7 +56,12 @@ def synthesise(profile: dict, root: Path) -> Path:
     return root
 
 
+def generator_files() -> list[Path]:
+    """Return the files that say how the synthetic data are drawn."""
+    here = Path(__file__).parent
+    return sorted([*here.glob("synthetic*.py"), *here.glob("*.csv")])
+
+
 def data_digest(profile: dict) -> str:
     """Return what decides the synthetic data: the profile's settings and the generator's code."""
-    code = [file_digest(path) for path in sorted((project_root() / "skinlib" / "data").glob("synthetic*.py"))]
-    return digest(canonical_json([profile["data"], code]))[:16]
+    return digest(canonical_json([profile["data"], [file_digest(path) for path in generator_files()]]))[:16]

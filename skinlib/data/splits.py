@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from skinlib.data.checks import DataError
-from skinlib.paths import read_json, write_atomic
+from skinlib.data.readers_files import DataError
+from skinlib.paths import read_json, write_atomic, write_json
 from skinlib.provenance import cohort_fingerprint, digest
 
 COLUMNS = ["image_id", "group", "fold", "part"]
 PARTS = ("train", "val", "test")
+LEAK_ARMS = ("leaky", "clean")
+WITHOUT = "without_"  # begins the name of a split that leaves a source out: without_rosendahl
 
 
 class GroupOverlapError(DataError):
-    """Images of one lesion or patient stand in more than one part of a split that says it is grouped."""
+    """Images of one lesion or patient are in more than one part of a split that says it is grouped."""
 
 
 def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
@@ -103,17 +104,94 @@ def official(cohort: pd.DataFrame, *, folds: int = 1, seed: int = 0) -> pd.DataF
     return _long(rows["image_id"], group, is_test, members)
 
 
+def leave_source_out(cohort: pd.DataFrame, name: str, *, folds: int, seed: int = 0) -> pd.DataFrame:
+    """Return the split ``without_<source>``: that source's images are the test part of every fold.
+
+    The rest is cut as `make` cuts it. Images of other sources that show a lesion or patient of the test part are left
+    out altogether.
+
+    Raises
+    ------
+    DataError
+        When the cohort knows no sources, or not this one.
+    """
+    source = name.removeprefix(WITHOUT)
+    known = sorted(cohort["source"].dropna().unique()) if "source" in cohort else []
+    if source not in known:
+        raise DataError(f"no source {source!r} to leave out; the cohort has {', '.join(known) or 'none'}")
+    group = groups(cohort)
+    test = (cohort["source"] == source).to_numpy()
+    rest = ~test & ~group.isin(group[test]).to_numpy()
+    inside = make(cohort[rest], folds=folds, test=0, seed=seed)
+    held = pd.DataFrame({"image_id": cohort.loc[test, "image_id"], "group": group[test], "part": "test"})
+    outside = pd.concat([held.assign(fold=fold) for fold in range(folds)])
+    return pd.concat([inside, outside[COLUMNS]]).sort_values(["fold", "image_id"], ignore_index=True)
+
+
+def leak_arms(cohort: pd.DataFrame, *, share: float = 0.5, seed: int = 0) -> dict[str, np.ndarray]:
+    """Cut a cohort into one test part and two training parts, of which one holds the test images' mates.
+
+    Of a random ``share`` of the groups with several images one image each is for testing and the rest are its mates.
+    The clean part is every image of the other groups. In the leaky part the mates replace as many images of the same
+    labels. So both parts have one size and one balance of classes, and the same test images, which are in neither.
+
+    Returns
+    -------
+    dict
+        ``test``, ``leaky``, ``clean``: row positions in the cohort.
+
+    Raises
+    ------
+    DataError
+        When no group has several images, or a class has more mates than other images.
+    """
+    rng = np.random.default_rng(seed)
+    group = pd.factorize(groups(cohort))[0]
+    several = np.flatnonzero(np.bincount(group) > 1)
+    if not len(several):
+        raise DataError("no lesion or patient has several images, so nothing can leak between them")
+    chosen = rng.choice(several, max(1, round(share * len(several))), replace=False)
+    order = rng.permutation(len(group))  # the first image of a group in a random order is its test image
+    inside = np.isin(group[order], chosen)
+    first = ~pd.Series(group[order]).duplicated().to_numpy()
+    test, mate, clean = order[inside & first], order[inside & ~first], order[~inside]
+    label = cohort["label"].to_numpy()
+    gone = []
+    for value, wanted in zip(*np.unique(label[mate], return_counts=True), strict=True):
+        have = clean[label[clean] == value]
+        if len(have) < wanted:
+            raise DataError(f"label {value} has {wanted} mates and {len(have)} other images; choose a smaller share")
+        gone.append(have[:wanted])
+    kept = clean[~np.isin(clean, np.concatenate(gone))]
+    return {"test": np.sort(test), "leaky": np.sort(np.concatenate([kept, mate])), "clean": np.sort(clean)}
+
+
+def leak_arm(cohort: pd.DataFrame, arm: str, *, share: float = 0.5, seed: int = 0) -> pd.DataFrame:
+    """Return an arm of `leak_arms` as a split of one fold, without a validation part: nothing is selected on it.
+
+    Images of the other arm alone are not in it. Groups of the clean arm are the cohort's, of the leaky one the images.
+    """
+    if arm not in LEAK_ARMS:
+        raise ValueError(f"no arm {arm!r}; choose {' or '.join(LEAK_ARMS)}")
+    found = leak_arms(cohort, share=share, seed=seed)
+    rows = np.concatenate([found[arm], found["test"]])
+    group = groups(cohort, "image" if arm == "leaky" else "auto")
+    part = np.repeat(["train", "test"], [len(found[arm]), len(found["test"])]).astype(object)
+    table = pd.DataFrame(
+        {"image_id": cohort["image_id"].iloc[rows], "group": group.iloc[rows], "fold": 0, "part": part}
+    )
+    return table.sort_values("image_id", ignore_index=True)
+
+
 def with_training(split: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
     """Return a split to which the cohort's other images are added as training images of every fold.
 
     Nothing keeps an added image from being a picture of the test part: `skinlib.data.extra` says which are.
     """
     added = cohort[~cohort["image_id"].isin(split["image_id"])]
-    rows = [pd.DataFrame({"image_id": added["image_id"], "group": groups(added, "image")})] * split["fold"].nunique()
-    extra = (
-        pd.concat(rows, keys=sorted(split["fold"].unique()), names=["fold"]).reset_index("fold").assign(part="train")
-    )
-    return pd.concat([split, extra[COLUMNS]], ignore_index=True)
+    rows = pd.DataFrame({"image_id": added["image_id"], "group": groups(added, "image"), "part": "train"})
+    more = [rows.assign(fold=fold)[COLUMNS] for fold in sorted(split["fold"].unique())]
+    return pd.concat([split, *more], ignore_index=True)
 
 
 def _fold_members(label: np.ndarray, group: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
@@ -134,18 +212,16 @@ def _long(ids: pd.Series, group: np.ndarray, is_test: np.ndarray, members: list[
 
 
 def check(split: pd.DataFrame) -> None:
-    """Raise `GroupOverlapError` when a group stands in more than one part of a fold, `DataError` for a broken table."""
+    """Raise `GroupOverlapError` when a group is in more than one part of a fold, `DataError` for a broken table."""
     if missing := [c for c in COLUMNS if c not in split]:
         raise DataError(f"a split needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
     if unknown := sorted(set(split["part"]) - set(PARTS)):
         raise DataError(f"unknown part {', '.join(map(str, unknown))}; a part is one of {', '.join(PARTS)}")
-    if split.duplicated(["image_id", "fold"]).any():
-        twice = split.loc[split.duplicated(["image_id", "fold"]), "image_id"].unique()
-        raise DataError(f"{len(twice)} images stand twice in one fold, first {twice[0]}")
+    if len(twice := split.loc[split.duplicated(["image_id", "fold"]), "image_id"].unique()):
+        raise DataError(f"{len(twice)} images are twice in one fold, first {twice[0]}")
     parts = split.groupby(["fold", "group"])["part"].nunique()
-    if (parts > 1).any():
-        names = parts[parts > 1].index.get_level_values("group").unique()
-        raise GroupOverlapError(f"{len(names)} groups stand in more than one part, first {names[0]}")
+    if len(names := parts[parts > 1].index.get_level_values("group").unique()):
+        raise GroupOverlapError(f"{len(names)} groups are in more than one part, first {names[0]}")
 
 
 def fingerprint(split: pd.DataFrame) -> str:
@@ -154,12 +230,12 @@ def fingerprint(split: pd.DataFrame) -> str:
 
 
 def save(split: pd.DataFrame, path: str | Path, cohort: pd.DataFrame) -> Path:
-    """Write the split as CSV, and beside it (``.json``) the fingerprints of the split and of its cohort."""
+    """Write the split as CSV, and next to it (``.json``) the fingerprints of the split and of its cohort."""
     check(split)
     path = Path(path)
     write_atomic(path, split[COLUMNS].to_csv(index=False, lineterminator="\n"))
     record = {"cohort": cohort_fingerprint(cohort), "split": fingerprint(split), "images": len(cohort)}
-    write_atomic(path.with_suffix(".json"), json.dumps(record, indent=1, sort_keys=True) + "\n")
+    write_json(path.with_suffix(".json"), record)
     return path
 
 
@@ -169,7 +245,7 @@ def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     GroupOverlapError
-        When a group stands in two parts.
+        When a group is in two parts.
     DataError
         When the table, or the cohort it belongs to, is not the one that was saved.
     """

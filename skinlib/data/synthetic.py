@@ -15,25 +15,20 @@ import pandas as pd
 
 from skinlib.data.cards import CARDS
 from skinlib.data.readers_files import SYNTHETIC_MARKER, is_synthetic
-from skinlib.data.synthetic_draw import draw
-from skinlib.data.synthetic_layouts import image_file, write_images, write_tables
-from skinlib.data.synthetic_look import Look
+from skinlib.data.synthetic_draw import Look, draw
+from skinlib.data.synthetic_layouts import write_images, write_tables
 from skinlib.data.synthetic_people import images_a_lesion, people
 from skinlib.paths import write_atomic
 
 __all__ = ["TRUTH_FILE", "is_synthetic", "synthesise"]
 
 TRUTH_FILE = "synthetic_truth.csv"
-# Class of a set -> kinds that are drawn for it, with their shares.
-_BENIGN = {"nv": 0.75, "bkl": 0.18, "df": 0.07}
-_KINDS = {
-    "isic2016": {"benign": _BENIGN, "malignant": {"mel": 1.0}},
-    "isic2017": {"melanoma": {"mel": 1.0}, "seborrheic_keratosis": {"bkl": 1.0}, "nevus": {"nv": 1.0}},
-    "isic2018_task12": {"": {"nv": 0.60, "mel": 0.25, "bkl": 0.15}},
-    "isic2019": {"AK": {"akiec": 1.0}},
-    "ph2": {"common_nevus": {"nv": 1.0}, "atypical_nevus": {"atypical_nv": 1.0}, "melanoma": {"mel": 1.0}},
-    "pad_ufes_20": {"ACK": {"akiec": 1.0}, "NEV": {"nv": 1.0}, "SEK": {"bkl": 1.0}},
-}
+# Class of a set -> the kind that is drawn for it, where its code is not the kind's; or several kinds with their shares.
+_KIND = {
+    "malignant": "mel", "melanoma": "mel", "nevus": "nv", "common_nevus": "nv", "NEV": "nv", "AK": "akiec",
+    "ACK": "akiec", "seborrheic_keratosis": "bkl", "SEK": "bkl", "atypical_nevus": "atypical_nv",
+}  # fmt: skip
+_MIXED = {"benign": {"nv": 0.75, "bkl": 0.18, "df": 0.07}, "": {"nv": 0.60, "mel": 0.25, "bkl": 0.15}}  # "": no classes
 # Share of the images in each official part; the training part of Task 3 is HAM10000's.
 _PARTS = {
     "isic2016": {"train": 0.70, "test": 0.30},
@@ -44,7 +39,7 @@ _PARTS = {
 }
 _REPEATED = {"test": 63 / 404, "train": 147 / 404}  # part of ISIC 2016 -> share of ISIC 2017's melanomas
 _WIDE = ("isic2016", "isic2017", "isic2018_task12", "ph2")  # sets whose pictures are 4:3
-_LOOK = tuple(field.name for field in fields(Look))
+_FIRST = ["dataset", "part", "image_id", "lesion_id", "patient_id", "diagnosis", "kind", "malignant", "age", "male"]
 
 
 def synthesise(
@@ -80,7 +75,7 @@ def synthesise(
     root.mkdir(parents=True, exist_ok=True)
     truth = pd.concat([_population(name, images, seed) for name in names], ignore_index=True)
     if {"isic2016", "isic2017"} <= set(names):
-        truth = repeated(truth, _generator("isic2017", seed, 2))
+        truth = _repeat_melanomas(truth, _generator("isic2017", seed, 2))
     place = Path(tempfile.mkdtemp(dir=root, prefix=".drawing-"))
     try:
         measured = [_draw_row(place, row, size) for row in truth.itertuples()]
@@ -126,22 +121,22 @@ def _generator(name: str, seed: int, stream: int) -> np.random.Generator:
 def _population(name: str, images: int, seed: int) -> pd.DataFrame:
     """Truth of a set before drawing; patients of two official parts are different people."""
     rng, card = _generator(name, seed, 0), CARDS[name]
-    counts = _total(card.counts) or {"": 1}
-    parts = []
+    counts = {code: sum(part[code] for part in card.counts.values()) for code in card.classes} or {"": 1}
+    parts, code_of = [], {}
     for part, share in _PARTS.get(name, {"": 1.0}).items():
-        lesions, times, classes = [], [], []
+        kinds, times = [], []
         for code, number in allocate(counts, max(round(images * share), len(counts))).items():
+            shares = _MIXED.get(code, {_KIND.get(code, code.lower()): 1.0})
             pictured = images_a_lesion(number, rng)
-            kinds = _KINDS.get(name, {}).get(code, {code.lower(): 1.0})
-            lesions += rng.choice(list(kinds), size=len(pictured), p=list(kinds.values())).tolist()
+            code_of |= dict.fromkeys(shares, code)
             times += pictured
-            classes += [code] * len(pictured)
-        table = people(lesions, times, rng).assign(part=part)
-        parts.append(table.assign(diagnosis=_diagnosis(name, table["kind"])))
-    return _with_ids(name, parts)
+            kinds += rng.choice(list(shares), size=len(pictured), p=list(shares.values())).tolist()
+        parts.append(people(kinds, times, rng).assign(part=part))
+    table = _with_ids(name, parts)
+    return table.assign(diagnosis=table["kind"].map(code_of))[[*_FIRST, *(c for c in table if c not in _FIRST)]]
 
 
-def repeated(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def _repeat_melanomas(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Make some ISIC 2017 training and validation melanomas the pictures of ISIC 2016 melanomas, under their ids.
 
     As in the real sets: of the 404 there 63 are test and 147 training melanomas of ISIC 2016, byte for byte.
@@ -159,15 +154,6 @@ def repeated(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return out.astype(truth.dtypes)
 
 
-def _diagnosis(name: str, kinds: pd.Series) -> list[str]:
-    """The set's own code of each drawn kind."""
-    codes = {}
-    for code in CARDS[name].classes:
-        for kind in _KINDS.get(name, {}).get(code, {code.lower(): 1.0}):
-            codes[kind] = code
-    return [codes.get(kind, "") for kind in kinds]
-
-
 def _with_ids(name: str, parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Ids that rise with the (random) order of the rows and lie outside those of the real sets."""
     base = 9_000_000 + 100_000 * list(CARDS).index(name)
@@ -182,12 +168,7 @@ def _with_ids(name: str, parts: list[pd.DataFrame]) -> pd.DataFrame:
         out["image_id"] = out["patient_id"] + "_" + out["lesion_id"] + "_" + out["number"].astype("str")
     else:
         out["image_id"] = ("IMD" if name == "ph2" else "ISIC_") + out["number"].astype("str")
-    first = ["dataset", "part", "image_id", "lesion_id", "patient_id", "diagnosis", "kind", "malignant", "age", "male"]
-    return out[[*first, *(c for c in out.columns if c not in first)]]
-
-
-def _total(counts: dict[str, dict[str, int]]) -> dict[str, int]:
-    return {code: sum(part[code] for part in counts.values()) for code in next(iter(counts.values()), {})}
+    return out
 
 
 def allocate(counts: dict[str, int], images: int) -> dict[str, int]:
@@ -204,7 +185,7 @@ def allocate(counts: dict[str, int], images: int) -> dict[str, int]:
 
 def _draw_row(place: Path, row, size: int) -> dict:
     """Draw one row, write its files, return what is measured on the drawing."""
-    look = Look(**{name: getattr(row, name) for name in _LOOK})
+    look = Look(**{field.name: getattr(row, field.name) for field in fields(Look)})
     drawing = draw(look, (size * 3 // 4 if row.dataset in _WIDE else size, size))
-    write_images(place, row, drawing)
-    return {"area": float(drawing.mask.mean()), "hair": drawing.hair, "file": image_file(row)}
+    file = write_images(place, row, drawing)
+    return {"area": float(drawing.mask.mean()), "hair": drawing.hair, "file": file}

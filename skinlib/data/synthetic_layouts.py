@@ -1,4 +1,7 @@
-"""Where each official layout keeps the files of an image, and the label files beside them."""
+"""The official layouts: where each data set keeps an image and its mask, and the label files that describe them.
+
+Clinical columns are correlated with the class and blank in the pattern of the real tables.
+"""
 
 import io
 from pathlib import Path
@@ -8,53 +11,71 @@ import pandas as pd
 from PIL import Image
 
 from skinlib.data.cards import CARDS
-from skinlib.data.synthetic_look import ATTRIBUTES, Drawing
-from skinlib.data.synthetic_tables import ham_table, pad_table, ph2_table
+from skinlib.data.readers_isic import ATTRIBUTES, WORDS
+from skinlib.data.readers_pad import COLUMNS as PAD_COLUMNS
+from skinlib.data.readers_ph2 import COLORS
+from skinlib.data.synthetic_draw import Drawing
+from skinlib.data.synthetic_people import ITA_CUTS, KINDS
 
-_WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
+_IMAGES = {
+    "ham10000": "ham10000/HAM10000_images_part_{half}/{id}.jpg",
+    "isic2016": "isic2016/ISBI2016_ISIC_Part1_{word}_Data/{id}.jpg",
+    "isic2017": "isic2017/ISIC-2017_{word}_Data/{id}.jpg",
+    "isic2018_task12": "isic2018/ISIC2018_Task1-2_{word}_Input/{id}.jpg",
+    "isic2018_task3": "isic2018/ISIC2018_Task3_{word}_Input/{id}.jpg",
+    "isic2019": "isic2019/ISIC_2019_Training_Input/{id}.jpg",
+    "ph2": "ph2/PH2 Dataset images/{id}/{id}_Dermoscopic_Image/{id}.bmp",
+    "pad_ufes_20": "pad_ufes_20/images/imgs_part_{third}/{id}.png",
+}
+_MASKS = {
+    "ham10000": "ham10000/HAM10000_segmentations_lesion_tschandl/{id}_segmentation.png",
+    "isic2016": "isic2016/ISBI2016_ISIC_Part1_{word}_GroundTruth/{id}_Segmentation.png",
+    "isic2017": "isic2017/ISIC-2017_{word}_Part1_GroundTruth/{id}_segmentation.png",
+    "isic2018_task12": "isic2018/ISIC2018_Task1_{word}_GroundTruth/{id}_segmentation.png",
+    "ph2": "ph2/PH2 Dataset images/{id}/{id}_lesion/{id}_lesion.bmp",
+    "pad_ufes_20": "pad_ufes_20/masks_weak/{id}_mask.png",  # of others than the set's authors
+}
+_ATTRIBUTE = "isic2018/ISIC2018_Task2_{word}_GroundTruth_v3/{id}_attribute_"
+_SUN = {
+    "face": 0.30, "back": 0.18, "upper extremity": 0.15, "lower extremity": 0.13, "trunk": 0.08, "neck": 0.06,
+    "scalp": 0.05, "hand": 0.05,
+}  # fmt: skip
+_TRUNK = {
+    "back": 0.25, "lower extremity": 0.22, "trunk": 0.18, "upper extremity": 0.12, "abdomen": 0.12, "chest": 0.06,
+    "foot": 0.03, "face": 0.02,
+}  # fmt: skip
+_LEGS = {"lower extremity": 0.70, "upper extremity": 0.20, "abdomen": 0.05, "back": 0.05}
+_SITES = {"bcc": _SUN, "akiec": _SUN, "scc": _SUN, "bkl": _SUN, "df": _LEGS}  # of other kinds: _TRUNK
+_HISTORY = {
+    "smoke": 0.12, "drink": 0.25, "pesticide": 0.40, "skin_cancer_history": 0.45, "cancer_history": 0.53,
+    "has_piped_water": 0.62, "has_sewage_system": 0.57,
+}  # fmt: skip
+_BACKGROUND = ("POMERANIA", "GERMANY", "ITALY", "BRAZIL", "BRASIL", "UNK")
+_PH2_HEADER = (
+    "|| Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry || Pigment Network || Dots/Globules || "
+    "Streaks || Regression Areas || Blue-Whitish Veil || Colors ||"
+)
 
 
-def image_file(row) -> str:
-    """Path of a row's image, relative to the data root."""
-    word = _WORDS.get(row.part, "")
-    return {
-        "ham10000": f"ham10000/HAM10000_images_part_{1 + row.number % 2}/{row.image_id}.jpg",
-        "isic2016": f"isic2016/ISBI2016_ISIC_Part1_{word}_Data/{row.image_id}.jpg",
-        "isic2017": f"isic2017/ISIC-2017_{_word_2017(row.part)}_Data/{row.image_id}.jpg",
-        "isic2018_task12": f"isic2018/ISIC2018_Task1-2_{word}_Input/{row.image_id}.jpg",
-        "isic2018_task3": f"isic2018/ISIC2018_Task3_{word}_Input/{row.image_id}.jpg",
-        "isic2019": f"isic2019/ISIC_2019_Training_Input/{row.image_id}.jpg",
-        "ph2": f"ph2/PH2 Dataset images/{row.image_id}/{row.image_id}_Dermoscopic_Image/{row.image_id}.bmp",
-        "pad_ufes_20": f"pad_ufes_20/images/imgs_part_{1 + row.number % 3}/{row.image_id}.png",
-    }[row.dataset]
+def _word(dataset: str, part: str) -> str:
+    return "Test_v2" if (dataset, part) == ("isic2017", "test") else WORDS.get(part, "")
 
 
-def mask_file(row) -> str | None:
-    """Path of a row's lesion mask, relative to the data root; None where the set has none."""
-    word = _WORDS.get(row.part, "")
-    return {
-        "ham10000": f"ham10000/HAM10000_segmentations_lesion_tschandl/{row.image_id}_segmentation.png",
-        "isic2016": f"isic2016/ISBI2016_ISIC_Part1_{word}_GroundTruth/{row.image_id}_Segmentation.png",
-        "isic2017": f"isic2017/ISIC-2017_{_word_2017(row.part)}_Part1_GroundTruth/{row.image_id}_segmentation.png",
-        "isic2018_task12": f"isic2018/ISIC2018_Task1_{word}_GroundTruth/{row.image_id}_segmentation.png",
-        "ph2": f"ph2/PH2 Dataset images/{row.image_id}/{row.image_id}_lesion/{row.image_id}_lesion.bmp",
-        "pad_ufes_20": f"pad_ufes_20/masks_weak/{row.image_id}_mask.png",  # of others than the set's authors
-    }.get(row.dataset)
+def _place(template: str, row) -> str:
+    word = _word(row.dataset, row.part)
+    return template.format(id=row.image_id, word=word, half=1 + row.number % 2, third=1 + row.number % 3)
 
 
-def _word_2017(part: str) -> str:
-    return "Test_v2" if part == "test" else _WORDS.get(part, "")
-
-
-def write_images(root: Path, row, drawing: Drawing) -> None:
-    """Write a row's image, mask and, for Task 2, its attribute masks."""
-    _save(root / image_file(row), drawing.image)
-    if mask := mask_file(row):
-        _save(root / mask, drawing.mask.astype(np.uint8) * 255)
+def write_images(root: Path, row, drawing: Drawing) -> str:
+    """Write a row's image, mask and, for Task 2, its attribute masks; returns the image's path relative to the root."""
+    file = _place(_IMAGES[row.dataset], row)
+    _save(root / file, drawing.image)
+    masks = {_MASKS[row.dataset]: drawing.mask} if row.dataset in _MASKS else {}
     if row.dataset == "isic2018_task12":
-        folder = root / "isic2018" / f"ISIC2018_Task2_{_WORDS[row.part]}_GroundTruth_v3"
-        for name in ATTRIBUTES:
-            _save(folder / f"{row.image_id}_attribute_{name}.png", drawing.attributes[name].astype(np.uint8) * 255)
+        masks |= {f"{_ATTRIBUTE}{name}.png": drawing.attributes[name] for name in ATTRIBUTES}
+    for template, mask in masks.items():
+        _save(root / _place(template, row), mask.astype(np.uint8) * 255)
+    return file
 
 
 def _save(path: Path, pixels: np.ndarray) -> None:
@@ -87,27 +108,30 @@ def write_tables(root: Path, name: str, truth: pd.DataFrame, rng: np.random.Gene
     """Write the label files of a set; ``truth`` holds its rows and, for Task 3, those of HAM10000."""
     rows = truth[truth["dataset"] == name]
     base = root / CARDS[name].folder
+    sex = np.where(rows["male"], "male", "female")
     if name == "ham10000":
-        _csv(base / "HAM10000_metadata.csv", ham_table(rows, rng))
+        _csv(base / "HAM10000_metadata.csv", _ham_table(rows, rng))
     elif name == "isic2016":
-        for part, word, codes in (("train", "Training", ("benign", "malignant")), ("test", "Test", ("0", "1"))):
+        for part, codes in (("train", ("benign", "malignant")), ("test", ("0", "1"))):
             table = rows.loc[rows["part"] == part, ["image_id", "malignant"]]
-            table = table.assign(malignant=[codes[int(m)] for m in table["malignant"]])
-            _csv(base / f"ISBI2016_ISIC_Part3_{word}_GroundTruth.csv", table, header=False)
+            table["malignant"] = [codes[int(m)] for m in table["malignant"]]
+            _csv(base / f"ISBI2016_ISIC_Part3_{WORDS[part]}_GroundTruth.csv", table, header=False)
     elif name == "isic2017":
-        for part, of_part in rows.groupby("part"):
-            _tables_2017(base, _word_2017(part), of_part)
+        for part, here in rows.assign(sex=sex, age_approximate=rows["age"].astype(int)).groupby("part"):
+            word = _word(name, part)
+            marks = _one_hot(here, ("melanoma", "seborrheic_keratosis")).rename(columns={"image": "image_id"})
+            _csv(base / f"ISIC-2017_{word}_Part3_GroundTruth.csv", marks)
+            meta = here[["image_id", "age_approximate", "sex"]]
+            _csv(base / f"ISIC-2017_{word}_Data" / f"ISIC-2017_{word}_Data_metadata.csv", meta)
     elif name == "isic2018_task3":
-        training = truth[truth["dataset"] == "ham10000"].assign(
-            part="train", diagnosis=lambda t: t["diagnosis"].str.upper()
-        )
-        for part, of_part in pd.concat([training, rows]).groupby("part"):
-            stem = f"ISIC2018_Task3_{_WORDS[part]}_GroundTruth"
-            _csv(base / stem / f"{stem}.csv", _one_hot(of_part, CARDS[name].classes))
+        training = truth[truth["dataset"] == "ham10000"].assign(part="train")
+        training["diagnosis"] = training["diagnosis"].str.upper()
+        for part, here in pd.concat([training, rows]).groupby("part"):
+            stem = f"ISIC2018_Task3_{WORDS[part]}_GroundTruth"
+            _csv(base / stem / f"{stem}.csv", _one_hot(here, CARDS[name].classes))
         groups = training[["image_id", "lesion_id"]].rename(columns={"image_id": "image"})
-        _csv(
-            base / "ISIC2018_Task3_Training_LesionGroupings.csv", groups.assign(diagnosis_confirm_type="histopathology")
-        )
+        groups["diagnosis_confirm_type"] = "histopathology"
+        _csv(base / "ISIC2018_Task3_Training_LesionGroupings.csv", groups)
     elif name == "isic2019":
         _csv(base / "ISIC_2019_Training_GroundTruth.csv", _one_hot(rows, CARDS[name].classes).assign(UNK=0.0))
         meta = {
@@ -115,24 +139,14 @@ def write_tables(root: Path, name: str, truth: pd.DataFrame, rng: np.random.Gene
             "age_approx": rows["age"],
             "anatom_site_general": "anterior torso",
             "lesion_id": rows["lesion_id"].where(rng.random(len(rows)) > 0.08),
-            "sex": _sex(rows),
+            "sex": sex,
         }
         _csv(base / "ISIC_2019_Training_Metadata.csv", pd.DataFrame(meta))
     elif name == "ph2":
-        (base / "PH2_dataset.txt").write_text(ph2_table(rows), encoding="utf-8")
+        (base / "PH2_dataset.txt").write_text(_ph2_table(rows), encoding="utf-8")
     elif name == "pad_ufes_20":
-        _csv(base / "metadata.csv", pad_table(rows, rng))
-
-
-def _tables_2017(base: Path, word: str, rows: pd.DataFrame) -> None:
-    marks = _one_hot(rows, ("melanoma", "seborrheic_keratosis")).rename(columns={"image": "image_id"})
-    _csv(base / f"ISIC-2017_{word}_Part3_GroundTruth.csv", marks)
-    meta = {"image_id": rows["image_id"], "age_approximate": rows["age"].astype(int), "sex": _sex(rows)}
-    _csv(base / f"ISIC-2017_{word}_Data" / f"ISIC-2017_{word}_Data_metadata.csv", pd.DataFrame(meta))
-
-
-def _sex(rows: pd.DataFrame) -> np.ndarray:
-    return np.where(rows["male"], "male", "female")
+        table = pd.DataFrame([_pad_row(row, rng) for row in rows.itertuples()])
+        _csv(base / "metadata.csv", table[list(PAD_COLUMNS.index)])
 
 
 def _one_hot(rows: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -142,6 +156,85 @@ def _one_hot(rows: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
 
 def _csv(path: Path, table: pd.DataFrame, *, header: bool = True) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.sort_values(next(c for c in ("image_id", "image", "img_id") if c in table)).to_csv(
-        path, index=False, header=header
-    )
+    image = next(c for c in ("image_id", "image", "img_id") if c in table)
+    table.sort_values(image).to_csv(path, index=False, header=header)
+
+
+def _pick(shares: dict[str, float], rng: np.random.Generator) -> str:
+    return str(rng.choice(list(shares), p=list(shares.values())))
+
+
+def _ham_table(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The official 8 columns; site, clinic and confirmation belong to the lesion, a few values are unknown."""
+    lesions = {}
+    for row in truth.drop_duplicates("lesion_id").itertuples():
+        site = _pick(_SITES.get(row.kind, _TRUNK), rng)
+        confirmed = "histo" if row.malignant or rng.random() < 0.4 else str(rng.choice(["follow_up", "consensus"]))
+        clinic = _pick(KINDS[row.kind]["clinic"], rng)
+        unknown = not row.malignant and rng.random() < 0.01
+        lesions[row.lesion_id] = {
+            "dx_type": confirmed,
+            "age": "" if unknown else f"{row.age:.1f}",
+            "sex": "unknown" if unknown else ("male" if row.male else "female"),
+            "localization": "unknown" if rng.random() < 0.023 else site,
+            "dataset": clinic,
+        }
+    table = pd.DataFrame([lesions[lesion] for lesion in truth["lesion_id"]])
+    ids = truth[["lesion_id", "image_id", "diagnosis"]].rename(columns={"diagnosis": "dx"}).reset_index(drop=True)
+    return pd.concat([ids, table], axis=1)
+
+
+def _pad_row(row, rng: np.random.Generator) -> dict:
+    """One of the official rows, with ``UNK`` answers, both spellings of Brazil and the shared blanks."""
+    kind = KINDS[row.kind]
+    out = {
+        "patient_id": row.patient_id,
+        "lesion_id": row.lesion_id,
+        "age": int(row.age),
+        "diagnostic": row.diagnosis,
+        "img_id": f"{row.image_id}.png",
+        "region": _pick(kind["region"], rng),
+        "biopsed": bool(row.malignant and row.diagnosis != "ACK") or bool(rng.random() < 0.2),
+    }
+    for name, chance in kind["symptom"].items():
+        unknown = name in ("grew", "changed") and rng.random() < 0.17
+        out[name] = "UNK" if unknown else bool(rng.random() < chance)
+    history = {name: bool(rng.random() < chance) for name, chance in _HISTORY.items()}
+    first, second = sorted(rng.integers(3, 24, 2), reverse=True)
+    history |= {
+        "background_father": str(rng.choice(_BACKGROUND)),
+        "background_mother": str(rng.choice(_BACKGROUND)),
+        "gender": "MALE" if row.male else "FEMALE",
+        "fitspatrick": fitzpatrick(row.ita),
+        "diameter_1": float(first),
+        "diameter_2": float(second),
+    }
+    # The history is blank together, and never for a cancer: what is missing gives the label away, as in the real table.
+    if rng.random() < kind["history"]["blank"]:
+        history = dict.fromkeys(history, "")
+    return out | history
+
+
+def fitzpatrick(ita: float) -> float:
+    """Skin type 1 (lightest) to 6 of a drawn skin: the six ITA categories, in order."""
+    return float(6 - np.digitize(ita, ITA_CUTS))
+
+
+def _ph2_table(truth: pd.DataFrame) -> str:
+    """The text of ``PH2_dataset.txt``: the criteria follow from the drawn structures."""
+    lines = [_PH2_HEADER]
+    for row in truth.itertuples():
+        cells = (
+            row.image_id,
+            "Melanoma" if row.malignant else "",
+            CARDS["ph2"].classes.index(row.diagnosis),
+            int(np.digitize(row.asymmetry, (0.3, 0.55))),
+            "AT" if row.network == "atypical" else "T",
+            "A" if row.globules == 0 else ("AT" if row.asymmetry > 0.4 else "T"),
+            "P" if row.streaks else "A",
+            "P" if "white" in row.colors else "A",
+            "P" if row.veil else "A",
+            "  ".join(str(d) for d in sorted(COLORS.index(c) + 1 for c in row.colors)),
+        )
+        lines.append("|| " + " || ".join(map(str, cells)) + " ||")
+    return "\n".join([*lines, "", "Clinical Diagnosis: 0 - Common Nevus; 1 - Atypical Nevus; 2 - Melanoma."]) + "\n"

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 from scipy import ndimage
 
-from skinlib.data.synthetic_marks import overlays
+from skinlib.data.synthetic_draw import overlays
 from skinlib.provenance import generator
 
 

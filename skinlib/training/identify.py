@@ -13,7 +13,7 @@ import pandas as pd
 
 from skinlib import models, provenance
 from skinlib.config import RunConfig
-from skinlib.data import cards, extra, leaks, readers, sources, splits
+from skinlib.data import cards, extra, readers, splits
 from skinlib.models.backbones import find_weights
 from skinlib.paths import Lock
 from skinlib.training.fit import place
@@ -57,10 +57,10 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
         if not path.with_suffix(".json").is_file():
             if config.split == "official":
                 split = splits.official(cohort, folds=config.folds, seed=config.split_seed)
-            elif config.split in leaks.ARMS:
-                split = leaks.split(cohort, config.split, share=config.test_share, seed=config.split_seed)
-            elif config.split.startswith(sources.PREFIX):
-                split = sources.split(cohort, config.split, folds=config.folds, seed=config.split_seed)
+            elif config.split in splits.LEAK_ARMS:
+                split = splits.leak_arm(cohort, config.split, share=config.test_share, seed=config.split_seed)
+            elif config.split.startswith(splits.WITHOUT):
+                split = splits.leave_source_out(cohort, config.split, folds=config.folds, seed=config.split_seed)
             else:
                 by = "auto" if config.split == "grouped" else config.split
                 split = splits.make(cohort, folds=config.folds, test=config.test_share, seed=config.split_seed, by=by)

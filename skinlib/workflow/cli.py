@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _data_words(words) -> None:
     data = words.add_parser("data", help="get, check or draw a data set")
     kinds = data.add_subparsers(required=True, metavar="WHAT")
-    get = kinds.add_parser("get", help="download a data set; its licence is shown, and accepted by a flag")
+    get = kinds.add_parser("get", help="download a data set once its licence is accepted; no partial download is kept")
     get.add_argument("name")
     get.add_argument("--root", type=Path, required=True)
     get.add_argument("--accept-licence", action="store_true")

@@ -18,7 +18,7 @@ from skinlib.workflow.catalogue import Card, check_keys, image_visits, listing, 
 # Folders and files whose change cannot change what a notebook shows.
 MACHINERY = ("workflow", "data/download.py")
 # Files that decide which runs there are and what they are called; `code_fingerprint` judges the rest by its syntax.
-PLANNING = ("config.py", "data/*.py", "images/*.py", "models/*.py", "training/*.py", "papers/**/*.py")
+PLANNING = ("config.py", "data/*.*", "images/*.py", "models/*.py", "training/*.py", "papers/**/*.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +153,6 @@ class Work:
         library = project_root() / "skinlib"
         others = [library / "papers" / paper for paper in set(paper_names()) - set(card.papers)]
         left_out = [*others, *(library / name for name in MACHINERY)]
-        files = sorted(library.rglob("*.py"))
+        files = sorted(file for kind in ("py", "csv", "yaml") for file in library.rglob(f"*.{kind}"))
         kept = [file for file in files if not any(file.is_relative_to(other) for other in left_out)]
         return [str(file) for file in kept]

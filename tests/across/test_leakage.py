@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from skinlib.across import leakage
 from skinlib.data import splits
-from skinlib.data.checks import DataError
+from skinlib.data.readers_files import DataError
 
 
 def cohort_of(sizes, labels):

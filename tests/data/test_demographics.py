@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from skinlib.data import readers
-from skinlib.data.checks import DataError
 from skinlib.data.demographics import COLUMNS, encode
+from skinlib.data.readers_files import DataError
 
 ROWS = pd.DataFrame(
     {

@@ -5,8 +5,8 @@ from PIL import Image
 
 from skinlib.config import RunConfig
 from skinlib.data import splits
-from skinlib.data.checks import DataError
 from skinlib.data.extra import extra_training, repeats
+from skinlib.data.readers_files import DataError
 from skinlib.training.identify import cohort_of, split_of
 
 # Each number draws one picture. 2016: three benign, three malignant; 2017: five melanomas, two of other kinds.
@@ -35,11 +35,8 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("years")
     for word, rows in (("Training", TRAIN_2016), ("Test", TEST_2016)):
         stem = root / "isic2016" / f"ISBI2016_ISIC_Part1_{word}"
-        draw(
-            stem.with_name(f"{stem.name}_Data"),
-            {i: n for i, (n, _) in rows.items()},
-            masks=stem.with_name(f"{stem.name}_GroundTruth"),
-        )
+        data, masks = (stem.with_name(f"{stem.name}_{kind}") for kind in ("Data", "GroundTruth"))
+        draw(data, {i: n for i, (n, _) in rows.items()}, masks=masks)
         text = "".join(f"{i},{label}\n" for i, (_, label) in rows.items())
         (root / "isic2016" / f"ISBI2016_ISIC_Part3_{word}_GroundTruth.csv").write_text(text)
     base = root / "isic2017"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from skinlib.data import splits
-from skinlib.data.checks import DataError
+from skinlib.data.readers_files import DataError
 
 
 def people(lesions: list[int], seed: int = 0, share: float = 0.4) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def test_a_broken_table_is_refused():
         splits.check(split.drop(columns="part"))
     with pytest.raises(DataError, match="unknown part trian"):
         splits.check(split.replace({"part": {"train": "trian"}}))
-    with pytest.raises(DataError, match="1 images stand twice"):
+    with pytest.raises(DataError, match="1 images are twice"):
         splits.check(pd.concat([split, split.iloc[:1]]))
 
 
@@ -228,3 +228,26 @@ def test_an_official_split_that_leaks_is_not_saved(tmp_path):
     with pytest.raises(splits.GroupOverlapError, match="first P"):
         splits.save(splits.official(cohort, folds=2), tmp_path / "x.csv", cohort)
     assert list(tmp_path.iterdir()) == []
+
+
+def members(split, part):
+    return set(split.loc[split["part"] == part, "image_id"])
+
+
+def test_both_arms_of_a_leak_test_the_same_images_and_train_on_as_many():
+    cohort = people(list(np.arange(40) % 3 + 1)).assign(patient_id=lambda table: "P" + table["lesion_id"])
+    leaky, clean = (splits.leak_arm(cohort, arm, share=0.5, seed=3) for arm in splits.LEAK_ARMS)
+    assert members(leaky, "test") == members(clean, "test") != set()
+    known = cohort.set_index("image_id")
+    patients = lambda split, part: set(known.loc[list(members(split, part)), "patient_id"])
+    assert not patients(clean, "test") & patients(clean, "train")
+    assert patients(clean, "test") <= patients(leaky, "train")
+    trained = [known.loc[list(members(split, "train")), "label"] for split in (leaky, clean)]
+    assert len(trained[0]) == len(trained[1]) and trained[0].sum() == trained[1].sum()
+    for split in (leaky, clean):
+        splits.check(split)
+        assert set(split["part"]) == {"train", "test"} and set(split["fold"]) == {0}
+        assert set(splits.part(cohort, split, None, "train")["image_id"]) == members(split, "train")
+    assert clean["group"].str.startswith("P").all() and leaky["group"].str.startswith("image:").all()
+    with pytest.raises(ValueError, match="no arm 'dirty'; choose leaky or clean"):
+        splits.leak_arm(cohort, "dirty")

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,16 +13,14 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skinlib.data import synthetic
 from skinlib.data.cards import CARDS
 from skinlib.data.readers import read
 from skinlib.data.readers_files import DataError
 from skinlib.data.synthetic import TRUTH_FILE, allocate, is_synthetic, synthesise
-from skinlib.data.synthetic_draw import draw
-from skinlib.data.synthetic_kinds import MALIGNANT_KINDS
-from skinlib.data.synthetic_layouts import padded_jpeg
-from skinlib.data.synthetic_look import Look, skin_rgb
-from skinlib.data.synthetic_people import images_a_lesion, people
-from skinlib.data.synthetic_tables import fitzpatrick
+from skinlib.data.synthetic_draw import Look, draw, skin_rgb
+from skinlib.data.synthetic_layouts import fitzpatrick, padded_jpeg
+from skinlib.data.synthetic_people import MALIGNANT_KINDS, images_a_lesion, people
 
 PLAIN = Look(
     ita=35.0, skin_a=10.0, skin_b=15.0, radius=0.25, aspect=1.0, asymmetry=0.0, border=0.0, softness=0.06, density=0.8,
@@ -31,8 +30,6 @@ PLAIN = Look(
 
 
 def look(**changes) -> Look:
-    from dataclasses import replace
-
     return replace(PLAIN, **changes)
 
 
@@ -83,12 +80,11 @@ def test_task2_masks_lie_in_the_lesion_and_follow_the_truth(all_sets):
     for row in truth[truth["dataset"] == "isic2018_task12"].itertuples():
         files = cohort.loc[row.image_id]
         lesion = np.asarray(Image.open(files["mask_path"])) > 128
-        marked = {
-            name: np.asarray(Image.open(files[f"attribute_{name}"])) > 128 for name in ("globules", "pigment_network")
-        }
-        assert marked["pigment_network"].any() == (row.network != "none")
-        assert marked["globules"].any() <= (row.globules > 0)
-        assert not any((mask & ~lesion).any() for mask in marked.values())
+        network, globules = (
+            np.asarray(Image.open(files[f"attribute_{n}"])) > 128 for n in ("pigment_network", "globules")
+        )
+        assert network.any() == (row.network != "none") and globules.any() <= (row.globules > 0)
+        assert not ((network | globules) & ~lesion).any()
 
 
 def test_pad_keeps_unk_answers_shared_blanks_and_patients_with_several_lesions(tmp_path):
@@ -261,17 +257,11 @@ def test_padded_jpeg_has_the_size_and_the_pixels(tmp_path, extra):
         padded_jpeg(data, len(data) - 1)
 
 
-def test_allocate_by_hand():
+def test_shares_and_skin_types_by_hand():
     assert allocate({"a": 900, "b": 90, "c": 10}, 100) == {"a": 85, "b": 9, "c": 6}
     assert allocate({"a": 900, "b": 100}, 8) == {"a": 6, "b": 2}
-
-
-def test_images_a_lesion_sum_up():
     times = images_a_lesion(1000, np.random.default_rng(0))
     assert sum(times) == 1000 and min(times) == 1 and max(times) <= 4
-
-
-def test_fitzpatrick_by_hand():
     assert [fitzpatrick(a) for a in (60, 50, 35, 20, 0, -40)] == [1, 2, 3, 4, 5, 6]
 
 
@@ -287,8 +277,6 @@ def test_sets_are_added_to_a_synthetic_root_and_never_mixed_with_other_data(tmp_
 
 
 def test_a_failure_leaves_no_folder_behind(tmp_path, monkeypatch):
-    from skinlib.data import synthetic
-
     def fail(*arguments):
         raise OSError("disk full")
 

@@ -10,8 +10,7 @@ from scipy import stats
 from skimage.color import rgb2lab
 
 from skinlib.across.abcd_checks import unchanged
-from skinlib.data.synthetic_draw import draw
-from skinlib.data.synthetic_look import Look
+from skinlib.data.synthetic_draw import Look, draw
 from skinlib.data.synthetic_people import people
 from skinlib.images import abcd
 

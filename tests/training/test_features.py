@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from skinlib import models
 from skinlib.config import RunConfig
-from skinlib.data.checks import DataError
-from skinlib.data.sources import split
+from skinlib.data.readers_files import DataError
+from skinlib.data.splits import leave_source_out as split
 from skinlib.papers.joint_ensemble.model import joint_of
 from skinlib.training import features, predict, runs
 from skinlib.training.fit import place
