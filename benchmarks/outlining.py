@@ -23,7 +23,7 @@ from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.papers.joint_reverse_mtl.plan import ALONE, PROPOSED
 from skinlib.training import losses
-from skinlib.training.fit import Place, optimiser_for, place, train_epoch
+from skinlib.training.fit import Place, optimiser_for, place, train_step
 
 Outline = tuple[str, tuple[int, int], tuple[int, ...]]  # variant, (height, width), widths of the levels
 
@@ -39,7 +39,7 @@ def config_of(case: Outline) -> RunConfig:
 
 
 class OurLoop(Loop):
-    """`skinlib.training.fit.train_epoch` on images and masks from the cache, turned by multiples of 45 degrees."""
+    """`skinlib.training.fit.train_step` on images and masks from the cache, turned by multiples of 45 degrees."""
 
     def __init__(self, cohort: pd.DataFrame, root: str, case: Outline, where: Place):
         self.config, self.where, self.epoch = config_of(case), where, 0
@@ -60,10 +60,10 @@ class OurLoop(Loop):
             self.cache, rows, self.columns, batch_size=self.batch, augment=self.config.augment, visits=visits,
             normalisation=self.config.normalisation, masks=True,
         )  # fmt: skip
-        train_epoch(
-            self.model, self.optimiser, batches, self.terms, config=self.config, where=self.where,
-            epoch=self.epoch, history=[], progress=lambda *_: times.append(time.perf_counter()),
-        )  # fmt: skip
+        self.model.train()
+        for batch in batches.epoch(self.epoch, self.where.device):
+            train_step(self.model, self.optimiser, batch, self.terms, config=self.config, where=self.where)
+            times.append(time.perf_counter())
         self.epoch += 1
         return times
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Iterator
 
 import torch
 
@@ -14,24 +12,11 @@ from skinlib import models
 from skinlib.data.cards import class_names
 from skinlib.papers.metadata_sr.plan import METHODS, PROPOSED
 from skinlib.training import losses
-from skinlib.training.fit import Place, optimiser_for, place, train_epoch
-
-
-class Held:
-    """One batch that stays in memory, given ``steps`` times."""
-
-    def __init__(self, batch: dict, steps: int):
-        self.batch, self.steps = batch, steps
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def epoch(self, *_: object, **__: object) -> Iterator[dict]:
-        return itertools.repeat(self.batch, self.steps)
+from skinlib.training.fit import Place, optimiser_for, place, train_step
 
 
 class Step(Loop):
-    """`skinlib.training.fit.train_epoch` of a method of the paper on one batch: reading images would hide the task."""
+    """`skinlib.training.fit.train_step` of a method of the paper on one batch: reading images would hide the task."""
 
     def __init__(self, method: str, case: Case, where: Place):
         backbone, size, self.batch = case
@@ -50,10 +35,10 @@ class Step(Loop):
 
     def run(self, steps: int) -> list[float]:
         times: list[float] = []
-        train_epoch(
-            self.model, self.optimiser, Held(self.held, steps), self.terms, config=self.config, where=self.where,
-            epoch=0, history=[], progress=lambda *_: times.append(time.perf_counter()),
-        )  # fmt: skip
+        self.model.train()
+        for _ in range(steps):
+            train_step(self.model, self.optimiser, self.held, self.terms, config=self.config, where=self.where)
+            times.append(time.perf_counter())
         return times
 
 

@@ -20,7 +20,7 @@ from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.papers.recall_oriented.plan import PROPOSED
 from skinlib.training import losses
-from skinlib.training.fit import Place, optimiser_for, place, train_epoch
+from skinlib.training.fit import Place, optimiser_for, place, train_step
 
 Case = tuple[str, int, int]  # backbone, pixels, batch
 
@@ -34,7 +34,7 @@ def config_of(case: Case) -> RunConfig:
 
 
 class OurLoop(Loop):
-    """`skinlib.training.fit.train_epoch` on batches from the cache."""
+    """`skinlib.training.fit.train_step` on batches from the cache."""
 
     def __init__(self, cohort: pd.DataFrame, root: str, case: Case, where: Place):
         self.config, self.where, self.batch, self.epoch = config_of(case), where, case[2], 0
@@ -52,10 +52,10 @@ class OurLoop(Loop):
 
     def run(self, steps: int) -> list[float]:
         times: list[float] = []
-        train_epoch(
-            self.model, self.optimiser, self.batches(steps), self.terms, config=self.config, where=self.where,
-            epoch=self.epoch, history=[], progress=lambda *_: times.append(time.perf_counter()),
-        )  # fmt: skip
+        self.model.train()
+        for batch in self.batches(steps).epoch(self.epoch, self.where.device):
+            train_step(self.model, self.optimiser, batch, self.terms, config=self.config, where=self.where)
+            times.append(time.perf_counter())
         self.epoch += 1
         return times
 

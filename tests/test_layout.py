@@ -1,6 +1,7 @@
 """The house rules: who imports whom, how long things are, and that no code asks which profile or paper it serves."""
 
 import ast
+import graphlib
 import json
 import re
 from itertools import pairwise
@@ -14,6 +15,7 @@ from skinlib.paths import project_root
 ROOT = project_root()
 LIBRARY = ROOT / "skinlib"
 MODULES = sorted(LIBRARY.rglob("*.py"))
+NAMES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES}
 # A module may import from its own room and from those above it.
 ROOMS = [
     ("paths", "config", "provenance"),
@@ -60,6 +62,26 @@ def imports(tree: ast.AST) -> set[str]:
 def walks_backwards(name: str, tree: ast.AST) -> set[str]:
     room = Path(name).parts[0].removesuffix(".py")
     return {other for other in imports(tree) if LEVEL[other] > LEVEL[room]}
+
+
+def imported_modules(tree: ast.AST) -> set[str]:
+    """Return the library's modules that one imports, wherever in it: ``skinlib.models`` is the package's own file."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "skinlib":
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in NAMES else node.module for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in NAMES}
+    return found
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef]:
@@ -111,6 +133,12 @@ def test_imports_come_from_above(path):
         assert walks_backwards(str(path.relative_to(LIBRARY)), ast.parse(path.read_text())) == set()
 
 
+def test_imports_form_no_circle():
+    trees = {name: ast.parse(path.read_text()) for name, path in NAMES.items()}
+    assert circle({name: imported_modules(tree) for name, tree in trees.items()}) == []
+    assert [name for name, tree in trees.items() if "TYPE_CHECKING" in ast.unparse(tree)] == [], "a circle in disguise"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=by_path)
 def test_sizes(path):
     tree = ast.parse(path.read_text())
@@ -141,6 +169,11 @@ def test_the_rules_find_what_they_look_for():
     assert walks_backwards("data/x.py", ast.parse("def f():\n    from skinlib.models import build")) == {"models"}
     assert walks_backwards("data/x.py", ast.parse("import skinlib.training.fit")) == {"training"}
     assert walks_backwards("workflow/cli.py", ast.parse("from skinlib import models, data")) == set()
+    lazy = ast.parse(
+        "def f():\n    from skinlib.training import runs, no_module\n    from skinlib.training.fit import fit"
+    )
+    assert imported_modules(lazy) == {"skinlib.training", "skinlib.training.runs", "skinlib.training.fit"}
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
     assert asks_for_the_profile(ast.parse("if profile['name'] == 'smoke': pass")) == [1]
     assert asks_for_the_profile(ast.parse("n = {'smoke': 1, 'real': 2}[study.name]")) == [1]
     assert asks_for_the_profile(ast.parse("x = profile['data']['kind'] == 'synthetic'")) == []

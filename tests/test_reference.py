@@ -1,6 +1,5 @@
 """Every table of results/reference is computed again from the evidence beside it; none was made by older code."""
 
-import gzip
 import shutil
 import types
 
@@ -52,8 +51,7 @@ def test_a_reference_is_whole(profile):
         planned = plan_of(paper, load_profile(profile))
         assert set(runs) == set(planned), "no run of the plan may be left out"
         files = {name: folder / reference.EVIDENCE / run / "config.json" for name, run in runs.items()}
-        trained = {name: RunConfig.from_json(stored.text(file)).identity() for name, file in files.items()}
-        other = [name for name, values in trained.items() if values != planned[name].identity()]
+        other = [name for name, file in files.items() if RunConfig.from_json(file.read_text()) != planned[name]]
         assert other == [], "these were trained by other settings than the plan has today"
 
 
@@ -105,8 +103,7 @@ def store(config, folder):
     write_atomic(folder / "config.json", config.to_json())
     write_json(folder / "environment.json", {"processor": "one", "threads": 2, "gpu": None})
     write_atomic(folder / "history.csv", "epoch,train_loss\n0,1.0\n")
-    text = pd.concat(parts).to_csv(index=False, float_format="%.6f")
-    write_atomic(folder / "predictions.csv.gz", gzip.compress(text.encode()))
+    stored.write(pd.concat(parts), folder / stored.PREDICTIONS)
     write_json(folder / "metrics.json", metrics)
 
 
@@ -172,10 +169,10 @@ def test_what_is_published_is_found_again_and_changes_are_noticed(results):
 def test_a_changed_prediction_is_noticed(results):
     folder = publish(results)
     (run,) = [run for name, run in Known(folder).runs.items() if name == "plain/seed0"]
-    rows = pd.read_csv(run.path / "predictions.csv.bz2")
+    rows = stored.read(run.path / stored.PREDICTIONS)
     classes = [name for name in rows if name.startswith("p_")]
     rows.loc[0, classes] = [1.0] + [0.0] * (len(classes) - 1)
-    rows.to_csv(run.path / "predictions.csv.bz2", index=False)
+    stored.write(rows, run.path / stored.PREDICTIONS)
     assert differences(*found(folder)) != []
 
 
@@ -210,7 +207,7 @@ def test_a_paper_is_published_without_touching_another(results):
     other = results / "smoke" / "other"
     shutil.copytree(results / "smoke" / PAPER, other)
     plans = {"other": plan(load_profile("smoke"))}
-    assert publish(results, plans=plans, kept={"other": {"validation": ()}}) == folder
+    assert publish(results, plans=plans) == folder
     for name in ("table3", "fig7"):
         assert (folder / PAPER / f"{name}.csv").read_bytes() == before[f"{PAPER}/{name}.csv"]
     names = read_json(folder / reference.EVIDENCE / reference.NAMES)
@@ -220,12 +217,12 @@ def test_a_paper_is_published_without_touching_another(results):
 
 
 def test_runs_are_restored_from_evidence_but_for_their_weights(results):
-    write_atomic(results / "smoke" / PAPER / "evidence" / "ita.csv.bz2", "measured")
+    write_atomic(results / "smoke" / PAPER / "evidence" / "ita.csv.gz", "measured")
     folder, store = publish(results), results / "empty" / "runs"
     mine = store / read_json(folder / reference.EVIDENCE / reference.NAMES)[PAPER]["plain/seed0"]
     write_atomic(mine / "config.json", "mine")
     made = reference.restore(folder, store.parent)
-    assert (store.parent / "smoke" / PAPER / "evidence" / "ita.csv.bz2").read_text() == "measured"
+    assert (store.parent / "smoke" / PAPER / "evidence" / "ita.csv.gz").read_text() == "measured"
     assert mine not in made and [path.name for path in mine.iterdir()] == ["config.json"]
     for path in made:
         again, before = reference.runs.load(path), reference.runs.load(folder / reference.EVIDENCE / path.name)
@@ -242,11 +239,11 @@ def test_runs_are_restored_from_evidence_but_for_their_weights(results):
 
 def test_restored_runs_are_published_as_they_were(results):
     folder = publish(results)
-    before = {path.name: path.read_bytes() for path in (folder / reference.EVIDENCE).rglob("*.bz2")}
+    before = {path.name: path.read_bytes() for path in (folder / reference.EVIDENCE).rglob("*.csv.gz")}
     shutil.rmtree(results / "runs")
     reference.restore(folder, results)
     publish(results)
-    assert {path.name: path.read_bytes() for path in (folder / reference.EVIDENCE).rglob("*.bz2")} == before
+    assert {path.name: path.read_bytes() for path in (folder / reference.EVIDENCE).rglob("*.csv.gz")} == before
 
 
 def test_exhibits_can_be_kept_without_evidence(results):
@@ -289,46 +286,3 @@ def test_a_picture_of_drawn_images_is_kept_where_none_of_real_ones_is(results):
     assert pictures(evidence=False) == {"fig7", "table3"}  # the other profile has no evidence either
     (other.parent / reference.EVIDENCE).mkdir()
     assert pictures(evidence=False) == {"table3"} and pictures() == {"fig7", "table3"}
-
-
-def test_validation_rows_are_kept_of_the_runs_whose_exhibits_read_them(results):
-    def kept(**options):
-        folder = publish(results, **options) / reference.EVIDENCE
-        runs = reference.open_evidence(folder.parent, PAPER)
-        return {name for name, run in runs.items() if "val" in set(run.predictions()["part"])}
-
-    everyone = kept()
-    proposed = {name for name in everyone if name.startswith("proposed/")}
-    assert proposed < everyone == kept(kept={"other": {"validation": ()}}) == kept(kept={PAPER: {"single": ()}})
-    assert kept(kept={PAPER: {"validation": ("proposed/",)}}) == proposed
-    assert kept(kept={PAPER: {"validation": ()}}) == set()
-
-
-def test_a_plan_may_keep_fewer_decimals(results, monkeypatch):
-    import skinlib.papers.recall_oriented.plan as mine
-    from skinlib.exhibits.arms import rows
-    from skinlib.workflow.catalogue import kept
-
-    size = lambda folder: sum(path.stat().st_size for path in (folder / reference.EVIDENCE).rglob("predictions*"))
-    whole = size(publish(results))
-    monkeypatch.setattr(mine, "DECIMALS", 3, raising=False)
-    assert kept(PAPER)["decimals"] == 3 and "decimals" not in kept("metadata_sr")
-    folder = publish(results, kept={PAPER: kept(PAPER)})
-    assert size(folder) < 0.85 * whole
-    for name, run in reference.open_evidence(folder, PAPER).items():
-        before = reference.runs.load(results / "runs" / run.id)
-        for part in set(run.predictions()["part"]):
-            pd.testing.assert_frame_equal(rows(run, part), rows(before, part), check_exact=True)
-        p = rows(run, "test").filter(like="p_").to_numpy()
-        large = p[p >= 0.01]
-        assert np.array_equal(large, large.round(3)) and not np.array_equal(large, large.round(2)), name
-    again = size(publish(results, kept={PAPER: kept(PAPER)}))
-    assert again == size(folder)
-
-
-def test_evidence_keeps_four_decimals_and_no_weights(results):
-    folder = publish(results)
-    run = Known(folder).runs["proposed/fold0/seed0"]
-    p = run.predictions()["p_malignant"]
-    assert np.allclose(p, p.round(4), atol=1e-12) and set(run.predictions("identity")["part"]) == {"val", "test"}
-    assert not list(folder.rglob("*.safetensors"))

@@ -6,33 +6,32 @@ A run is one of the store, or evidence in results/reference opened in the same w
 
 from __future__ import annotations
 
-import importlib
-import json
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from skinlib.training import stored
-from skinlib.training.runs import Run
+from skinlib.paths import read_json
+from skinlib.training.run import Run
+from skinlib.training.stored import ENVIRONMENT
 
 Runs = Mapping[str, Run]
 
 
-def decimals_of(paper: str) -> int:
-    """Return how many decimals of a probability the evidence of a paper keeps: four, if its plan says no other."""
-    return getattr(importlib.import_module(f"skinlib.papers.{paper}.plan"), "DECIMALS", stored.DIGITS)
-
-
-def rounded(table: pd.DataFrame, decimals: int = stored.DIGITS) -> pd.DataFrame:
-    """Return a prediction table with its probabilities as the evidence keeps them: both then give the same."""
+def rounded(table: pd.DataFrame, decimals: int = 4) -> pd.DataFrame:
+    """Return a prediction table with shorter probabilities; small ones keep their last significant digits."""
     scores = [name for name in table if name.startswith("p_")]
-    return table.assign(**{name: [float(stored.brief(p, decimals)) for p in table[name]] for name in scores})
+    return table.assign(**{name: [_shortened(p, decimals) for p in table[name]] for name in scores})
+
+
+def _shortened(score: float, decimals: int) -> float:
+    short = float(f"{score:.{decimals}f}")
+    return short if score >= 10 ** (1 - decimals) or short == score else float(f"{score:.{decimals - 3}e}")
 
 
 def rows(run: Run, part: str, view: str = "mean") -> pd.DataFrame:
     """Return the rows of one part (val, test) of a run's predictions, of one view (mean, identity)."""
     table = run.predictions(view)
-    return rounded(table[table["part"] == part].reset_index(drop=True), decimals_of(run.config.system))
+    return table[table["part"] == part].reset_index(drop=True)
 
 
 def by_seed(runs: Runs, name: str) -> list[Run]:
@@ -72,6 +71,6 @@ def outlines(group: Sequence[Run], which: str = "test", stage: str = "raw") -> p
 
 def machine(run: Run) -> str:
     """Return in words on what a run was trained, for the note of a cost."""
-    seen = json.loads(stored.text(run.path / "environment.json"))
+    seen = read_json(run.path / ENVIRONMENT)
     where = seen["gpu"] or f"{seen['processor']}, {seen['threads']} threads"
     return f"{where}; {run.config.backbone}, {run.config.image_size[0]} px, {run.config.precision}"

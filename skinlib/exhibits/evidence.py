@@ -1,14 +1,13 @@
-"""Evidence: per-image measures beside the exhibits, from which the tables can be made again without an image."""
+"""Evidence: per-image measures next to the exhibits, from which the tables can be made again without an image."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pandas as pd
 
 from skinlib.exhibits.write import target
-from skinlib.training.stored import DIGITS, PACKED, pack, slim, unpacked
+from skinlib.training import stored
 
 
 def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
@@ -17,18 +16,16 @@ def keep(frame: pd.DataFrame, *, paper: str, name: str, study) -> pd.DataFrame:
     Parameters
     ----------
     frame
-        With image_id; numbers are kept to four decimals, of mask scores only what does not follow from the others.
+        With image_id; numbers are kept to six significant digits.
     study
         Has name (of the profile), profile, results_root and dataset.
 
     Returns
     -------
     DataFrame
-        What reading ``<results_root>/<profile>/<paper>/evidence/<name>[-<dataset>].csv.bz2`` gives.
+        What reading ``<results_root>/<profile>/<paper>/evidence/<name>[-<dataset>].csv.gz`` gives.
     """
-    text = slim(frame).to_csv(index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
-    pack(text, _file(paper, name, study))
-    return unpacked(io.StringIO(text))
+    return stored.read(stored.write(frame, _file(paper, name, study)))
 
 
 def earlier(paper: str, name: str, study, *, row: str) -> pd.DataFrame:
@@ -40,7 +37,7 @@ def earlier(paper: str, name: str, study, *, row: str) -> pd.DataFrame:
         When none were kept, or none of that row.
     """
     path = _file(paper, name, study)
-    found = unpacked(path).query("row == @row")
+    found = stored.read(path).query("row == @row")
     if found.empty:
         raise KeyError(f"{path} has no row {row!r}; delete the folder of its run and train it again")
     return found
@@ -48,4 +45,4 @@ def earlier(paper: str, name: str, study, *, row: str) -> pd.DataFrame:
 
 def _file(paper: str, name: str, study) -> Path:
     path = target(study, paper=paper, exhibit=f"evidence/{name}")
-    return path.with_name(f"{path.name}{PACKED}")
+    return path.with_name(f"{path.name}{stored.TABLE}")

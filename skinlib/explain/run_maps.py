@@ -82,10 +82,5 @@ def class_maps(model: nn.Module, batches: Batches, targets: np.ndarray | None = 
                 called = of_image(image)["logits"].argmax(1)
         else:
             called = torch.as_tensor(np.asarray(targets)[batch["index"].cpu().numpy()])
-        maps = [gradcam_plusplus(of_image, image, called, layer) for layer in layers_of(model)]
+        maps = [gradcam_plusplus(of_image, image, called, layer) for layer in model.cam_layers()]
         yield from torch.stack(maps).mean(0).cpu().numpy()
-
-
-def layers_of(model: nn.Module) -> list[nn.Module]:
-    """Return the layers whose maps a network pools: one, or one of each backbone of a joint network."""
-    return model.cam_layers() if hasattr(model, "cam_layers") else [model.cam_layer()]

@@ -12,6 +12,7 @@ from torch import nn
 from skinlib.data import demographics
 from skinlib.images import abcd
 from skinlib.images.batches import Batches
+from skinlib.models.system import Network
 
 META_WIDTH = 32  # of the metadata branch's two layers; ours
 FAR = 10.0  # deviations: a feature that hardly fires in training must not decide alone where it does; ours
@@ -37,7 +38,7 @@ def _dense(inside: int, outside: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inside, outside), nn.BatchNorm1d(outside), nn.ReLU(), nn.Dropout(dropout))
 
 
-class Fused(nn.Module):
+class Fused(Network):
     """Everything behind the pooling: reduction, metadata, the shared layer and both branches.
 
     What is fitted on training data (`prepare`) lies in buffers: ``centre`` and ``scale`` of features (C,), the

@@ -7,9 +7,8 @@ import functools
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,58 +21,53 @@ from tqdm.auto import tqdm
 from skinlib import models, provenance
 from skinlib.config import RunConfig
 from skinlib.data import cards, splits
-from skinlib.images.batches import GEOMETRY, Batches
+from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.paths import read_json, write_atomic, write_json
-from skinlib.training import checkpoint, features, gradients, losses, segment, stored
+from skinlib.training import checkpoint, features, gradients, losses, stored
 from skinlib.training.fit import Place, fit
 from skinlib.training.identify import Prepared, changed_code
-from skinlib.training.predict import keys, outputs, table
-from skinlib.training.stored import DONE
+from skinlib.training.predict import outputs
+from skinlib.training.run import Run
+from skinlib.training.tables import keys, mask_scores, mean_mask_scores, prediction_table
 
-if TYPE_CHECKING:
-    from skinlib.training.runs import Run
+STATE, CODE = "last", "last.json"  # of an interrupted run: a folder of states, and the code that made them
 
 
-def train(
-    prepared: Prepared, folder: Path, where: Place, results_root: Path, *, parents: Mapping[str, Run] | None = None
-) -> None:
+def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *, parents: Mapping[str, Run]) -> None:
     """Train a run into ``folder``, going on where a killed process stopped; under torchrun rank 0 alone writes.
 
-    ``parents`` are the finished runs that `skinlib.models.parents` names.
+    ``parents`` are the finished runs that its system is built on.
     """
-    config, parents = prepared.config, parents or {}
-    if models.reads_features(config):
+    config, system = prepared.config, models.system_of(prepared.config)
+    if system.reads_features(config):
         found = features.column(parents, prepared.cohort, tta=config.tta, device=str(where.device))
         prepared = dataclasses.replace(prepared, columns=prepared.columns | {"features": found})
-    masks = segment.trained_on_masks(config)
-    cache = None
-    if models.reads_images(config):
+    masks, cache = losses.trained_on_masks(config), None
+    if system.reads_images(config):
         cache = Cache.build(
             prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=masks
         )
     make = functools.partial(_batches, prepared, cache, masks=masks)
     batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
     model = models.build(config, weights_file=prepared.weights_file)
-    classes = len(cards.class_names(config.dataset, config.label_space))
     if where.rank == 0:
         _begin(folder, config.system)
     _meet(where)  # nobody reads a state that rank 0 is about to drop
-    if not (folder / "last").is_dir():  # a state holds what was inherited and fitted
-        if hasattr(model, "inherit"):
-            model.inherit({name: load_file(run.path / "model.safetensors") for name, run in parents.items()})
-        if hasattr(model, "prepare"):
-            model.prepare(batches, where.device)
+    fresh = not (folder / STATE).is_dir()
+    if fresh:  # else the state holds what was inherited and fitted
+        model.inherit(lambda name: load_file(parents[name].path / stored.WEIGHTS))
+        model.prepare(batches, where.device)
+    classes = len(cards.class_names(config.dataset, config.label_space))
     terms = losses.terms(config, batches.columns["label"], classes)
     bar = _EpochBar(config, disable=where.rank > 0)
-    watchers = [bar]
+    watchers: list[Callable] = [bar]
     if where.rank == 0 and gradients.has_shared(model, config):
         asked = make("train", batch_size=config.batch_size, augment=config.augment, visits=gradients.IMAGES)
-        watchers.append(
-            gradients.Recorder(model.to(where.device), asked, terms, config=config, where=where, folder=folder)
-        )
-        if not (folder / "last").is_dir():
-            watchers[-1].record(0)
+        recorder = gradients.Recorder(model.to(where.device), asked, terms, config=config, where=where, folder=folder)
+        watchers.append(recorder)
+        if fresh:
+            recorder.record(0)
     history = fit(
         model,
         batches,
@@ -81,20 +75,16 @@ def train(
         terms=terms,
         config=config,
         where=where,
-        folder=folder / "last",
+        folder=folder / STATE,
         progress=lambda *state: [watch(*state) for watch in watchers],
     )
     bar.close()
-    if where.rank == 0:  # who wrote the last state
-        history = _keep_last(model, history, folder / "last") if config.keep == "last" else history
+    if where.rank == 0:  # which wrote the last state
+        if config.keep == "last":  # nothing is chosen: every epoch was the best so far
+            model.load_state_dict(checkpoint.weights(folder / STATE))
+            history = [row | {"best": True} for row in history]
         _finish(prepared, model, history, make=make, folder=folder, where=where, parents=parents)
     _meet(where)  # nobody looks for the run before it is there
-
-
-def _keep_last(model: nn.Module, history: list[dict], state: Path) -> list[dict]:
-    """Give the model the weights of the last epoch, as its state on disk has them; every epoch was the best so far."""
-    model.load_state_dict(checkpoint.weights(state))
-    return [row | {"best": True} for row in history]
 
 
 def _meet(where: Place) -> None:
@@ -104,125 +94,87 @@ def _meet(where: Place) -> None:
 
 def _begin(folder: Path, system: str) -> None:
     """Drop what other code left, a finished run or an interrupted state, and sign the folder with the present code."""
-    if (folder / DONE).is_file():
-        (folder / DONE).unlink()  # first: a kill during the rest must not leave a run that looks whole
+    if (folder / stored.DONE).is_file():
+        (folder / stored.DONE).unlink()  # first: a kill during the rest must not leave a run that looks whole
         shutil.rmtree(folder)
-    code = folder / "last.json"
-    signed = code.is_file() and not changed_code(read_json(code), system)
-    if not signed:
+    code = folder / CODE
+    if not code.is_file() or changed_code(read_json(code), system):
         drop_state(folder)
     write_json(code, provenance.code_fingerprint(system))
+
+
+def drop_state(folder: Path) -> None:
+    """Remove the interrupted state of a run, and what a kill left while the finished files were written."""
+    for left in (folder / STATE, *folder.glob(".done.*")):
+        if left.is_dir():
+            shutil.rmtree(left)
+    (folder / CODE).unlink(missing_ok=True)  # last: the sign that there is something to remove
 
 
 def _batches(prepared: Prepared, cache: Cache | None, name: str, **options) -> Batches:
     config = prepared.config
     part = splits.part(prepared.cohort, prepared.split, config.fold, name)
-    chosen = _chosen(config, part) if name == "train" else {"row": np.arange(len(part))}
+    chosen = models.chosen_visits(config, part) if name == "train" else None
+    chosen = chosen or {"row": np.arange(len(part))}
     rows = np.flatnonzero(prepared.cohort["image_id"].isin(part["image_id"]))[chosen.pop("row")]
     columns = {"label": prepared.cohort["label"].to_numpy()[rows].astype(np.int64)}
     columns |= {name: values[rows] for name, values in prepared.columns.items()}
     return Batches(cache, rows, columns | chosen, normalisation=config.normalisation, seed=config.seed, **options)
 
 
-def _chosen(config: RunConfig, part: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the position in the training part of each visit, as ``row``, and the views that the system has chosen."""
-    chosen = models.chosen_visits(config, part)
-    if chosen is None:
-        return {"row": np.arange(len(part))}
-    if "row" not in chosen or not set(chosen) <= {"row", *GEOMETRY}:
-        raise ValueError(f"visits name row, and where chosen {', '.join(GEOMETRY)}; got {', '.join(chosen)}")
-    chosen = {name: np.asarray(values) for name, values in chosen.items()}
-    row = chosen["row"]
-    lengths = {name: len(values) for name, values in chosen.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"visits differ in length: {lengths}")
-    if row.dtype.kind not in "iu" or (row < 0).any() or (row >= len(part)).any():
-        raise ValueError(f"visits need positions from 0 to {len(part) - 1} in the training part")
-    return {"row": row} | {name: chosen[name].astype(np.float32) for name in GEOMETRY if name in chosen}
-
-
-class _Found(NamedTuple):
-    """What a trained network says of validation and test images; without masks the last two are None and empty."""
-
-    predictions: pd.DataFrame
-    seconds_test: float
-    segmentation: pd.DataFrame | None
-    masks: dict[str, np.ndarray]
-
-
-def _predict(prepared: Prepared, model: nn.Module, *, make, where: Place) -> _Found:
-    config = prepared.config
-    tables, scored, masks, seconds = [], [], {}, 0.0
+def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, folder: Path, where: Place, parents):
+    """Predict validation and test images and write the finished files, the one that says so last."""
+    config, start = prepared.config, time.perf_counter()
+    predictions, scores, masks, seconds_test = [], [], {}, 0.0
     for name in ("val", "test"):
         rows = splits.part(prepared.cohort, prepared.split, config.fold, name)
         if not len(rows):
             continue
         begin, batches = time.perf_counter(), make(name, batch_size=64)
         found = outputs(model, batches, tta=config.tta, where=where, masks=batches.masks, progress=f"predict {name}")
-        seconds = time.perf_counter() - begin  # test comes last
-        kept = {view: found.probabilities[view] for view in ("mean", "identity")}
-        tables.append(table(rows, kept, config, part=name, split=config.split))
+        seconds_test = time.perf_counter() - begin  # test comes last
+        about = {"part": name, "split": config.split}
+        views = {view: found.probabilities[view] for view in ("mean", "identity")}
+        predictions.append(prediction_table(rows, views, config, **about))
         if batches.masks:
-            key = keys(rows, config, part=name, split=config.split)
-            scored.append(segment.scores(key, found.masks, batches))
+            scores.append(mask_scores(keys(rows, config, **about), found.masks, batches))
             masks |= dict(zip(rows["image_id"], found.masks, strict=True))
-    segmentation = pd.concat(scored, ignore_index=True) if scored else None
-    return _Found(pd.concat(tables, ignore_index=True), seconds, segmentation, masks)
-
-
-def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, folder: Path, where: Place, parents):
-    start = time.perf_counter()
-    found = _predict(prepared, model, make=make, where=where)
-    best = max(i for i, row in enumerate(history) if row["best"])
-    metrics = _scores(found.predictions) | {
-        "code": read_json(folder / "last.json"),  # of when training began, whatever was edited since
-        "best_epoch": best + 1,
+    predictions = pd.concat(predictions, ignore_index=True)
+    metrics = _scores(predictions) | {
+        "code": read_json(folder / CODE),  # of when training began, whatever was edited since
+        "best_epoch": 1 + max(i for i, row in enumerate(history) if row["best"]),
         "epochs": len(history),
         "images": int(sum(row["images"] for row in history)),
         "train_seconds": sum(row["seconds"] for row in history),
         "predict_seconds": time.perf_counter() - start,
-        "predict_test_seconds": found.seconds_test,
+        "predict_test_seconds": seconds_test,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     if parents:
         metrics["parents"] = {name: {"id": run.id, "weights": run.weights()} for name, run in parents.items()}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".done.") as name:
         temporary = Path(name)
-        checkpoint.save_tensors(model.state_dict(), temporary / "model.safetensors")
-        write_atomic(temporary / "config.json", prepared.config.to_json())
-        write_json(temporary / "environment.json", provenance.environment())
-        pd.DataFrame(history).to_csv(temporary / "history.csv", index=False)
-        found.predictions.to_csv(temporary / "predictions.csv.gz", index=False, float_format="%.6f")
-        if found.segmentation is not None:
-            metrics |= segment.means(found.segmentation)
-            digits = f"%.{stored.DIGITS}f"
-            found.segmentation.to_csv(temporary / segment.SCORES, index=False, float_format=digits)
-            segment.save_masks(found.masks, temporary / segment.MASKS)
-        write_json(temporary / DONE, metrics)
-        for file in sorted(temporary.iterdir(), key=lambda file: file.name == DONE):
+        checkpoint.save_tensors(model.state_dict(), temporary / stored.WEIGHTS)
+        write_atomic(temporary / stored.CONFIG, config.to_json())
+        write_json(temporary / stored.ENVIRONMENT, provenance.environment())
+        pd.DataFrame(history).to_csv(temporary / stored.HISTORY, index=False)
+        stored.write(predictions, temporary / stored.PREDICTIONS)
+        if scores:
+            scores = pd.concat(scores, ignore_index=True)
+            metrics |= mean_mask_scores(scores)
+            stored.write(scores, temporary / stored.SCORES)
+            stored.save_masks(masks, temporary / stored.MASKS)
+        write_json(temporary / stored.DONE, metrics)
+        for file in sorted(temporary.iterdir(), key=lambda file: file.name == stored.DONE):
             file.replace(folder / file.name)
     drop_state(folder)
 
 
-def drop_state(folder: Path) -> None:
-    """Remove the interrupted state of a run, and what a kill left while the finished files were written."""
-    for left in (folder / "last", *folder.glob(".done.*")):
-        if left.is_dir():
-            shutil.rmtree(left)
-    (folder / "last.json").unlink(missing_ok=True)  # last: the sign that there is something to remove
-
-
 def _scores(predictions: pd.DataFrame) -> dict[str, float | None]:
-    """Return balanced accuracy, accuracy and (macro one-vs-rest) AUC of validation and test, for a first look.
-
-    A table without probabilities has none of them.
-    """
-    scores = {}
-    if not any(column.startswith("p_") for column in predictions):
-        return scores
-    for part, rows in predictions[predictions["view"] == "mean"].groupby("part"):
-        p = rows[[c for c in rows if c.startswith("p_")]].to_numpy(dtype=float)
-        y = rows["label"].to_numpy().astype(int)
+    """Return balanced accuracy, accuracy and (macro one-vs-rest) AUC of validation and test, for a first look."""
+    names, scores = [column for column in predictions if column.startswith("p_")], {}
+    for part, rows in predictions[predictions["view"] == "mean"].groupby("part") if names else ():
+        p, y = rows[names].to_numpy(dtype=float), rows["label"].to_numpy().astype(int)
         whole = len(np.unique(y)) == p.shape[1]
         shares = p[:, 1] if p.shape[1] == 2 else p / p.sum(1, keepdims=True)
         scores[f"{part}_auc"] = float(roc_auc_score(y, shares, multi_class="ovr")) if whole else None

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from skinlib.data import readers
 from skinlib.data.cards import SELECTIONS, class_names, relabel
 from skinlib.images.corruptions import corrupt
+from skinlib.training.features import batches_of
 from skinlib.training.fit import place
 from skinlib.training.identify import cohort_of
-from skinlib.training.predict import batches_of, keys, outputs, predict, table
-from skinlib.training.segment import scores, trained_on_masks
-
-if TYPE_CHECKING:
-    from skinlib.training.runs import Run
+from skinlib.training.losses import trained_on_masks
+from skinlib.training.predict import outputs, predict
+from skinlib.training.run import Run
+from skinlib.training.tables import keys, mask_scores, prediction_table
 
 
 def predict_corrupted(
@@ -36,7 +35,7 @@ def predict_corrupted(
     -------
     tuple
         The prediction table, part ``test``, without test-time augmentation; and the scores of the masks against those
-        of the untouched images (`skinlib.training.segment.scores`), None for a run that outlines nothing or images
+        of the untouched images (`skinlib.training.tables.mask_scores`), None for a run that outlines nothing or images
         without masks.
     """
     config = run.config
@@ -46,8 +45,8 @@ def predict_corrupted(
     where = place(precision=config.precision)
     found = outputs(run.model(), batches, tta="none", where=where, masks=batches.masks)
     about = {"part": "test", "split": config.split}
-    predictions = table(cohort, {"mean": found.probabilities["mean"]}, config, **about)
-    return predictions, scores(keys(cohort, config, **about), found.masks, batches) if batches.masks else None
+    predictions = prediction_table(cohort, {"mean": found.probabilities["mean"]}, config, **about)
+    return predictions, mask_scores(keys(cohort, config, **about), found.masks, batches) if batches.masks else None
 
 
 def cohort_elsewhere(

@@ -34,7 +34,13 @@ class Place:
     world: int = 1
 
     def autocast(self) -> torch.autocast:
+        """Return the context in which a network is applied at this precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def apply(self, model: nn.Module, batch: dict) -> dict[str, torch.Tensor]:
+        """Return what a network says of a batch."""
+        with self.autocast():
+            return model(batch.get("image"), batch.get("meta"), features=batch.get("features"))
 
 
 def place(device: str = "auto", precision: str = "auto") -> Place:
@@ -66,7 +72,7 @@ def place(device: str = "auto", precision: str = "auto") -> Place:
 def optimiser_for(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
     """Build the optimiser: a group each for early, late and head parameters, its ``scale`` the factor on ``lr``."""
     scales = {"early": config.lr_early, "late": config.lr_late, "head": 1.0}
-    where = model.depth_groups() if hasattr(model, "depth_groups") else {}
+    where = model.depth_groups()
     members: dict[str, list] = {name: [] for name in scales}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -98,57 +104,28 @@ def total_loss(
     return total, parts
 
 
-def _seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
-    torch.manual_seed(int(digest(f"{seed}.{epoch}.{step}.{rank}")[:15], 16))  # dropout; nothing hidden to save
-
-
-def _means(sums: dict[str, np.ndarray], weights: dict[str, float], world: int) -> dict[str, float | None]:
-    if world > 1:
-        stacked = torch.from_numpy(np.stack(list(sums.values())))
-        dist.all_reduce(stacked)
-        sums = dict(zip(sums, stacked.numpy(), strict=True))
-    means = {name: total / count if count else None for name, (total, count) in sums.items()}  # None: no image had it
-    return {"loss": sum(w * means[n] for n, w in weights.items() if w and means[n] is not None), **means}
+def train_step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, batch: dict, terms: dict[str, Term], *, config, where: Place
+) -> tuple[float, dict[str, tuple[float, float]]]:
+    """Move the weights by one batch; return its loss and the parts as `total_loss` does."""
+    loss, parts = total_loss(where.apply(model, batch), batch, terms, config.losses, where.world)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if config.clip_norm:
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+    optimiser.step()
+    return float(loss.detach()), parts
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Batches, terms: dict[str, Term], config: RunConfig, where: Place) -> dict:
     """Return the mean of every loss term over all batches, in evaluation mode."""
     model.eval()
-    sums = {name: np.zeros(2) for name in terms}
-    for batch in batches.epoch(0, where.device):
-        with where.autocast():
-            output = model(batch.get("image"), batch.get("meta"), features=batch.get("features"))
-        for name, part in total_loss(output, batch, terms, config.losses)[1].items():
-            sums[name] += part
-    return _means(sums, config.losses, 1)
-
-
-def train_epoch(model, optimiser, batches, terms, *, config, where, epoch, history, progress=None) -> dict:
-    """Train for one epoch and return the mean of every loss term."""
-    model.train()
-    sums = {name: np.zeros(2) for name in terms}
-    for step, batch in enumerate(batches.epoch(epoch, where.device, rank=where.rank, world=where.world)):
-        scale = factor(config, epoch, step, len(batches), history)
-        for group in optimiser.param_groups:
-            group["lr"] = config.lr * group["scale"] * scale
-        _seed_step(config.seed, epoch, step, where.rank)
-        with where.autocast():
-            output = model(batch.get("image"), batch.get("meta"), features=batch.get("features"))
-        loss, parts = total_loss(output, batch, terms, config.losses, where.world)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value} at epoch {epoch}, step {step}; lower lr or set clip_norm")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if config.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimiser.step()
-        for name, part in parts.items():
-            sums[name] += part
-        if progress:
-            progress(epoch, step + 1, len(batches), value)
-    return _means(sums, config.losses, where.world)
+    parts = [
+        total_loss(where.apply(model, batch), batch, terms, config.losses)[1]
+        for batch in batches.epoch(0, where.device)
+    ]
+    return _means(parts, config.losses, 1)
 
 
 def fit(
@@ -179,28 +156,41 @@ def fit(
     -------
     list of dict
         A row an epoch: ``epoch, lr, train_<term>, val_<term>, best, seconds, images``.
+
+    Raises
+    ------
+    FloatingPointError
+        When the loss is not a number; the state on disk is that of the last whole epoch.
     """
     model.to(where.device)
     optimiser = optimiser_for(model, config)
     best, history = {}, []
     if state := checkpoint.load(folder, model, optimiser):
         best, history = state[0], state[1]["history"]
+    parallel, until = model, config.epochs if stop_after is None else min(config.epochs, len(history) + stop_after)
     if where.world > 1:
         gpu = [where.device] if where.device.type == "cuda" else None
         # Batch statistics stay each process's own, as in one GPU's training; rank 0's are saved.
         parallel = DistributedDataParallel(model, device_ids=gpu, broadcast_buffers=False)
-    else:
-        parallel = model
-    for epoch in range(len(history), config.epochs):
-        if _exhausted(history, config.patience) or (stop_after is not None and stop_after <= 0):
+    for epoch in range(len(history), until):
+        if _exhausted(history, config.patience):
             break
-        start = time.perf_counter()
-        losses = train_epoch(
-            parallel, optimiser, train, terms,
-            config=config, where=where, epoch=epoch, history=history, progress=progress,
-        )  # fmt: skip
+        start, seen = time.perf_counter(), []
+        parallel.train()
+        for step, batch in enumerate(train.epoch(epoch, where.device, rank=where.rank, world=where.world)):
+            scale = factor(config, epoch, step, len(train), history)
+            for group in optimiser.param_groups:
+                group["lr"] = config.lr * group["scale"] * scale
+            seed = digest(f"{config.seed}.{epoch}.{step}.{where.rank}")
+            torch.manual_seed(int(seed[:15], 16))  # of dropout; so there is no random state to save
+            loss, parts = train_step(parallel, optimiser, batch, terms, config=config, where=where)
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss is {loss} at epoch {epoch}, step {step}; lower lr or set clip_norm")
+            seen.append(parts)
+            if progress:
+                progress(epoch, step + 1, len(train), loss)
         row = {"epoch": epoch, "lr": config.lr * factor(config, epoch, 0, len(train), history)}
-        row |= {f"train_{name}": value for name, value in losses.items()}
+        row |= {f"train_{name}": value for name, value in _means(seen, config.losses, where.world).items()}
         if where.world > 1:
             for buffer in model.buffers():  # one set of batch statistics, or the processes would stop at other epochs
                 dist.broadcast(buffer, 0)
@@ -215,9 +205,17 @@ def fit(
             checkpoint.save(folder, model, optimiser, best, {"history": history})
         if where.world > 1:
             dist.barrier()
-        stop_after = None if stop_after is None else stop_after - 1
     model.load_state_dict(best)
     return history
+
+
+def _means(parts: list[dict], weights: dict[str, float], world: int) -> dict[str, float | None]:
+    """Return the weighted loss and the mean of each term over all processes, None where no image had it."""
+    sums = np.array([list(one.values()) for one in parts], float).sum(0)  # (terms, 2)
+    if world > 1:
+        dist.all_reduce(torch.from_numpy(sums))
+    means = {name: total / count if count else None for name, (total, count) in zip(parts[0], sums, strict=True)}
+    return {"loss": sum(w * means[n] for n, w in weights.items() if w and means[n] is not None), **means}
 
 
 def _exhausted(history: list[dict], patience: int | None) -> bool:

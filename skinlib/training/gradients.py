@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
 
 from skinlib.config import RunConfig
 from skinlib.images.batches import Batches
+from skinlib.models.system import Network
 from skinlib.paths import write_atomic
+from skinlib.training import stored
 from skinlib.training.fit import Place
 from skinlib.training.losses import Term
 
-FILE = "gradients.csv"
 IMAGES = 40  # training images that are asked, the same each time
 
 
-def has_shared(model: nn.Module, config: RunConfig) -> bool:
+def has_shared(model: Network, config: RunConfig) -> bool:
     """Whether several weighted losses meet in parameters that the model calls ``shared``."""
-    return hasattr(model, "shared") and sum(weight != 0 for weight in config.losses.values()) > 1
+    return sum(weight != 0 for weight in config.losses.values()) > 1 and bool(model.shared())
 
 
 def compare(
-    model: nn.Module, batches: Batches, terms: dict[str, Term], config: RunConfig, where: Place
+    model: Network, batches: Batches, terms: dict[str, Term], config: RunConfig, where: Place
 ) -> list[dict[str, float | str]]:
     """Compare the gradients of the weighted loss terms on the shared parameters, in evaluation mode.
 
@@ -51,8 +51,7 @@ def compare(
     gradients = {name: torch.zeros(sum(p.numel() for p in shared), device=where.device) for name in wanted}
     sums, counts = dict.fromkeys(wanted, 0.0), dict.fromkeys(wanted, 0.0)
     for batch in batches.epoch(0, where.device):
-        with where.autocast():
-            output = model(batch.get("image"), batch.get("meta"), features=batch.get("features"))
+        output = where.apply(model, batch)
         for name in wanted:
             value, count = terms[name](output, batch)
             found = torch.autograd.grad(value, shared, retain_graph=name != wanted[-1], allow_unused=True)
@@ -85,9 +84,9 @@ class Recorder:
     the epochs that it repeats anew.
     """
 
-    def __init__(self, model: nn.Module, batches: Batches, terms: dict[str, Term], *, config, where, folder: Path):
+    def __init__(self, model: Network, batches: Batches, terms: dict[str, Term], *, config, where, folder: Path):
         self.asked = model, batches, terms, config, where
-        self.file = folder / FILE
+        self.file = folder / stored.GRADIENTS
 
     def __call__(self, epoch: int, step: int, steps: int, loss: float) -> None:
         if step == steps:

@@ -32,7 +32,7 @@ def _extra(dataset: str, name: str, root: str, allow_missing: bool) -> pd.DataFr
 def cohort_of(config: RunConfig, data_root: str | Path) -> pd.DataFrame:
     """Return the cohort of a configuration in its label space, its extra training images last."""
     where = (str(data_root), config.allow_missing)
-    read = _cohort(config.dataset, *where, not models.reads_every_row(config))
+    read = _cohort(config.dataset, *where, not models.system_of(config).reads_every_row(config))
     if config.extra_training:
         added = _extra(config.dataset, config.extra_training, *where)
         read = pd.concat([read.assign(added=False), added], ignore_index=True)
@@ -85,7 +85,7 @@ class Prepared:
     split: pd.DataFrame
     weights_file: Path | None
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # of `skinlib.models.columns`
-    parents: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name -> id, of `skinlib.models.parents`
+    parents: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name -> id, of its system's ``parents``
 
 
 def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Path, device: str = "auto") -> Prepared:
@@ -96,14 +96,14 @@ def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Pa
     WeightsUnavailable, DataError
         When weights or data cannot be had.
     """
-    config = config.replace(precision=place(device, config.precision).precision)
+    config, system = config.replace(precision=place(device, config.precision).precision), models.system_of(config)
     cohort = cohort_of(config, data_root)
     split = split_of(config, data_root, results_root)
     weights_file = find_weights(config.backbone, config.weights, data_root)
     weights = provenance.file_digest(weights_file) if weights_file else config.weights
     columns = models.columns(config, cohort, Path(results_root) / "runs")
     place_of = (str(data_root), str(results_root), device)
-    parents = {name: _parent_id(parent.to_json(), *place_of) for name, parent in models.parents(config).items()}
+    parents = {name: _parent_id(parent.to_json(), *place_of) for name, parent in system.parents(config).items()}
     identity = run_id(
         config,
         data=_data_fingerprint(config, cohort, columns, parents),
@@ -124,7 +124,7 @@ def _data_fingerprint(
     config: RunConfig, cohort: pd.DataFrame, columns: Mapping[str, np.ndarray], parents: Mapping[str, str]
 ) -> str:
     """Return a digest of what a run reads: ids, labels, groups, image files unless none is read, columns, parents."""
-    read = cohort if models.reads_images(config) else cohort.drop(columns=["image_path", "mask_path"])
+    read = cohort if models.system_of(config).reads_images(config) else cohort.drop(columns=["image_path", "mask_path"])
     own = [f"{name} {a.dtype} {a.shape} {provenance.digest(a.tobytes())}" for name, a in sorted(columns.items())]
     own += [f"parent {name} {run}" for name, run in sorted(parents.items())]
     whole = provenance.cohort_fingerprint(read)

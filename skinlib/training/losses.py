@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from skinlib import models
 from skinlib.config import RunConfig
 
+MASK_LOSSES = ("dice", "mask_cross_entropy")
 Term = Callable[[dict, dict], tuple[torch.Tensor, torch.Tensor]]  # (output, batch) -> (sum, count)
 
 
@@ -49,7 +49,7 @@ def dice(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
     the fraction makes an empty prediction of an empty mask perfect.
     """
     has, truth = _masked(batch)
-    lesion = _lesion_probability(output["mask"])
+    lesion = lesion_probability(output["mask"])
     both, either = (lesion * truth).sum((1, 2, 3)), lesion.sum((1, 2, 3)) + truth.sum((1, 2, 3))
     return ((1 - (2 * both + 1) / (either + 1)) * has).sum(), has.sum()
 
@@ -68,13 +68,19 @@ def _masked(batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
     return batch["has_mask"].float(), batch["mask"]
 
 
-def _lesion_probability(logits: torch.Tensor) -> torch.Tensor:
+def lesion_probability(logits: torch.Tensor) -> torch.Tensor:
+    """Return the probability of lesion (B, 1, H, W) in float32, of mask logits in one channel or two."""
     logits = logits.float()
     return logits.softmax(1)[:, 1:] if logits.shape[1] == 2 else logits.sigmoid()
 
 
+def trained_on_masks(config: RunConfig) -> bool:
+    """Tell whether a run reads lesion masks: it names a loss on them, be its weight 0."""
+    return bool({*MASK_LOSSES, *models.system_of(config).mask_losses} & set(config.losses))
+
+
 def terms(config: RunConfig, labels: np.ndarray, classes: int) -> dict[str, Term]:
-    """Return the terms that a configuration names: of this file, or of ``LOSSES`` in the system's.
+    """Return the terms that a configuration names: of this file, or of the system's own ``losses``.
 
     Parameters
     ----------
@@ -82,12 +88,9 @@ def terms(config: RunConfig, labels: np.ndarray, classes: int) -> dict[str, Term
         (n,) training labels, from which class weights are counted.
     """
     weights = class_weights(labels, classes) if config.class_weights else None
-    known = {
-        "cross_entropy": lambda: cross_entropy(weights, config.label_smoothing),
-        "dice": lambda: dice,
-        "mask_cross_entropy": lambda: mask_cross_entropy,
-    }
-    known |= {name: functools.partial(make, config, weights) for name, make in models.own_losses(config).items()}
-    if unknown := sorted(set(config.losses) - set(known)):
-        raise ValueError(f"no loss {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return {name: known[name]() for name in config.losses}
+    own = models.system_of(config).losses
+    known = {"dice": dice, "mask_cross_entropy": mask_cross_entropy}
+    known |= {"cross_entropy": cross_entropy(weights, config.label_smoothing)}
+    if unknown := sorted(set(config.losses) - {*known, *own}):
+        raise ValueError(f"no loss {', '.join(unknown)}; there are {', '.join(sorted({*known, *own}))}")
+    return {name: own[name](config, weights) if name in own else known[name] for name in config.losses}

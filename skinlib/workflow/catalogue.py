@@ -78,20 +78,6 @@ def check_keys(profile: dict) -> None:
             raise ValueError(f"profile {profile['name']}: nothing reads the key {where}{unknown[0]}; {hint}")
 
 
-def kept(paper: str) -> dict:
-    """Return what evidence keeps beside the mean over views of test images -> how the names of those runs begin.
-
-    ``validation``, the rows of that part, ``single``, those of the image as it is, and ``postprocessed``, scores of
-    masks after post-processing, of the runs of which exhibits read them. A plan says so in ``VALIDATED``, ``SINGLE``
-    and ``POSTPROCESSED``; where it is silent, they are kept of all. Under ``decimals``, how many of a probability are
-    kept, of a plan that says so in ``DECIMALS``.
-    """
-    plan = importlib.import_module(f"skinlib.papers.{paper}.plan")
-    names = {"validation": "VALIDATED", "single": "SINGLE", "postprocessed": "POSTPROCESSED"}
-    chosen = {what: getattr(plan, name, ("",)) for what, name in names.items()}
-    return chosen | ({"decimals": plan.DECIMALS} if hasattr(plan, "DECIMALS") else {})
-
-
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     """Return the notebooks of a profile: those of its papers and those of no paper; ``only`` names numbers ("24 43").
 

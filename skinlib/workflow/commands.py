@@ -188,7 +188,6 @@ def print_summary(arguments: argparse.Namespace) -> int:
 def publish_results(arguments: argparse.Namespace) -> int:
     """Make a run's exhibits the reference of its profile; 1 when a notebook of its papers failed or was not run."""
     from skinlib.papers import plan_of
-    from skinlib.workflow.catalogue import kept
     from skinlib.workflow.index import summary
     from skinlib.workflow.reference import publish, size_of
 
@@ -201,7 +200,7 @@ def publish_results(arguments: argparse.Namespace) -> int:
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
     drawn = work.profile["data"]["kind"] == "synthetic"
     where = {"plans": plans, "run_store": work.results / "runs", "evidence": not drawn}
-    path = publish(work.folder, work.results / "reference", **where, kept={paper: kept(paper) for paper in plans})
+    path = publish(work.folder, work.results / "reference", **where)
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
     return 0
 

@@ -21,11 +21,11 @@ from skinlib.figures.style import with_palette
 from skinlib.paths import read_json, write_atomic, write_json
 from skinlib.training import runs, stored
 from skinlib.training.runs import Run
-from skinlib.training.stored import PACKED
+from skinlib.training.stored import TABLE
 
 EVIDENCE = "evidence"
 NAMES = "runs.json"
-MOST_BYTES = 8_000_000  # of results/reference as a whole
+MOST_BYTES = 32_000_000  # of results/reference as a whole
 MOST_COLOURS = 112  # of a picture there: a sixth smaller than with the 256 that a run gives it
 PICTURE = ".png"
 ENDINGS = (".csv", PICTURE, ".json")
@@ -42,7 +42,6 @@ def publish(
     plans: Mapping[str, Mapping[str, RunConfig]],
     run_store: Path,
     evidence: bool = True,
-    kept: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
 ) -> Path:
     """Replace what a profile's reference holds of the papers in ``plans``, and nothing else, by its results.
 
@@ -58,8 +57,6 @@ def publish(
         ``results/runs``
     evidence
         False: exhibits alone, and of these no picture that another profile keeps with evidence.
-    kept
-        Paper -> what `skinlib.workflow.catalogue.kept` says of it; of other papers everything is kept.
 
     Returns
     -------
@@ -70,7 +67,7 @@ def publish(
     ------
     NotPublishable
         When there is no exhibit, one was made from runs of older code, a run is not of the plan, or all references
-        together would take more than 8 MB; then nothing is changed.
+        together would take more than 32 MB; then nothing is changed.
     """
     records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
     behind = _runs_behind(records, found, run_store)
@@ -86,7 +83,7 @@ def publish(
             _copy([file for file in files if file.is_file()], new / paper)
         others = _keep_others(final, new, plans)
         if evidence:
-            _write_evidence(found, new, behind, names, kept=kept or {}, others=others)
+            _write_evidence(found, new, behind, names | others)
         beside = [folder for folder in reference.iterdir() if folder.name not in (found.name, Path(name).name)]
         _check_size([new, *beside], reference)
         shutil.rmtree(final, ignore_errors=True)
@@ -129,29 +126,12 @@ def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig
     return found
 
 
-def _write_evidence(
-    found: Path,
-    new: Path,
-    behind: Mapping[str, Run],
-    names: Mapping[str, dict[str, str]],
-    *,
-    kept: Mapping[str, Mapping[str, tuple[str, ...]]],
-    others: Mapping[str, dict[str, str]],
-) -> None:
+def _write_evidence(found: Path, new: Path, behind: Mapping[str, Run], names: dict[str, dict[str, str]]) -> None:
     """Write measures a row an image, what is small of each run, and what the plan calls it."""
     for paper in names:
-        _copy(sorted((found / paper / EVIDENCE).glob(f"*{PACKED}")), new / paper / EVIDENCE)
-    names = {**names, **others}
-    called = [(kept.get(paper, {}), name, key) for paper, of in names.items() for name, key in of.items()]
-    more = {
-        what: {key for starts, name, key in called if name.startswith(starts.get(what, ""))}
-        for what in ("validation", "single", "postprocessed")
-    }
-    decimals = {key: of["decimals"] for of, _, key in called if "decimals" in of}
-    for key, run in behind.items():
-        chosen = {what: key in keys for what, keys in more.items()}
-        stored.write_run(run, new / EVIDENCE, **chosen, decimals=decimals.get(key, stored.DIGITS))
-    stored.pack_texts(new / EVIDENCE)
+        _copy(sorted((found / paper / EVIDENCE).glob(f"*{TABLE}")), new / paper / EVIDENCE)
+    for run in behind.values():
+        stored.copy_evidence(run.path, new / EVIDENCE)
     write_json(new / EVIDENCE / NAMES, names)
 
 
@@ -164,7 +144,7 @@ def _keep_others(old: Path, new: Path, plans: Mapping[str, Mapping[str, RunConfi
         return {}
     names = {paper: of for paper, of in read_json(old / EVIDENCE / NAMES).items() if paper in papers}
     for key in {key for of in names.values() for key in of.values()}:
-        stored.copy(old / EVIDENCE / key, new / EVIDENCE)
+        stored.copy_evidence(old / EVIDENCE / key, new / EVIDENCE)
     return names
 
 
@@ -190,12 +170,13 @@ def restore(profile: Path, results: Path) -> list[Path]:
     file = profile / EVIDENCE / NAMES
     if not file.is_file():
         raise NotPublishable(f"{profile} keeps no evidence; only profiles of real data do")
-    for table in profile.glob(f"*/{EVIDENCE}/*{PACKED}"):
+    for table in profile.glob(f"*/{EVIDENCE}/*{TABLE}"):
         path = results / table.relative_to(profile.parent)
         if not path.is_file():
             write_atomic(path, table.read_bytes())
     ids = sorted({key for of in read_json(file).values() for key in of.values()})
-    return [stored.copy(file.parent / key, results / "runs") for key in ids if not (results / "runs" / key).exists()]
+    missing = [key for key in ids if not (results / "runs" / key).exists()]
+    return [stored.copy_evidence(file.parent / key, results / "runs") for key in missing]
 
 
 def _pictured(reference: Path, paper: str, exhibit: str) -> bool:
@@ -241,4 +222,4 @@ def open_evidence(profile: Path, paper: str) -> dict[str, Run]:
 
 def kept_table(profile: Path, paper: str, name: str) -> pd.DataFrame:
     """Read what `skinlib.exhibits.evidence.keep` wrote; ids stay text."""
-    return stored.unpacked(profile / paper / EVIDENCE / f"{name}{PACKED}")
+    return stored.read(profile / paper / EVIDENCE / f"{name}{TABLE}")

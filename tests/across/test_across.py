@@ -20,7 +20,8 @@ def test_every_system_of_smoke_has_its_networks_in_the_plan():
         ]
         assert all(across.first_of(plan, prefix).system == paper for prefix in prefixes)
         if paper in across.SEEING:
-            assert models.reads_images(across.first_of(plan, across.SEEING[paper]))
+            seeing = across.first_of(plan, across.SEEING[paper])
+            assert models.system_of(seeing).reads_images(seeing)
     assert set(across.NETWORKS) <= set(paper_names()) and set(across.OTHERS) <= set(across.NETWORKS)
 
 

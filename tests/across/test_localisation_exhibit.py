@@ -76,9 +76,9 @@ def test_evidence_comes_back_as_it_is_stored(tmp_path):
     study = SimpleNamespace(name="p", profile={"dataset": "d"}, results_root=tmp_path, dataset="d")
     frame = pd.DataFrame({"image_id": ["007", "8"], "x": [1 / 3, np.nan], "constant": [True, False]})
     kept = evidence.keep(frame, paper="recall_oriented", name="m", study=study)
-    path = tmp_path / "p" / "recall_oriented" / "evidence" / "m.csv.bz2"
+    path = tmp_path / "p" / "recall_oriented" / "evidence" / "m.csv.gz"
     first = path.read_bytes()
-    assert kept["x"][0] == 0.3333 and np.isnan(kept["x"][1])
+    assert kept["x"][0] == 0.333333 and np.isnan(kept["x"][1])
     assert kept["image_id"].tolist() == ["007", "8"] and kept["constant"].dtype == bool
     pd.testing.assert_frame_equal(pd.read_csv(path, dtype={"image_id": str}), kept)
     evidence.keep(frame, paper="recall_oriented", name="m", study=study)

@@ -253,7 +253,7 @@ def joint():
     parts["head"].prepare(columns_of(), torch.device("cpu"))
     config = joint_ensemble.joint_of(fused(), lr=1e-4)
     model = models.build(config)
-    model.inherit({name: part.state_dict() for name, part in parts.items()})
+    model.inherit(lambda name: parts[name].state_dict())
     return config, model.eval(), {name: part.eval() for name, part in parts.items()}
 
 

@@ -2,10 +2,8 @@ import pytest
 from comparing import assert_pure, difference
 
 from skinlib.config import load_profile
-from skinlib.papers import paper_names, plan_of
 from skinlib.papers.recall_oriented.plan import PROPOSED, plan
 from skinlib.paths import project_root
-from skinlib.workflow.catalogue import kept
 
 PROFILES = sorted(path.stem for path in (project_root() / "profiles").glob("*.yaml"))
 PROFILE = {
@@ -35,17 +33,6 @@ def test_the_names_of_the_runs(runs):
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_plan_is_pure_and_names_each_run_once(name):
     assert_pure(plan, load_profile(name))
-
-
-@pytest.mark.parametrize("paper", paper_names())
-def test_what_evidence_keeps_more_of_are_runs_of_the_plan(paper):
-    names = list(plan_of(paper, load_profile("smoke")))
-    starts = [start for what in ("validation", "single", "postprocessed") for start in kept(paper)[what]]
-    assert all(any(name.startswith(start) for name in names) for start in starts)
-
-
-def test_scores_after_post_processing_are_kept_of_the_paper_that_reads_them():
-    assert kept("joint_reverse_mtl")["postprocessed"] == () and kept("attention_autoencoder")["postprocessed"] == ("",)
 
 
 def test_the_papers_values_stand():

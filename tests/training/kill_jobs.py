@@ -15,7 +15,7 @@ from toy_problem import Toy, batches, terms
 
 from skinlib.config import RunConfig
 from skinlib.paths import write_json
-from skinlib.training import build, checkpoint, fit, runs
+from skinlib.training import build, checkpoint, fit, runs, stored
 
 Place = dict  # {"at": name, "epoch": e, "step": s}
 
@@ -43,11 +43,11 @@ def arm(place: Place | None) -> Callable[[int, int, int, float], None] | None:
     elif at == "while cleaning":  # the state before is half deleted
         wrap(shutil, "rmtree", before=lambda folder: folder.name == f"{epoch:04d}" and tear(folder))
     elif at == "before the last file":
-        wrap(Path, "replace", before=lambda source, target: moves_in(source, target, build.DONE))
+        wrap(Path, "replace", before=lambda source, target: moves_in(source, target, stored.DONE))
     elif at == "among the last files":
         wrap(Path, "replace", after=lambda source, target: moves_in(source, target, "history.csv"))
     elif at == "after the last file":
-        wrap(Path, "replace", after=lambda source, target: moves_in(source, target, build.DONE))
+        wrap(Path, "replace", after=lambda source, target: moves_in(source, target, stored.DONE))
     else:
         raise ValueError(at)
     return None

@@ -1,5 +1,6 @@
 """Columns of a system's own: they reach the batches, enter the id, and what is fitted sees training rows only."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -135,13 +136,15 @@ def test_an_interrupted_run_keeps_what_was_fitted(pad_root, tmp_path, monkeypatc
 
 
 def test_columns_of_another_length_are_refused(monkeypatch, pad_root):
-    monkeypatch.setattr(metadata_sr, "columns", lambda cohort, config, runs: {"meta": np.zeros((3, 2))})
+    short = dataclasses.replace(metadata_sr.SYSTEM, columns=lambda cohort, config, runs: {"meta": np.zeros((3, 2))})
+    monkeypatch.setattr(metadata_sr, "SYSTEM", short)
     cohort = readers.read("pad_ufes_20", pad_root)
     with pytest.raises(ValueError, match=r"metadata_sr gives columns of other lengths than the 96 rows: \{'meta': 3\}"):
         models.columns(TINY, cohort, Path())
 
 
-def test_a_system_without_the_hooks_has_no_columns_and_reads_images():
-    plain = RunConfig()
+def test_a_system_that_says_nothing_has_no_columns_and_reads_images_alone():
+    plain, system = RunConfig(), models.system_of(RunConfig())
     assert models.columns(plain, pd.DataFrame({"image_id": ["a"]}), Path()) == {}
-    assert models.reads_images(plain) and not models.reads_every_row(plain)
+    assert system.reads_images(plain) and not system.reads_every_row(plain) and not system.reads_features(plain)
+    assert system.parents(plain) == {} and models.chosen_visits(plain, pd.DataFrame()) is None

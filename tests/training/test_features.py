@@ -14,8 +14,7 @@ from skinlib.data.readers_files import DataError
 from skinlib.data.splits import leave_source_out as split
 from skinlib.papers.joint_ensemble.model import joint_of
 from skinlib.training import features, predict, runs
-from skinlib.training.fit import place
-from skinlib.training.predict import views
+from skinlib.training.symmetries import views
 
 MEMBER = RunConfig(
     system="joint_ensemble", variant="member", label_space="diagnosis", image_size=(32, 32), backbone="test_resnet",
@@ -197,11 +196,6 @@ def test_a_network_without_features_is_named(place_of, cohort):
                                      backbone="unet", options={"widths": [4, 4, 8]}), **place_of)  # fmt: skip
     with pytest.raises(ValueError, match=r"\(joint_reverse_mtl, seg\) gives no features"):
         features.pooled(run, cohort)
-
-
-def test_other_systems_are_built_on_nothing():
-    assert models.parents(RunConfig()) == {} and not models.reads_features(RunConfig())
-    assert place("cpu").device.type == "cpu"
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from toy_problem import CPU, Toy, batches, config, images, terms
 
 from skinlib import models
 from skinlib.config import Augment, RunConfig
+from skinlib.models.system import Network
 from skinlib.training import checkpoint, losses
 from skinlib.training import fit as fit_module
-from skinlib.training.fit import Place, evaluate, fit, optimiser_for, place, total_loss, train_epoch
+from skinlib.training.fit import Place, evaluate, fit, optimiser_for, place, total_loss, train_step
 from skinlib.training.schedules import factor
 
 
@@ -37,10 +38,8 @@ def same(a: dict, b: dict) -> bool:
 def test_every_parameter_gets_a_gradient(build):
     settings, model = config(), build()
     optimiser = optimiser_for(model, settings)
-    train_epoch(
-        model, optimiser, batches(size=32, augment=settings.augment), terms(settings),
-        config=settings, where=CPU, epoch=0, history=[],
-    )  # fmt: skip
+    for batch in batches(size=32, augment=settings.augment).epoch(0, CPU.device):
+        train_step(model.train(), optimiser, batch, terms(settings), config=settings, where=CPU)
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []
 
@@ -177,7 +176,9 @@ def test_the_groups_are_early_late_and_head():
     frozen.stem.requires_grad_(False)
     frozen.norm.requires_grad_(False)
     assert [group["scale"] for group in optimiser_for(frozen, config()).param_groups] == [0.5, 1.0]
-    assert len(optimiser_for(torch.nn.Linear(2, 2), config()).param_groups) == 1
+    plain = Network()
+    plain.head = torch.nn.Linear(2, 2)
+    assert len(optimiser_for(plain, config()).param_groups) == 1
 
 
 def test_weight_decay_and_momentum_reach_the_optimiser():
@@ -234,7 +235,7 @@ def test_stopping_after_an_epoch_and_going_on_is_the_whole_run(tmp_path):
 
 def test_a_finished_state_is_not_trained_further(tmp_path, monkeypatch):
     first, _ = run(tmp_path, config(epochs=2))
-    monkeypatch.setattr(fit_module, "train_epoch", None)
+    monkeypatch.setattr(fit_module, "train_step", None)
     again, history = run(tmp_path, config(epochs=2))
     assert len(history) == 2
     assert same(weights(first), weights(again))

@@ -8,13 +8,14 @@ from torch import nn
 
 from skinlib.config import RunConfig
 from skinlib.images.batches import Batches
+from skinlib.models.system import Network
 from skinlib.training import gradients, runs, stored
 from skinlib.training.fit import place
 
 HERE = place("cpu", "fp32")
 
 
-class Two(nn.Module):
+class Two(Network):
     """y = w . x with w shared; one task wants y large, the other the square of y's head small."""
 
     def __init__(self):
@@ -60,7 +61,7 @@ def test_a_term_without_weight_is_left_out_and_a_zero_gradient_has_no_direction(
 def test_only_models_whose_tasks_meet_are_watched():
     assert gradients.has_shared(Two(), RunConfig(losses={"first": 1, "second": 1}))
     assert not gradients.has_shared(Two(), RunConfig(losses={"first": 1, "second": 0}))
-    assert not gradients.has_shared(nn.Linear(1, 1), RunConfig(losses={"first": 1, "second": 1}))
+    assert not gradients.has_shared(Network(), RunConfig(losses={"first": 1, "second": 1}))
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +83,8 @@ def test_a_run_of_two_tasks_keeps_a_row_an_epoch_and_term_and_so_does_its_eviden
         (epoch, term) for epoch in (0, 1, 2) for term in ("dice", "cross_entropy")
     ]
     assert (table["norm"] > 0).all() and table["cosine"].abs().le(1).all()
-    copied = stored.write_run(watched, tmp_path) / gradients.FILE
-    pd.testing.assert_frame_equal(pd.read_csv(copied), table, rtol=1e-5)
+    copied = stored.copy_evidence(watched.path, tmp_path) / stored.GRADIENTS
+    assert copied.read_bytes() == (watched.path / stored.GRADIENTS).read_bytes()
 
 
 def test_watching_changes_no_weight_and_a_resumed_run_ends_with_the_same_file(
@@ -103,6 +104,6 @@ def test_watching_changes_no_weight_and_a_resumed_run_ends_with_the_same_file(
 
     monkeypatch.setattr(gradients, "has_shared", lambda *args: False)
     unwatched = runs.ensure(joint, data_root=data_root, results_root=tmp_path / "blind", device="cpu")
-    assert not (unwatched.path / gradients.FILE).exists()
+    assert not (unwatched.path / stored.GRADIENTS).exists()
     for name, value in unwatched.model().state_dict().items():
         assert torch.equal(value, watched.model().state_dict()[name]), name

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from skinlib.config import RunConfig
+from skinlib.models.system import System
 from skinlib.training import losses
 from skinlib.training.fit import total_loss
 
@@ -115,7 +116,7 @@ def test_a_system_brings_its_own_losses(monkeypatch):
     def make(config, weights):
         return lambda output, batch: (torch.tensor(config.lr), weights.sum())
 
-    monkeypatch.setattr(losses.models, "own_losses", lambda config: {"own": make})
+    monkeypatch.setattr(losses.models, "system_of", lambda config: System(None, losses={"own": make}))
     config = RunConfig(losses={"own": 2.0, "cross_entropy": 1.0}, class_weights=True, lr=0.25)
     found = losses.terms(config, np.array([0, 0, 1]), 2)
     assert list(found) == ["own", "cross_entropy"]

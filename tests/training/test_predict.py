@@ -4,7 +4,9 @@ import pytest
 import torch
 from toy_problem import CPU, Toy, batches, config
 
-from skinlib.training.predict import KEYS, ensemble, outputs, predict, probabilities, table, undo, views
+from skinlib.training.predict import outputs, predict, probabilities
+from skinlib.training.symmetries import undo, views
+from skinlib.training.tables import KEYS, ensemble, prediction_table
 
 COLUMNS = [*KEYS, "split", "part", "fold", "system", "seed", "view", "label", "p_benign", "p_malignant"]
 
@@ -107,7 +109,7 @@ def test_a_network_without_logits_has_no_probabilities_and_a_table_all_the_same(
     assert list(found.probabilities) == ["mean", "identity", "left_right", "up_down"]
     assert {values.shape for values in found.probabilities.values()} == {(5, 0)}
     cohort = pd.DataFrame({"image_id": list("abcde"), "label": [0, 1, 0, 1, 0]})
-    rows = table(cohort, {"mean": found.probabilities["mean"]}, config(), part="test", split="grouped")
+    rows = prediction_table(cohort, {"mean": found.probabilities["mean"]}, config(), part="test", split="grouped")
     assert list(rows) == COLUMNS[:-2] and rows["image_id"].to_list() == list("abcde")
 
 
@@ -148,7 +150,7 @@ def test_a_finished_run_predicts_what_it_stored(finished_run, data_root):
     ):
         rows = cohort[cohort["image_id"].isin(stored["image_id"])]
         again = predict(finished_run, rows, tta=tta).set_index("image_id").loc[stored["image_id"]]
-        np.testing.assert_allclose(again["p_malignant"], stored["p_malignant"], atol=2e-6)  # stored with six decimals
+        np.testing.assert_allclose(again["p_malignant"], stored["p_malignant"], atol=2e-6)
         assert again["label"].to_list() == stored["label"].to_list()
 
 

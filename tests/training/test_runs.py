@@ -293,52 +293,24 @@ def test_a_configuration_file_is_read_alone_or_in_a_plan(tmp_path, tiny_config):
     assert runs.read_config(tmp_path / "a.json") == runs.read_config(tmp_path / "b.json") == tiny_config
 
 
-def test_evidence_is_the_small_files_with_four_decimals_byte_for_byte(finished_run, tmp_path):
-    first, second = (stored.write_run(finished_run, tmp_path / name) for name in "ab")
-    names = sorted(p.name for p in first.iterdir())
-    assert names == ["config.json", "environment.json", "history.csv", "metrics.json", "predictions.csv.bz2"]
-    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
-    table = pd.read_csv(first / "predictions.csv.bz2")
-    assert set(table["view"]) == {"mean", "identity"}
-    kept, made = table.loc[table["view"] == "mean", "p_malignant"], finished_run.predictions()["p_malignant"]
-    assert (kept - made).abs().max() <= 0.5e-4 + 1e-9
-    assert ((kept * 1e4) - (kept * 1e4).round()).abs().max() < 1e-6
-    pd.testing.assert_frame_equal(runs.load(first).history, finished_run.history, rtol=1e-5)
-    stored.pack_texts(tmp_path / "a")
-    assert [p.name for p in first.iterdir()] == ["predictions.csv.bz2"]
-    again, other = runs.load(first), runs.load(second)
-    assert (again.config, again.metrics, again.stale) == (other.config, other.metrics, other.stale)
-    pd.testing.assert_frame_equal(again.history, other.history)
-    with pytest.raises(runs.RunMissing):
-        runs.load(tmp_path / "a" / "absent")
+def test_evidence_is_a_run_without_its_weights(finished_run, tmp_path):
+    kept = runs.load(stored.copy_evidence(finished_run.path, tmp_path))
+    assert {p.name for p in kept.path.iterdir()} == {p.name for p in finished_run.path.iterdir()} - {stored.WEIGHTS}
+    assert (kept.config, kept.metrics, kept.stale) == (finished_run.config, finished_run.metrics, ())
+    pd.testing.assert_frame_equal(kept.history, finished_run.history)
+    for view in ("mean", "identity"):
+        pd.testing.assert_frame_equal(kept.predictions(view), finished_run.predictions(view))
+    assert kept.restored and not finished_run.restored
+    with pytest.raises(runs.RunMissing, match=r"no model\.safetensors: delete the folder and train the run again"):
+        kept.model()
+    with pytest.raises(KeyError, match="no rows of the view 'left_right'; it has mean, identity"):
+        kept.predictions("left_right")
 
 
-def test_evidence_without_the_single_view_says_so_to_who_asks(finished_run, tmp_path):
-    kept = runs.load(stored.write_run(finished_run, tmp_path, single=False))
-    assert len(kept.predictions()) == len(finished_run.predictions())
-    with pytest.raises(KeyError, match=r"no rows of the view 'identity'.*SINGLE"):
-        kept.predictions("identity")
-
-
-def test_runs_of_the_same_images_share_their_names_in_the_evidence(finished_run, tmp_path):
-    kept = [stored.write_run(dataclasses.replace(finished_run, id=name), tmp_path) for name in ("one", "two")]
-    (names,) = tmp_path.glob("images-*.csv.bz2")
-    assert pd.read_csv(names)["image_id"].is_unique
-    for folder in kept:
-        assert "image_id" not in pd.read_csv(folder / "predictions.csv.bz2")
-        for view in ("mean", "identity"):
-            pd.testing.assert_frame_equal(
-                runs.load(folder).predictions(view), finished_run.predictions(view), atol=0.5e-4, rtol=0
-            )
-
-
-def test_without_views_evidence_keeps_the_one_that_there_is_and_gives_it_under_both_names(finished_run, tmp_path):
+def test_without_views_the_one_that_there_is_has_both_names(finished_run):
     alone = dataclasses.replace(finished_run, config=finished_run.config.replace(tta="none"))
-    kept = dataclasses.replace(alone, path=stored.write_run(alone, tmp_path))
-    assert set(pd.read_csv(kept.path / "predictions.csv.bz2")["view"]) == {"mean"}
-    mean, identity = kept.predictions("mean"), kept.predictions("identity")
-    assert set(identity["view"]) == {"identity"} and len(identity) == len(alone.predictions("identity"))
-    assert mean.drop(columns="view").equals(identity.drop(columns="view"))
+    mean, identity = alone.predictions("mean"), alone.predictions("identity")
+    assert set(identity["view"]) == {"identity"} and mean.drop(columns="view").equals(identity.drop(columns="view"))
 
 
 def test_the_last_epoch_is_kept_where_nothing_is_chosen(tiny_config, data_root, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Runs whose network outlines lesions: what they store, what is read back, and their visits chosen by hand."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,11 +15,10 @@ from skinlib.evaluation import segmentation
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.images.masks import postprocess
-from skinlib.training import build, losses, runs, segment, stored
-from skinlib.training.predict import KEYS
+from skinlib.training import build, losses, runs, segment, stored, tables
+from skinlib.training.tables import KEYS
 
 FILES = {"config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz"}
-KEPT = {"config.json", "environment.json", "history.csv", "metrics.json", "predictions.csv.bz2"}
 FIRST = [*KEYS, "split", "part", "fold", "system", "seed"]
 SCORES = ["dice", "iou", "mcc", "hd95", "thresholded_jaccard", "empty_prediction", "stage"]
 
@@ -93,8 +94,8 @@ def test_the_masks_are_the_networks_mean_over_the_views(joint, data_root):
         image = batch["image"]
         mean = (lesion(image) + lesion(image.flip(3)).flip(2) + lesion(image.flip(2)).flip(1)) / 3
     sure = (mean - 0.5).abs() > 1e-4
-    stored = torch.from_numpy(np.stack([masks[name] for name in cohort["image_id"].iloc[rows]]))
-    assert torch.equal((mean > 0.5)[sure], stored[sure]) and sure.float().mean() > 0.9
+    kept = torch.from_numpy(np.stack([masks[name] for name in cohort["image_id"].iloc[rows]]))
+    assert torch.equal((mean > 0.5)[sure], kept[sure]) and sure.float().mean() > 0.9
 
 
 def test_metrics_name_what_the_network_has(joint, outline):
@@ -122,23 +123,15 @@ def test_training_on_masks_improves_them(settings, ensure, outline):
     assert ensure(longer.replace(visits=48)).history["val_dice"].min() < 0.9 * outline.history["val_dice"].iloc[0]
 
 
-def test_evidence_takes_the_scores_and_leaves_the_masks(joint, finished_run, tmp_path):
-    kept = stored.write_run(joint, tmp_path)
-    assert {path.name for path in kept.iterdir()} == KEPT | {"segmentation.csv.bz2"}
-    name = "segmentation.csv.bz2"
+def test_evidence_takes_the_scores_and_leaves_the_masks(joint, tmp_path):
+    kept = runs.load(stored.copy_evidence(joint.path, tmp_path))
+    assert {path.name for path in kept.path.iterdir()} == FILES - {"model.safetensors"} | {"segmentation.csv.gz"}
     for stage in ("raw", "postprocessed"):
-        pd.testing.assert_frame_equal(runs.load(kept).segmentation(stage), joint.segmentation(stage))
-    assert not {"image_id", "dice", "iou"} & set(pd.read_csv(kept / name))  # beside it, and from the counts
-    assert not (stored.write_run(finished_run, tmp_path) / name).exists()
-
-
-def test_evidence_without_post_processing_says_so_to_who_asks(joint, tmp_path):
-    kept = runs.load(stored.write_run(joint, tmp_path / "once", postprocessed=False))
-    pd.testing.assert_frame_equal(kept.segmentation(), joint.segmentation())
-    with pytest.raises(KeyError, match=r"no postprocessed masks' scores.*POSTPROCESSED"):
-        kept.segmentation("postprocessed")
-    again = runs.load(stored.write_run(kept, tmp_path / "twice", postprocessed=False))
-    pd.testing.assert_frame_equal(again.segmentation(), joint.segmentation())
+        pd.testing.assert_frame_equal(kept.segmentation(stage), joint.segmentation(stage))
+    with pytest.raises(runs.RunMissing, match=r"has no masks\.npz: delete the folder"):
+        kept.masks()
+    with pytest.raises(KeyError, match="no rows of the stage 'final'; it has raw, postprocessed"):
+        kept.segmentation("final")
 
 
 def test_a_run_without_masks_has_none_to_read(finished_run, tmp_path):
@@ -156,7 +149,7 @@ def test_a_fall_while_masks_are_written_leaves_nothing_that_looks_whole(settings
 
     config = settings.replace(seed=7, epochs=1, visits=8)
     with monkeypatch.context() as patch:
-        patch.setattr(segment, "save_masks", broken)
+        patch.setattr(stored, "save_masks", broken)
         with pytest.raises(OSError, match="disk full"):
             ensure(config)
     run = ensure(config)
@@ -189,11 +182,11 @@ def test_any_cohort_can_be_outlined_with_truth_or_without(joint, data_root):
 def test_masks_come_back_bit_for_bit(tmp_path, shape):
     drawn = np.random.default_rng(0).random((3, *shape)) < 0.5
     masks = dict(zip(["ISIC_1", "b", "ä"], drawn, strict=True))
-    segment.save_masks(masks, tmp_path / "masks.npz")
-    found = segment.load_masks(tmp_path / "masks.npz")
+    stored.save_masks(masks, tmp_path / "masks.npz")
+    found = stored.load_masks(tmp_path / "masks.npz")
     assert list(found) == list(masks) and all(np.array_equal(found[name], masks[name]) for name in masks)
-    with np.load(tmp_path / "masks.npz", allow_pickle=False) as stored:
-        assert stored["packed"].shape == (3, -(-shape[0] * shape[1] // 8)) and stored["packed"].dtype == np.uint8
+    with np.load(tmp_path / "masks.npz", allow_pickle=False) as file:
+        assert file["packed"].shape == (3, -(-shape[0] * shape[1] // 8)) and file["packed"].dtype == np.uint8
 
 
 def test_scores_by_hand_leave_images_without_a_truth_out():
@@ -204,10 +197,10 @@ def test_scores_by_hand_leave_images_without_a_truth_out():
     predicted[0, 0, 0] = True  # a speck that post-processing takes away
     predicted[1] = True
     batches = Batches(cache, np.array([2, 1]), {}, batch_size=2, masks=True)
-    table = segment.scores(pd.DataFrame({"image_id": ["c", "b"], "part": "val"}), predicted, batches)
+    table = tables.mask_scores(pd.DataFrame({"image_id": ["c", "b"], "part": "val"}), predicted, batches)
     assert table[["image_id", "part", "stage"]].values.tolist() == [["c", "val", "raw"], ["c", "val", "postprocessed"]]
     assert table["dice"].to_list() == [pytest.approx(200 / 201), 1]
-    assert segment.means(table) == {"val_dice": pytest.approx(200 / 201), "val_iou": pytest.approx(100 / 101)}
+    assert tables.mean_mask_scores(table) == {"val_dice": pytest.approx(200 / 201), "val_iou": pytest.approx(100 / 101)}
 
 
 @pytest.mark.parametrize(
@@ -221,8 +214,8 @@ def test_scores_by_hand_leave_images_without_a_truth_out():
     ],
 )
 def test_a_loss_on_masks_asks_for_masks(settings, named, masks):
-    assert segment.trained_on_masks(settings.replace(losses=named)) == masks
-    assert not segment.trained_on_masks(RunConfig())
+    assert losses.trained_on_masks(settings.replace(losses=named)) == masks
+    assert not losses.trained_on_masks(RunConfig())
 
 
 def test_every_loss_on_masks_is_listed(settings):
@@ -231,7 +224,7 @@ def test_every_loss_on_masks_is_listed(settings):
     terms = losses.terms(settings.replace(losses=dict.fromkeys(names, 1.0)), np.array([0, 1]), 2)
     output = {"logits": torch.zeros(1, 2), "mask": torch.zeros(1, 1, 4, 4)}
     for name, term in terms.items():
-        if name in segment.MASK_LOSSES:
+        if name in losses.MASK_LOSSES:
             with pytest.raises(ValueError, match="needs batches with masks"):
                 term(output, {"label": torch.tensor([0])})
         else:
@@ -315,6 +308,6 @@ def test_a_run_counts_its_chosen_visits_and_profiles_cut_them(settings, ensure, 
     ],
 )
 def test_a_faulty_list_of_visits_is_refused(prepared, cache, monkeypatch, visits, message):
-    monkeypatch.setattr(toy_masks, "visits", lambda part, config: visits)
+    monkeypatch.setattr(toy_masks, "SYSTEM", dataclasses.replace(toy_masks.SYSTEM, visits=lambda *_: visits))
     with pytest.raises(ValueError, match=message):
         build._batches(prepared, cache, "train", batch_size=8)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from skinlib import models
+from skinlib.models.system import Network, System
 
 NAME = "toy_masks"
-MASK_LOSSES = ("area",)
 
 
-class Toy(nn.Module):
+class Toy(Network):
     def __init__(self, classes: int, channels: int, logits: bool):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, padding=1)
@@ -45,9 +45,6 @@ def brightness(config, weights):
     return lambda output, batch: (output["logits"].float().square().sum(), torch.tensor(float(len(batch["image"]))))
 
 
-LOSSES = {"area": area, "brightness": brightness}
-
-
 def visits(part, config):
     """The malignant images twice: as they are, and mirrored and turned by a quarter; the benign ones once."""
     if config.variant != "chosen":
@@ -57,6 +54,9 @@ def visits(part, config):
     second = np.arange(len(row)) >= len(part)
     flip = np.stack([np.where(second, -1, 1), np.ones(len(row))], 1)
     return {"row": row, "angle": second * np.pi / 2, "flip": flip}
+
+
+SYSTEM = System(build, losses={"area": area, "brightness": brightness}, mask_losses=("area",), visits=visits)
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,14 @@ from torch import nn
 from skinlib.config import Augment, RunConfig
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
+from skinlib.models.system import Network
 from skinlib.training import losses
 from skinlib.training.fit import Place
 
 CPU = Place(torch.device("cpu"), "fp32")
 
 
-class Toy(nn.Module):
+class Toy(Network):
     """Two convolutions, batch norm, dropout and a head."""
 
     def __init__(self, classes: int = 2, *, norm: bool = True, dropout: float = 0.25, seed: int = 0):

@@ -20,19 +20,18 @@ ODD = 37  # images
 def step_gradients(model, settings: RunConfig, where: fit.Place) -> dict[str, torch.Tensor]:
     """Train one step on one batch of all images and return its gradients."""
     parallel = DistributedDataParallel(model) if where.world > 1 else model
-    parallel.train = lambda mode=True: parallel  # batch statistics would be each process's own
     train = batches(ODD, size=32, batch_size=ODD, augment=settings.augment)
+    (batch,) = train.epoch(0, where.device, rank=where.rank, world=where.world)
     optimiser = fit.optimiser_for(model, settings)
-    row = fit.train_epoch(
-        parallel, optimiser, train, terms(settings), config=settings, where=where, epoch=0, history=[]
-    )
-    return {name: p.grad for name, p in model.named_parameters()} | {"loss": torch.tensor(row["loss"])}
+    _, parts = fit.train_step(parallel, optimiser, batch, terms(settings), config=settings, where=where)
+    loss = fit._means([parts], settings.losses, where.world)["loss"]
+    return {name: p.grad for name, p in model.named_parameters()} | {"loss": torch.tensor(loss)}
 
 
 def one_step(where: fit.Place) -> dict[str, torch.Tensor]:
-    """Return the gradients of a network without batch norm, and of a real one in evaluation mode."""
+    """Return the gradients of networks whose batch norm does not see the batch: there is none, or it is frozen."""
     settings = config(batch_size=ODD, class_weights=True, clip_norm=None)
-    plain = Toy(norm=False, dropout=0.0)
+    plain = Toy(norm=False, dropout=0.0).train()
     real = models.build(RunConfig(backbone="test_resnet", weights="none")).eval()
     found = {}
     for kind, model in (("plain", plain), ("real", real)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,9 +23,7 @@ from skinlib.explain.run_maps import attention_maps, class_maps
 from skinlib.images.batches import Batches
 from skinlib.provenance import generator
 from skinlib.training.predict import batches_of, keys
-
-if TYPE_CHECKING:
-    from skinlib.training.runs import Run
+from skinlib.training.run import Run
 
 MEASURED = (*MEASURES, "band")  # energy, pointing, iou in the mask; energy in the band at its border
 SHOWN = (*MEASURED, "common")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,9 +13,7 @@ from skinlib.exhibits.published import published
 from skinlib.papers.attention_autoencoder.arms import Stages, first_seed, for_each_seed, with_seeds
 from skinlib.papers.attention_autoencoder.tables import DIFF, PAPER, QUOTED
 from skinlib.training.predict import batches_of, keys
-
-if TYPE_CHECKING:
-    from skinlib.training.runs import Run
+from skinlib.training.run import Run
 
 SCORES = ("dice", "iou", "thresholded_jaccard", "hd95_share")
 COMPARED = ("dice", "thresholded_jaccard")

@@ -37,6 +37,7 @@ from skinlib.images.batches import IMAGENET_MEAN, IMAGENET_STD
 from skinlib.images.shares import nested_share
 from skinlib.models import backbones
 from skinlib.models.pyramid import AttentionMap, Bottleneck, Decoder, pyramid, skip_widths
+from skinlib.models.system import Network, System
 
 VARIANTS = ("baseline", "attention", "autoencoder", "proposed")
 ATTENDS, DECODES = ("attention", "proposed"), ("autoencoder", "proposed")
@@ -66,7 +67,7 @@ class Fusion(nn.Module):
         return features * latent.sigmoid() if self.kind == "gate" else features + latent
 
 
-class AttentionAutoencoder(nn.Module):
+class AttentionAutoencoder(Network):
     """All four variants. ``draws`` names the decoders: ``mask``, ``reconstruction``.
 
     Returns ``logits`` (B, K) and ``features`` (B, D), what the classifier reads; and of the parts that there are
@@ -170,10 +171,10 @@ def reconstruction(config: RunConfig, weights: torch.Tensor | None) -> Callable:
     return term
 
 
-LOSSES = {"reconstruction": reconstruction}
-
-
 def visits(part: pd.DataFrame, config: RunConfig) -> dict[str, np.ndarray] | None:
     """Return the training images of the configuration's ``share``, once each; None where it names none: all of them."""
     share = config.options.get("share")
     return None if share is None else {"row": nested_share(part, share, config.seed)}
+
+
+SYSTEM = System(build, losses={"reconstruction": reconstruction}, visits=visits)

@@ -17,7 +17,6 @@ ON_MASKS = ("dice", "mask_cross_entropy")
 WITHOUT_MASKS = ("isic2019",)  # sets without lesion masks: the losses on them are left out
 CLASSIFIES = {"cross_entropy": 1.0}
 DECODES = ("autoencoder", "proposed")
-VALIDATED = ("baseline/",)  # the most frequent class is that of its validation rows
 
 
 def weighted(mask: float, reconstruction: float) -> dict[str, float]:

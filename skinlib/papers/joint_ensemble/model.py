@@ -44,6 +44,7 @@ from skinlib.data import demographics
 from skinlib.images import abcd
 from skinlib.models import backbones
 from skinlib.models.feature_fusion import Fused
+from skinlib.models.system import Network, System
 
 VARIANTS = ("member", "fused", "joint")
 REDUCTIONS = ("attention", "pca", "none")
@@ -58,7 +59,7 @@ DESIGN = {  # options of ``fused`` and their defaults, all ours: the paper print
 }
 
 
-class Member(nn.Module):
+class Member(Network):
     """One backbone: pooled features and, from them, logits."""
 
     def __init__(self, backbone: nn.Module, classes: int, *, width: int, dropout: float):
@@ -81,21 +82,20 @@ class Member(nn.Module):
         return {name: inside.get(name, "head") for name, _ in self.named_parameters()}
 
 
-class Joint(nn.Module):
+class Joint(Network):
     """The members' backbones and what stands behind them, as one network on images."""
 
     def __init__(self, members: Mapping[str, nn.Module], fused: Fused):
         super().__init__()
         self.backbones, self.fused = nn.ModuleDict(members), fused
 
-    def inherit(self, states: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-        """Take the weights of finished runs: member name -> state, and under ``head`` that of the fused one."""
+    def inherit(self, weights_of: Callable[[str], Mapping[str, torch.Tensor]]) -> None:
+        """Take the weights of finished runs: of each member by its name, and under ``head`` those of the fused one."""
         for name, backbone in self.backbones.items():
-            inside = {
-                key.removeprefix("backbone."): t for key, t in states[name].items() if key.startswith("backbone.")
-            }
+            weights = weights_of(name).items()
+            inside = {key.removeprefix("backbone."): t for key, t in weights if key.startswith("backbone.")}
             backbone.load_state_dict(inside)
-        self.fused.load_state_dict(dict(states["head"]))
+        self.fused.load_state_dict(dict(weights_of("head")))
 
     def forward(self, image: torch.Tensor, meta: torch.Tensor | None = None, *, features=None) -> dict:
         pooled = torch.cat([backbone(image).mean((2, 3)) for backbone in self.backbones.values()], 1)
@@ -208,9 +208,6 @@ def attribute_loss(config: RunConfig, weights: torch.Tensor | None) -> Callable:
     return term
 
 
-LOSSES = {"attributes": attribute_loss}
-
-
 def reads_images(config: RunConfig) -> bool:
     """Tell whether batches hold images: those of ``fused`` hold its members' features instead."""
     return config.variant != "fused"
@@ -238,3 +235,13 @@ def columns(cohort: pd.DataFrame, config: RunConfig, runs: Path) -> dict[str, np
     if chosen["attributes"]:
         found["attributes"] = abcd.stored(cohort, runs.parent / "cache")[list(abcd.MEASURES)].to_numpy(np.float32)
     return found
+
+
+SYSTEM = System(
+    build,
+    losses={"attributes": attribute_loss},
+    columns=columns,
+    reads_images=reads_images,
+    parents=parents,
+    reads_features=reads_features,
+)

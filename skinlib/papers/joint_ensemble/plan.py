@@ -68,7 +68,6 @@ SWITCHES: dict[str, dict] = {
 ARM = {"fold": None, "schedule": "cosine", "patience": None}
 ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
 VALIDATED = ("member/",)  # weights of the fusion; the melanoma scores by which thresholds of heads are chosen lie apart
-SINGLE = ("proposed/fold0/seed0",)  # where the systems stand side by side, no view is turned: one network of each
 DECIMALS = 3  # of a probability, below 0.01 one digit: of some ninety tables of seven classes four would fill 2 MB
 
 

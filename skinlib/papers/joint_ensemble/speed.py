@@ -13,8 +13,8 @@ from skinlib.exhibits.estimates import cell
 from skinlib.images.batches import to_model_input
 from skinlib.papers.joint_ensemble.shown import pixels
 from skinlib.provenance import environment
-from skinlib.training.predict import SYMMETRIES, views
 from skinlib.training.runs import Run
+from skinlib.training.symmetries import SYMMETRIES, views
 
 REPEATS = 5  # of a timing; the median counts
 

@@ -42,6 +42,7 @@ from skinlib.config import RunConfig
 from skinlib.images.visits import visits as chosen_views
 from skinlib.models import backbones
 from skinlib.models.blocks import CBAM, ConvBlock, MaskedFeatures, UpBlock
+from skinlib.models.system import Network, System
 
 VARIANTS = ("cls", "seg", "mtl0", "mtl1", "mtl2", "mtl3", "mtl4")
 WIDTHS = (32, 64, 128, 256, 320, 320)  # section 3.4.1, as in nnU-Net
@@ -67,7 +68,7 @@ GATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """The segmentation network: six levels, strided convolutions down, transposed convolutions up (section 3.4.1).
 
     Returns ``mask`` (B, 2, H, W), logits of skin and lesion; no class logits. The 1x1 convolution ends the decoder.
@@ -176,7 +177,7 @@ class MultiTask(UNet):
         return self.fc[-1](x), gates
 
 
-class Classifier(nn.Module):
+class Classifier(Network):
     """The single-task baseline: a backbone, pooling, fully connected layers 128-64-K (section 4.1)."""
 
     def __init__(self, backbone: nn.Module, classes: int, dropout: float):
@@ -236,10 +237,6 @@ def first_dice(config: RunConfig, weights: torch.Tensor | None) -> Callable:
     return term
 
 
-LOSSES = {"first_dice": first_dice}
-MASK_LOSSES = ("first_dice",)
-
-
 def visits(part: pd.DataFrame, config: RunConfig) -> dict[str, np.ndarray] | None:
     """Return the chosen views of the training images (section 3.2), None where the configuration chooses none."""
     views = config.options.get("views")
@@ -247,3 +244,6 @@ def visits(part: pd.DataFrame, config: RunConfig) -> dict[str, np.ndarray] | Non
         return None
     kind = part["diagnosis"]
     return chosen_views((kind.mask(part["added"], "added") if "added" in part else kind).map(views))
+
+
+SYSTEM = System(build, losses={"first_dice": first_dice}, mask_losses=("first_dice",), visits=visits)

@@ -50,8 +50,6 @@ CONTROLS: dict[str, dict] = {
     "first_pass": {"losses": PROPOSED.losses | {"first_dice": 0.5}},  # the first map is supervised too
     "unstretched": {"normalisation": "none"},  # 3.2 read as division by 255
 }
-VALIDATED = ()  # nothing is chosen but epochs
-POSTPROCESSED = ()  # the paper cleans no mask
 RECIPE = ("lr", "schedule_gamma", "keep")  # what a profile may set otherwise for its shorter training
 
 

@@ -40,6 +40,7 @@ from skinlib.data import clinical
 from skinlib.images.batches import Batches
 from skinlib.models import backbones, metadata_fusion, superres
 from skinlib.models.imputation import Imputer
+from skinlib.models.system import Network, System
 
 VARIANTS = ("image", "metadata", "concat", "metanet", "metablock", "pundhir", "proposed")
 META = (64, 128, 256, 512)  # Experimental setup
@@ -54,7 +55,7 @@ OPTIONS = {
 }
 
 
-class MetadataSR(nn.Module):
+class MetadataSR(Network):
     """All variants. ``imputer`` and a teacher that is trained here are fitted by `prepare`, before training."""
 
     def __init__(self, config: RunConfig, classes: int, *, weights_file: Path | None):
@@ -214,4 +215,10 @@ def one_against_rest(config: RunConfig, weights: torch.Tensor | None) -> Callabl
     return term
 
 
-LOSSES = {"superres": superres.squared_error, "eq3": one_against_rest}
+SYSTEM = System(
+    build,
+    losses={"superres": superres.squared_error, "eq3": one_against_rest},
+    columns=columns,
+    reads_images=reads_images,
+    reads_every_row=reads_every_row,
+)

@@ -102,7 +102,6 @@ PROTOCOLS = {
 DEFAULT = "patient/sixth"
 # Metadata alone, on every row of the table; "zeros" leaves the blanks to be seen.
 ALONE = {"metadata": "autoencoder", "metadata_zeros": "zeros"}
-VALIDATED = ()  # nothing is chosen but epochs
 
 
 def plan(profile: dict) -> dict[str, RunConfig]:

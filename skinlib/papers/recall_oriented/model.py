@@ -15,9 +15,10 @@ from torch import nn
 
 from skinlib.config import RunConfig
 from skinlib.models import backbones
+from skinlib.models.system import Network, System
 
 
-class RecallOriented(nn.Module):
+class RecallOriented(Network):
     """f(x) = W . Drop(GAP(Phi(x))) + b (section III, "Model Architecture")."""
 
     def __init__(self, backbone: nn.Module, classes: int, dropout: float):
@@ -45,3 +46,6 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     """Build the network of a configuration."""
     backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
     return RecallOriented(backbone, classes, config.dropout)
+
+
+SYSTEM = System(build)
