@@ -79,6 +79,12 @@ def counts(values: Mapping[tuple[str, str], float | tuple | list], *, about: Map
     return cells(rows)
 
 
+def noted(frame: pd.DataFrame, words: Mapping[str, str]) -> pd.DataFrame:
+    """Return cells with words added to the notes of some metrics: metric -> words."""
+    added = frame["metric"].map(words).fillna("")
+    return frame.assign(note=[_joined(*both) for both in zip(frame["note"], added, strict=True)])
+
+
 def score(rows: Mapping[str, Scored], metrics: Metrics, boot: Boot) -> pd.DataFrame:
     """Return each metric of each row with its 95 % cluster bootstrap interval over patients or lesions and trainings.
 
