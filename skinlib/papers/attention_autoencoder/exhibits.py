@@ -28,6 +28,7 @@ from skinlib.training.runs import Run, cohort_of, split_of
 
 MEASURED = [*MEASURES, "band"]  # energy, pointing, iou in the mask; energy in the band at its border
 ATTENTION, CAM = "attention", "Grad-CAM++"
+COUNTED = ["image_id", "lesion_id", "diagnosis", "part", "has_mask"]  # of `images_of`: all that tables of the data need
 # Other sets with the three classes -> a folder of their images. The first is of the data that the paper names.
 OTHER_SETS = {
     "isic2018_task3": "ISIC2018_Task3_Test_Input",
@@ -42,18 +43,18 @@ def codes(config: RunConfig) -> dict[str, str]:
 
 
 def images_of(config: RunConfig, study) -> pd.DataFrame:
-    """Return the cohort of a configuration from the study's data, with the part of each image: train, val or test."""
+    """Return the cohort of a configuration from the study's data, with part (train, val, test) and has_mask, 0 or 1."""
     cohort, split = cohort_of(config, study.data_root), split_of(config, study.data_root, study.results_root)
     part = split[split["fold"] == config.fold].set_index("image_id")["part"]
-    return cohort.assign(part=cohort["image_id"].map(part))
+    return cohort.assign(part=cohort["image_id"].map(part), has_mask=cohort["mask_path"].notna().astype(int))
 
 
 def average_outline(run: Run, images: pd.DataFrame) -> pd.DataFrame:
     """Score the outline that more than half of the training lesions cover, on the test images of `images_of`."""
     cache = batches_of(run, images, masks=True).cache
     usual = cache.masks[(images["part"] == "train") & cache.has_mask].mean(0) > 0.5
-    tested = ((images["part"] == "test") & cache.has_mask).to_numpy()
-    test, truth = images[tested].reset_index(drop=True), cache.masks[tested] > 0
+    tested = np.flatnonzero((images["part"] == "test") & cache.has_mask)
+    test, truth = images.iloc[tested].reset_index(drop=True), cache.masks[tested] > 0
     scores = per_image(np.broadcast_to(usual, truth.shape), truth, test["image_id"])
     return _keys(run, test).join(scores.drop(columns="image_id"))
 
