@@ -56,24 +56,33 @@ def _filled(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in words})
 
 
-def counts(values: Mapping[tuple[str, str], float | tuple], *, about: Mapping | None = None) -> pd.DataFrame:
+def counts(values: Mapping[tuple[str, str], float | tuple | list], *, about: Mapping | None = None) -> pd.DataFrame:
     """Return cells that need no resampling, such as settings, data tables and cost.
 
     Parameters
     ----------
     values
-        (row, metric) -> number; or (number, low, high); or a mapping with ``ours`` and other columns of a cell.
+        (row, metric) -> number; or (number, low, high); or a list with a number a training, whose mean and range are
+        kept; or a mapping with ``ours`` and other columns of a cell.
     about
         n, dataset, split, note of them all.
     """
     rows = []
     for (row, metric), value in values.items():
+        if isinstance(value, list):
+            value = (np.mean(value), *((min(value), max(value)) if len(value) > 1 else (np.nan, np.nan)))
         if isinstance(value, tuple):
             value = dict(zip(("ours", "low", "high"), value, strict=True))
         elif not isinstance(value, Mapping):
             value = {"ours": value}
         rows.append({"row": row, "metric": metric, **(about or {}), **value})
     return cells(rows)
+
+
+def noted(frame: pd.DataFrame, words: Mapping[str, str]) -> pd.DataFrame:
+    """Return cells with words added to the notes of some metrics: metric -> words."""
+    added = frame["metric"].map(words).fillna("")
+    return frame.assign(note=[_joined(*both) for both in zip(frame["note"], added, strict=True)])
 
 
 def score(rows: Mapping[str, Scored], metrics: Metrics, boot: Boot) -> pd.DataFrame:

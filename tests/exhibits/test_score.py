@@ -8,7 +8,18 @@ from skinlib.evaluation import mrmc
 from skinlib.evaluation.metrics import binary
 from skinlib.evaluation.statistics import bootstrap_ci, holm
 from skinlib.exhibits.choose import choose
-from skinlib.exhibits.score import Boot, changes, counts, each_training, gaps, judge, score, step_by_step, verdicts
+from skinlib.exhibits.score import (
+    Boot,
+    changes,
+    counts,
+    each_training,
+    gaps,
+    judge,
+    noted,
+    score,
+    step_by_step,
+    verdicts,
+)
 from skinlib.exhibits.scored import Scored, pair, with_rarest
 
 BOOT = Boot(n=100, n_p=100, seed=0)
@@ -171,7 +182,12 @@ def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
 
 
 def test_holm_runs_within_family_and_metric():
-    rows = [("a", "x", 0.01, "primary"), ("b", "x", 0.02, "primary"), ("a", "y", 0.03, "primary"), ("c", "x", 0.04, "s")]
+    rows = [
+        ("a", "x", 0.01, "primary"),
+        ("b", "x", 0.02, "primary"),
+        ("a", "y", 0.03, "primary"),
+        ("c", "x", 0.04, "s"),
+    ]
     frame = pd.DataFrame(rows, columns=["row", "metric", "p", "family"]).assign(low=1.0, high=2.0, units=5)
     judged = judge(frame)
     assert judged["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])
@@ -192,6 +208,15 @@ def test_counts_take_numbers_triples_and_mappings():
     assert found.loc[1, ["low", "high"]].tolist() == [1, 3]
     assert found["note"].tolist() == ["", "", "no"]
     assert set(found["n"]) == {9}
+    seeds = counts({("r", "several"): [1.0, 4.0], ("r", "one"): [2.0]})
+    assert seeds[["ours", "low", "high"]].to_numpy() == pytest.approx(
+        np.array([[2.5, 1, 4], [2, *2 * [np.nan]]]), nan_ok=True
+    )
+
+
+def test_notes_are_added_to_the_cells_of_a_metric():
+    found = counts({("r", "a"): {"ours": 1, "note": "first"}, ("r", "b"): 2, ("r", "c"): 3})
+    assert noted(found, {"a": "second", "b": "second"})["note"].tolist() == ["first; second", "second", ""]
 
 
 def test_images_are_chosen_by_rule():

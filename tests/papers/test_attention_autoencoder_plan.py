@@ -31,9 +31,13 @@ def with_sizes(**changes) -> dict:
     return PROFILE | {"attention_autoencoder": PROFILE["attention_autoencoder"] | changes}
 
 
+def by_name(profile):
+    return {one.name: one.config for one in plan(profile)}
+
+
 @pytest.fixture
 def runs():
-    return plan(PROFILE)
+    return by_name(PROFILE)
 
 
 def test_the_names_of_the_runs(runs):
@@ -47,7 +51,17 @@ def test_the_names_of_the_runs(runs):
 
 
 def test_the_plan_is_pure_and_names_each_run_once():
-    assert_pure(plan, PROFILE)
+    assert_pure(by_name, PROFILE)
+
+
+def test_labels_say_what_a_run_is():
+    labels = {one.name: dict(one.labels) for one in plan(PROFILE)}
+    assert labels["proposed/seed1"] == {"arm": "proposed", "seed": 1}
+    assert labels["choice/no_mask/seed0"] == {"arm": "choice", "choice": "no mask", "seed": 0}
+    assert labels["weights/0.1-0.1/seed0"]["choice"] == "mask 0.1, reconstruction 0.1"
+    wanted = {"arm": "transfer", "variant": "baseline", "weights": "none", "share": 0.25, "seed": 1}
+    assert labels["transfer/baseline/none/25/seed1"] == wanted
+    assert len({tuple(sorted(each.items())) for each in labels.values()}) == len(labels)
 
 
 def test_the_papers_values_stand_and_its_silences_are_named():
@@ -112,15 +126,15 @@ def test_options_and_weights_of_the_arms(runs):
     assert runs["weights/0.1-0.1/seed0"].losses == pytest.approx(
         {"cross_entropy": 1, "dice": 0.05, "mask_cross_entropy": 0.05, "reconstruction": 0.1}
     )
-    for name, config in runs.items():
-        percent = name.split("/")[3] if name.startswith("transfer") else "100"
-        assert config.options.get("share", 1) * 100 == float(percent)
-        assert config.visits == (40 if percent == "100" else 44)  # less data is not less training
+    for one in plan(PROFILE):
+        config, share = one.config, one.labels.get("share", 1)
+        assert config.options.get("share", 1) == share
+        assert config.visits == (40 if share == 1 else 44)  # less data is not less training
         assert ("latent" in config.options) == (config.variant in ("autoencoder", "proposed"))
 
 
 def test_a_set_without_masks_has_no_loss_on_them():
-    runs = plan(with_sizes(dataset="isic2019", choices=["gate", "no_reconstruction"], loss_weights=[[1.0, 2.0]]))
+    runs = by_name(with_sizes(dataset="isic2019", choices=["gate", "no_reconstruction"], loss_weights=[[1.0, 2.0]]))
     assert not any(set(ON_MASKS) & set(config.losses) for config in runs.values())
     assert runs["proposed/seed0"].losses == {"cross_entropy": 1, "reconstruction": 0.1}
     assert runs["weights/1-2/seed0"].losses == {"cross_entropy": 1, "reconstruction": 2}

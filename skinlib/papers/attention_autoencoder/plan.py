@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from skinlib.config import Augment, RunConfig
+from skinlib.exhibits.runs import Planned
 
 # Ours, against cross entropy of weight 1: the mask's weight, half Dice and half cross entropy of its pixels, and the
 # reconstruction's, a mean squared error of pixels in [0, 1].
@@ -58,49 +59,40 @@ CHOICES: dict[str, dict] = {
 }
 
 
-def plan(profile: dict) -> dict[str, RunConfig]:
+# Named before any number: primary are the steps of Fig. 2, the only claims with numbers; the rest is side.
+FAMILIES = {"fig2": "primary"} | dict.fromkeys(
+    ("segmentation", "attention_maps", "fusion_choices", "transfer", "small_and_noisy", "external"), "side"
+)
+
+
+def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
+
+    Labels are ``seed`` and ``arm``: a variant of the ladder, ``choice`` (with its row of `fusion_choices` as
+    ``choice``), or ``transfer`` (with ``variant``, ``weights`` and ``share`` of the training images). The whole data
+    with the profile's own weights is no arm of ``transfer``: it is the variant's run.
 
     Parameters
     ----------
     profile
         As `skinlib.config.load_profile` reads it; its mapping ``attention_autoencoder`` holds lists and sizes.
-
-    Returns
-    -------
-    dict
-        ``baseline``, ``attention``, ``autoencoder`` and ``proposed`` over ``seeds``; beside them over ``side_seeds``
-        ``choice/<name>`` and ``weights/<mask>-<reconstruction>``, and over the seeds of ``transfer``
-        ``transfer/<variant>/<weights>/<percent>``; each with ``/seed<s>``. The whole data with the profile's
-        own weights is no arm of ``transfer``: it is the variant's run.
     """
     sizes = profile["attention_autoencoder"]
+    same = ("dataset", "allow_missing", "folds", "image_size", "backbone", "weights", "lr", "epochs", "visits")
     base = PROPOSED.replace(
-        dataset=sizes["dataset"],
-        allow_missing=sizes["allow_missing"],
-        folds=sizes["folds"],
-        image_size=sizes["image_size"],
-        backbone=sizes["backbone"],
-        weights=sizes["weights"],
-        lr=sizes["lr"],
+        **{name: sizes[name] for name in (*same, "patience", "precision")},
         lr_early=sizes["lr_backbone"],
         lr_late=sizes["lr_backbone"],
-        epochs=sizes["epochs"],
-        visits=sizes["visits"],
-        patience=sizes["patience"],
-        precision=sizes["precision"],
         options={"latent": sizes["latent"]},
     )
-    ladder = {name: _variant(base, name) for name in sizes["variants"]}
-    runs = {}
-    for seed in sizes["seeds"]:
-        for name, config in ladder.items():
-            runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
-    beside = [(one, sizes["side_seeds"]) for one in _choices(base, sizes)]
-    beside += [(one, sizes["transfer"]["seeds"]) for one in _transfer(base, sizes["transfer"])]
-    for (name, config), seeds in beside:
-        runs |= {f"{name}/seed{seed}": config.replace(seed=seed) for seed in seeds}
-    return runs
+    ladder = [Planned(name, _variant(base, name), {"arm": name}) for name in sizes["variants"]]
+    arms = [(one, seed) for seed in sizes["seeds"] for one in ladder]
+    arms += [(one, seed) for one in _choices(base, sizes) for seed in sizes["side_seeds"]]
+    arms += [(one, seed) for one in _transfer(base, sizes["transfer"]) for seed in sizes["transfer"]["seeds"]]
+    return [
+        Planned(f"{one.name}/seed{seed}", one.config.replace(seed=seed), {**one.labels, "seed": seed})
+        for one, seed in arms
+    ]
 
 
 def _variant(base: RunConfig, name: str) -> RunConfig:
@@ -114,20 +106,22 @@ def _possible(base: RunConfig, losses: Mapping[str, float]) -> dict[str, float]:
     return {name: w for name, w in losses.items() if name not in ON_MASKS or base.dataset not in WITHOUT_MASKS}
 
 
-def _choices(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+def _choices(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield what `fusion_choices` compares with the proposed system."""
     proposed = _variant(base, "proposed")
     for name in sizes["choices"]:
         changes = dict(CHOICES[name])
         losses = _possible(base, changes.pop("losses", proposed.losses))
         options = base.options | changes.pop("options", {})
-        yield f"choice/{name}", proposed.replace(losses=losses, options=options, **changes)
+        labels = {"arm": "choice", "choice": name.replace("_", " ")}
+        yield Planned(f"choice/{name}", proposed.replace(losses=losses, options=options, **changes), labels)
     for mask, reconstruction in sizes["loss_weights"]:
-        losses = _possible(base, weighted(mask, reconstruction))
-        yield f"weights/{mask:g}-{reconstruction:g}", proposed.replace(losses=losses)
+        config = proposed.replace(losses=_possible(base, weighted(mask, reconstruction)))
+        labels = {"arm": "choice", "choice": f"mask {mask:g}, reconstruction {reconstruction:g}"}
+        yield Planned(f"weights/{mask:g}-{reconstruction:g}", config, labels)
 
 
-def _transfer(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+def _transfer(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield variants trained on shares of the data, from each kind of weights.
 
     A share is visited ``visits`` times an epoch, as often as the whole data: less data, not less training.
@@ -140,4 +134,5 @@ def _transfer(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
                 one = _variant(base, name).replace(weights=weights)
                 if share < 1:
                     one = one.replace(visits=sizes["visits"], options=one.options | {"share": share})
-                yield f"transfer/{name}/{weights}/{100 * share:g}", one
+                labels = {"arm": "transfer", "variant": name, "weights": weights, "share": float(share)}
+                yield Planned(f"transfer/{name}/{weights}/{100 * share:g}", one, labels)
