@@ -10,7 +10,6 @@ from pathlib import Path
 import matplotlib
 from IPython.display import Image as Displayed
 from matplotlib.figure import Figure
-from PIL import Image
 
 from skinlib.exhibits.write import record, target
 from skinlib.paths import write_atomic, write_json
@@ -123,10 +122,3 @@ def displayed(figure: Figure, study=None) -> Displayed:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DRAWING_DPI)
     return Displayed(data=drawn.getvalue(), width=SHOWN_WIDTH)
-
-
-def with_palette(image: Image.Image, colours: int) -> bytes:
-    """Return a picture as PNG with so many colours, chosen for it."""
-    small = io.BytesIO()
-    image.convert("RGB").quantize(colours, kmeans=3).save(small, format="PNG", optimize=True)
-    return small.getvalue()
