@@ -1,4 +1,4 @@
-"""SHAP values as an exhibit: how much each input moves each class, and a swarm of all rows, for any system."""
+"""What a system is asked for SHAP values, and how they are drawn: a swarm of all rows, and single patients."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from skinlib.evaluation.resampled import mean_of
-from skinlib.evaluation.statistics import bootstrap_ci
-from skinlib.evaluation.tables import clusters
-from skinlib.exhibits.estimates import cell
 from skinlib.figures.style import COLOURS, new, style
 
-LEAST = 10  # rows behind a mean of one level
 GREY = "0.45"
 
 
@@ -34,7 +29,7 @@ class Subject(NamedTuple):
     outputs
         Names of the K outputs.
     levels
-        Input -> names of its numbers, of those that are names in truth.
+        Input -> what its numbers stand for, where they stand for words.
     runs
         Behind the function.
     where
@@ -69,50 +64,12 @@ def narrowed(one: Subject, most: int, *, keep: Sequence[str] = ()) -> Subject:
 
 
 def named(kept: pd.DataFrame, levels: Mapping[str, Sequence[str]]) -> pd.Series:
-    """Return the level of each row of a long table, in words; missing where its input is a number in truth."""
+    """Return the level of each row of a long table, in words; missing where its number is a measurement."""
     words = pd.Series(pd.NA, index=kept.index, dtype=object)
     for name, names in levels.items():
         mine = kept["input"] == name
         words[mine] = [names[int(code)] for code in kept.loc[mine, "value"]]
     return words
-
-
-def shap_table(kept: pd.DataFrame, *, dataset: str, split: str, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Return the mean size of each input's values, by output and over all, with cluster bootstrap intervals.
-
-    Parameters
-    ----------
-    kept
-        Long table of `skinlib.explain.shap_values.long` with lesion_id, patient_id and ``level`` (words or missing).
-
-    Returns
-    -------
-    DataFrame
-        Rows the inputs, metrics ``mean_abs`` (mean over outputs) and ``mean_abs_of_<output>``; rows
-        ``<input>: <level>`` with ``mean_of_<output>``, the direction, of levels of at least ten rows.
-    """
-    outputs = [name for name in kept if name.startswith("of_")]
-    about = {"dataset": dataset, "split": split}
-    cells = []
-    for name, rows in kept.groupby("input", sort=False):
-        rows = rows.reset_index(drop=True)
-        sizes = rows[outputs].abs()
-        means = {"mean_abs": sizes.mean(axis=1)} | {f"mean_abs_{one}": sizes[one] for one in outputs}
-        for metric, values in means.items():
-            cells.append(_mean(name, metric, values, rows, n=n_boot, seed=seed) | about)
-        for level, own in rows.dropna(subset=["level"]).groupby("level"):
-            own = own.reset_index(drop=True)
-            if len(own) >= LEAST:
-                cells += [
-                    _mean(f"{name}: {level}", f"mean_{one}", own[one], own, n=n_boot, seed=seed) | about
-                    for one in outputs
-                ]
-    return pd.DataFrame(cells)
-
-
-def _mean(row: str, metric: str, values: pd.Series, rows: pd.DataFrame, **boot) -> dict:
-    value, low, high = bootstrap_ci(mean_of(metric, values), rows, groups=clusters(rows), **boot)
-    return cell(row, metric, value, low=low, high=high, n=len(rows))
 
 
 def swarm(
@@ -123,7 +80,7 @@ def swarm(
     Parameters
     ----------
     kept
-        As in `shap_table`.
+        Long table of `skinlib.explain.shap_values.long` with lesion_id, patient_id and ``level`` (words or missing).
     shaded
         The input whose dots are coloured by its value; the others are grey.
     unit
@@ -157,7 +114,7 @@ def swarm(
 
 
 def largest(kept: pd.DataFrame, most: int = 10) -> pd.DataFrame:
-    """Return the rows of the inputs that move the outputs most, the largest first; ``kept`` as in `shap_table`."""
+    """Return the rows of the inputs that move the outputs most, the largest first; ``kept`` as in `swarm`."""
     outputs = [name for name in kept if name.startswith("of_")]
     size = kept[outputs].abs().mean(axis=1).groupby(kept["input"], sort=False).mean()
     order = list(size.sort_values(ascending=False, kind="stable").index[:most])
@@ -172,7 +129,7 @@ def single(
     Parameters
     ----------
     kept
-        As in `shap_table`.
+        As in `swarm`.
     patients
         Title of a panel -> (image_id, output).
     """

@@ -25,7 +25,7 @@ ENDINGS = (".csv", ".json", *PICTURES)
 
 
 class NotPublishable(ValueError):
-    """Results that may not become a reference: of several or changed commits, of older code, incomplete or too large."""
+    """Results that may not become a reference: of a changed checkout, of older code, incomplete or too large."""
 
 
 def publish(

@@ -64,6 +64,9 @@ FAMILIES = {"fig2": "primary"} | dict.fromkeys(
     ("segmentation", "attention_maps", "fusion_choices", "transfer", "small_and_noisy", "external"), "side"
 )
 
+LOOKED_AT = {"baseline": {"arm": "baseline"}, "proposed": {"arm": "proposed"}}
+PROPOSED_RUN = SEEING_RUN = {"arm": "proposed"}
+
 
 def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.

@@ -1,4 +1,4 @@
-"""What the fused head of the ensemble paper is asked for SHAP values: the image, and what is known of its bearer."""
+"""What the fused head of the ensemble paper is asked for SHAP values: the image, and what is known of the patient."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import pandas as pd
 import torch
 
 from skinlib.across.shap_inputs import Subject
-from skinlib.across.systems import OTHERS, first_of, sample_of
+from skinlib.across.systems import proposed_runs, sample_of
 from skinlib.data import demographics, splits
 from skinlib.data.cards import class_names
-from skinlib.papers.joint_ensemble.tables import PAPER
 from skinlib.training import features, runs
 from skinlib.training.runs import Run
 
@@ -61,7 +60,7 @@ def head_function(head: Run, seen: np.ndarray):
 
 def subject(study) -> Subject:
     """Return what is explained: test rows at even steps of their ids, against training rows, of the first head."""
-    head = study.run(first_of(study.plan(PAPER), OTHERS[PAPER], study.seed))
+    head = proposed_runs(study)["joint_ensemble"]
     config = head.config
     cohort = runs.cohort_of(config, study.data_root)
     split = runs.split_of(config, study.data_root, study.results_root)

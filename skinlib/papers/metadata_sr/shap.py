@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import torch
 
 from skinlib.across.shap_inputs import Subject
 from skinlib.across.system_maps import outlined
-from skinlib.across.systems import OTHERS, first_of, sample_of
+from skinlib.across.systems import proposed_runs, sample_of
 from skinlib.data import clinical, splits
 from skinlib.data.cards import class_names
-from skinlib.exhibits.arms import rows
-from skinlib.exhibits.estimates import cell
-from skinlib.explain.localisation import energy_inside
 from skinlib.explain.run_maps import OfImage
 from skinlib.explain.shap_values import image_shap
 from skinlib.images.batches import Batches
@@ -23,7 +18,6 @@ from skinlib.training import runs
 from skinlib.training.predict import batches_of
 from skinlib.training.runs import Run
 
-PAPER = "metadata_sr"
 EXPLAINED, BACKGROUND = 60, 20  # rows; permutations of 22 inputs ask each explained one 441 times the background
 UNKNOWN = -1.0  # stands for a number that was not given
 BLANK = "not asked"
@@ -45,7 +39,7 @@ def coded(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def levels() -> dict[str, tuple[str, ...]]:
-    """Return the answers of each question that has such, and last that it was not asked."""
+    """Return the answers of each question with a list of them; the last one means that it was not asked."""
     return {name: (*answers, BLANK) for name, answers in clinical.questions().items() if answers}
 
 
@@ -60,11 +54,6 @@ def encoded(codes: np.ndarray) -> np.ndarray:
         else:
             table[known, place.start] = codes[known, k]
     return table
-
-
-def proposed(study) -> Run:
-    """Return the proposed network on the first backbone and split."""
-    return study.run(first_of(study.plan(PAPER), OTHERS[PAPER], study.seed))
 
 
 @torch.inference_mode()
@@ -90,7 +79,7 @@ def fused_function(run: Run, seen: torch.Tensor):
 
 def subject(study) -> Subject:
     """Return what is explained of the proposed network: test rows at even steps of their ids, against training rows."""
-    run = proposed(study)
+    run = proposed_runs(study)["metadata_sr"]
     test, train = (
         sample_of(part(run, study, name), most) for name, most in (("test", EXPLAINED), ("train", BACKGROUND))
     )
@@ -124,7 +113,7 @@ def patients(run: Run, test: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Rows of ``test`` that have an outline, a class each, with ``called`` (position) and ``p_true``.
     """
-    table = rows(run, "test", "identity").set_index("image_id")
+    table = run.predictions("identity").query("part == 'test'").set_index("image_id")
     scores = [name for name in table if name.startswith("p_")]
     known = outlined(test)
     p = table.loc[known["image_id"], scores].to_numpy()
@@ -154,15 +143,3 @@ def image_values(run: Run, chosen: pd.DataFrame, train: pd.DataFrame, *, seed: i
         for k, called in enumerate(chosen["called"])
     ]
     return np.abs(np.stack(values)).sum(1), batches
-
-
-def image_table(
-    chosen: pd.DataFrame, sizes: np.ndarray, masks: np.ndarray, classes: Sequence[str], where: dict
-) -> pd.DataFrame:
-    """Return a row a chosen patient: share of the values' size inside the outline, and of the picture."""
-    cells = []
-    for one, size, mask in zip(chosen.itertuples(), sizes, masks, strict=True):
-        note = f"image {one.image_id}, called {classes[one.called]}"
-        found = {"energy": energy_inside(size, mask), "mask_fraction": float(np.mean(mask)), "p_true": one.p_true}
-        cells += [cell(classes[one.label], name, value, n=1, note=note, **where) for name, value in found.items()]
-    return pd.DataFrame(cells)
