@@ -33,7 +33,7 @@ def delong_test(y, a, b, *, groups=None):
     ----------
     y : (N,) of 0 and 1
     a, b : (N,) scores, any scale; higher means more likely 1
-    groups : (N,) cluster of each row, or None for independent rows; a row whose cluster is missing stands alone
+    groups : (N,) cluster of each row, or None for independent rows; a row without a cluster is one of its own
 
     Returns
     -------

@@ -58,7 +58,7 @@ class Comparison:
 
 
 def compare(a, b, metric, *, unit="seed", level=0.95):
-    """Difference metric(a) - metric(b) over networks and cases, by the Obuchowski-Rockette model.
+    """`Comparison` of metric(a) and metric(b) over networks and cases; `each` is in the sorted order of the units.
 
     Parameters
     ----------
@@ -69,10 +69,6 @@ def compare(a, b, metric, *, unit="seed", level=0.95):
         AUC (`Metric.auc_of`), else those of the jackknife over cases, which needs a metric that is smooth in its rows.
     unit : column that tells the networks apart, or a tuple of columns whose combinations do
     level : of the interval
-
-    Returns
-    -------
-    Comparison, with `each` in the sorted order of the units
 
     Raises
     ------
@@ -97,22 +93,18 @@ def compare(a, b, metric, *, unit="seed", level=0.95):
 
 
 def obuchowski_rockette(a, b, covariance, *, level=0.95):
-    """Compare two systems from the values (r,) of their networks; the arrays behind `compare`.
+    """`Comparison` of two systems from the values (r,) of their networks, in the same order.
 
-    Parameters
-    ----------
-    a, b : (r,) value of each network, in the same order
-    covariance : (2 r, 2 r) covariances of all values through the cases, those of a before those of b
+    `covariance` (2 r, 2 r) is that of all values through the cases, those of a before those of b.
     """
     each = np.asarray(a, float) - np.asarray(b, float)
     r = len(each)
     if r < 2:
         raise ValueError(f"a comparison over networks needs at least two of each system, got {r}")
-    own = (covariance[:r, :r] + covariance[r:, r:]) / 2
-    other = (covariance[:r, r:] + covariance[r:, :r]) / 2
-    cov2, cov3 = ((block.sum() - np.trace(block)) / (r * (r - 1)) for block in (own, other))
+    halves = (covariance[:r, :r] + covariance[r:, r:] - covariance[:r, r:] - covariance[r:, :r]) / 2
+    cases = (halves.sum() - np.trace(halves)) / (r - 1)  # r (Cov2 - Cov3)
     rounding = ROUNDING * max(np.trace(covariance) / r, ROUNDING)
-    mean_square, cases = (part if part > rounding else 0.0 for part in (each.var(ddof=1) / 2, r * (cov2 - cov3)))
+    mean_square, cases = (part if part > rounding else 0.0 for part in (each.var(ddof=1) / 2, cases))
     difference, denominator = float(each.mean()), mean_square + cases
     if denominator == 0:
         same = abs(difference) < ROUNDING

@@ -41,7 +41,7 @@ def inputs(cohort: pd.DataFrame, sees: str) -> pd.DataFrame:
         return pd.DataFrame(rows, cohort.index, clinical.columns("literature"))
     if sees not in SEES:
         raise ValueError(f"no probe sees {sees!r}; there are {', '.join(SEES)}")
-    clinical.encode(cohort)  # refuses answers that nobody knows
+    clinical.encode(cohort)  # refuses unknown answers
     told = clinical.answers(cohort).replace("BRASIL", "BRAZIL")
     told = told[list(clinical.SYMPTOMS)] if sees == "symptoms" else told
     numbers = [name for name in told if not clinical.questions()[name]]

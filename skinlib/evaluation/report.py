@@ -146,7 +146,7 @@ def _check_one_model(table, groups):
             findings.append(f"{number} values of {column}: keep one, or average the probabilities first")
     key = [column for column in ("image_id", "part") if column in table]
     if table.duplicated(key).any():
-        findings.append(f"an image stands several times by {', '.join(key)}: average its rows first")
+        findings.append(f"an image is there several times by {', '.join(key)}: average its rows first")
     if findings:
         raise PredictionTableError(findings)
 

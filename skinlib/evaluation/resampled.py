@@ -33,7 +33,7 @@ class Metric:
 
 
 def mean_of(name, values):
-    """The mean over the rows of a table of values (N,) that stand beside them, as a Metric."""
+    """The mean over the rows of a table of values (N,), one a row, as a Metric."""
     values = np.asarray(values, float)
     return Metric(name, lambda _, counts: ratio(counts @ values, counts.sum(axis=1)))
 

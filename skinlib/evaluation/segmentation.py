@@ -105,7 +105,7 @@ def changed(table: pd.DataFrame, name: str = "dice") -> pd.DataFrame:
     stages = ["raw", "postprocessed"]
     seen = pd.crosstab(table["image_id"], table["stage"]).reindex(columns=stages, fill_value=0)
     if len(bad := seen[(seen != 1).any(axis=1)]):
-        raise PredictionTableError([f"image {bad.index[0]} does not stand once in each stage"], "segmentation table")
+        raise PredictionTableError([f"image {bad.index[0]} is not there once in each stage"], "segmentation table")
     wide = table.pivot(index="image_id", columns="stage", values=name)[stages].reset_index().rename_axis(columns=None)
     wide["change"] = wide["postprocessed"] - wide["raw"]
     return wide.sort_values(["change", "image_id"], ignore_index=True)

@@ -42,7 +42,7 @@ def test_without_parts_the_threshold_is_a_half(table):
     assert (plain["metrics"]["n"] == 400).all()
 
 
-def test_training_rows_are_not_evaluated_beside_validation(table):
+def test_training_rows_are_not_evaluated_next_to_validation(table):
     trained = evaluate(table.assign(part=np.repeat(["train", "val"], 200)), n=20)
     assert set(trained["metrics"]["part"]) == {"val"}
     assert "of the rows that chose it" in trained["threshold"].loc[0, "note"]
@@ -81,7 +81,7 @@ def test_tables_that_must_not_be_pooled_are_refused(table):
     twice = pd.concat([table.assign(system="a"), table.assign(system="b")])
     with pytest.raises(tables.PredictionTableError, match="2 values of system"):
         evaluate(twice)
-    with pytest.raises(tables.PredictionTableError, match="stands several times"):
+    with pytest.raises(tables.PredictionTableError, match="there several times"):
         evaluate(pd.concat([table.assign(fold=0), table.assign(fold=1)]))
     with pytest.raises(tables.PredictionTableError, match="no column tone"):
         evaluate(table, groups=["tone"])

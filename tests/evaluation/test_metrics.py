@@ -141,7 +141,7 @@ def test_seeds_are_averaged_and_not_pooled():
     second = binary_table([0, 1], [0.8, 0.9], seed=1)
     both = pd.concat([first, second], ignore_index=True)
     auc = metrics.binary("roc_auc")
-    assert auc(both) == 0.75  # pooled: the benign 0.8 stands above the malignant 0.2
+    assert auc(both) == 0.75  # pooled: the benign 0.8 is above the malignant 0.2
     averaged = mean_over(auc, "seed")
     assert averaged(both) == 1.0
     drawn = np.array([[2.0, 2, 0, 0], [1, 0, 1, 1]])  # only the first seed; no malignant row in the first seed

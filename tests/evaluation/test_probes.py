@@ -98,7 +98,7 @@ def test_without_a_fold_the_validation_rows_train(cohort, split):
     assert set(table["part"]) == {"test"} and set(table["fold"]) == {-1}
 
 
-def test_what_nobody_knows_is_refused(cohort, split):
+def test_unknown_names_are_refused(cohort, split):
     with pytest.raises(ValueError, match="no probe sees 'tea leaves'; there are asked, symptoms"):
         probes.probe(cohort, split, sees="tea leaves")
     with pytest.raises(ValueError, match="no classifier 'tree'; choose forest or logistic"):

@@ -219,5 +219,5 @@ def test_what_post_processing_changed_by_hand():
     assert by_id.loc["a", "change"] == pytest.approx(1 - 32 / 33)
     assert by_id.loc["b", "change"] == pytest.approx(1 - 30 / 31)
     assert seg.changed(pd.concat(tables), "iou").set_index("image_id").loc["c", "postprocessed"] == 0.5
-    with pytest.raises(PredictionTableError, match="image a does not stand once in each stage"):
+    with pytest.raises(PredictionTableError, match="image a is not there once in each stage"):
         seg.changed(tables[0])

@@ -75,7 +75,7 @@ def test_single_clusters_are_plain_delong_and_copies_add_nothing():
     assert abs(statistics.delong_test(*twice)[2]) > abs(plain[2])  # taken as independent the copies look like evidence
 
 
-def test_missing_clusters_stand_alone():
+def test_a_missing_cluster_is_one_of_its_own():
     y, a, b, _ = two_scores(100)
     groups = np.array([None] * 100, dtype=object)
     assert statistics.delong_test(y, a, b, groups=groups) == pytest.approx(statistics.delong_test(y, a, b))
