@@ -21,7 +21,7 @@ from skinlib.exhibits.score import Boot
 from skinlib.figures import style
 from skinlib.papers import planned
 from skinlib.paths import project_root, read_json
-from skinlib.training import runs
+from skinlib.training import runs, stored
 from skinlib.training.runs import Run, RunMissing
 
 SHOWN_VERSIONS = ("torch", "timm", "numpy", "pandas", "scikit-learn")
@@ -101,16 +101,15 @@ class Study:
         """
         place = Path(paper or self.paper, EVIDENCE, f"{name}.csv.gz")
         if self.reference is not None:
-            return read_kept(self.reference / place)
+            return stored.read(self.reference / place)
         path = self.results_root / self.name / place
         try:
             made = make()
         except RunMissing:
             if not path.is_file():  # of a run restored from evidence, which has no weights
                 raise
-            return read_kept(path)
-        write.write_gzip(made, path)
-        return read_kept(path)
+            return stored.read(path)
+        return stored.read(stored.write(made, path))
 
     def knows(self, name: str, *, paper: str = "") -> bool:
         """Tell whether the evidence has a table of `kept`; False where nothing is read from evidence."""
@@ -173,11 +172,6 @@ class Study:
         if callable(figure) and self.reference is not None:
             return style.copy(self.reference / paper / name, photographs=photographs, **made)
         return style.save(figure() if callable(figure) else figure, photographs=photographs, **made)
-
-
-def read_kept(path: Path) -> pd.DataFrame:
-    """Read a table that `Study.kept` wrote; ids stay text."""
-    return pd.read_csv(path, dtype=dict.fromkeys(("image_id", "lesion_id", "patient_id"), str))
 
 
 def begin(

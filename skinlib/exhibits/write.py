@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -144,12 +143,6 @@ def write(
     made_by = record(study, paper=paper, exhibit=exhibit, kind=kind, runs=list(runs), notebook=notebook)
     write_json(path.with_name(f"{path.name}.json"), made_by)
     return write_atomic(path.with_name(f"{path.name}.csv"), frame.to_csv(index=False, float_format="%.6g"))
-
-
-def write_gzip(frame: pd.DataFrame, path: Path) -> Path:
-    """Write a table as ``.csv.gz`` with six significant digits; equal tables give equal bytes."""
-    text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    return write_atomic(path, gzip.compress(text.encode(), mtime=0))
 
 
 def select(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None) -> pd.DataFrame:
