@@ -83,7 +83,7 @@ def neighbours_vote(points: np.ndarray, labels: np.ndarray, groups: Sequence | N
     distances[codes[:, None] == codes] = np.inf
     order = distances.argsort(1, kind="stable")[:, :k]
     usable = np.isfinite(np.take_along_axis(distances, order, axis=1))
-    nearness = usable * (1 + np.linspace(1e-6, 0, order.shape[1]))  # breaks ties, outvotes nobody
+    nearness = usable * (1 + np.linspace(1e-6, 0, order.shape[1]))  # breaks ties, and no more
     votes = np.stack([(nearness * (labels[order] == c)).sum(1) for c in range(len(classes))], axis=1)
     return votes.argmax(1) == labels
 

@@ -72,7 +72,7 @@ class Cache:
     def build(
         cls, cohort: pd.DataFrame, size: tuple[int, int], *, root: str | Path, colour: str = "none", masks: bool = True
     ) -> Cache:
-        """Open the cache of a cohort at a size, decoding the files if nobody has.
+        """Open the cache of a cohort at a size, decoding the files on first use.
 
         Parameters
         ----------

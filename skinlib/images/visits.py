@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# (degrees, left-right, up-down): the image turned, then mirrored where -1 stands.
+# (degrees, left-right, up-down): the image turned, then mirrored where there is -1.
 _TURNS = tuple((angle, 1, 1) for angle in range(0, 360, 45))
 _HALF = range(0, 180, 45)
 VIEWS: dict[str, tuple[tuple[int, int, int], ...]] = {
