@@ -67,7 +67,7 @@ class Augment:
 class RunConfig:
     """Everything that decides what a training run computes; where it computes (device, paths) is not in it.
 
-    The defaults are neutral; each paper's values stand, with their sources, in its folder of `skinlib.papers`.
+    The defaults are neutral; each paper's values are in its plan, with their sources.
     """
 
     system: str = "recall_oriented"
@@ -129,7 +129,7 @@ class RunConfig:
             raise ValueError(f"RunConfig.image_size is {given!r}; give (height, width), whole numbers of at least 8")
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(
-                f"RunConfig needs epochs and batch_size of at least 1, got {self.epochs}, {self.batch_size}"
+                f"RunConfig needs epochs and batch_size of at least 1; got {self.epochs}, {self.batch_size}"
             )
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise ValueError(f"RunConfig.fold is {self.fold}; give 0 to {self.folds - 1}, or None for all of them")
@@ -178,8 +178,8 @@ def load_profile(name: str | Path) -> dict:
     Raises
     ------
     ValueError
-        When no such profile exists, or the file is not a mapping with a ``name``, bears the name of another profile
-        of the compendium, or holds a number that YAML takes for text.
+        When no such profile exists, or the file is not a mapping with a ``name``, has the name of another profile of
+        the compendium, or holds a number that YAML takes for text.
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else project_root() / "profiles" / f"{name}.yaml"
     if not path.is_file():
@@ -191,7 +191,7 @@ def load_profile(name: str | Path) -> dict:
     shipped = project_root() / "profiles" / f"{profile['name']}.yaml"
     fewer_papers = {"papers": profile.get("papers")}  # a copy with fewer may keep the name: what it makes is the same
     if shipped.is_file() and _read_yaml(shipped) | fewer_papers != profile:
-        raise ValueError(f"{path} bears the name of {shipped} and would replace its results; give it a name of its own")
+        raise ValueError(f"{path} has the name of {shipped} and would replace its results; give it a name of its own")
     for where, value in _leaves(profile):
         if hint := _as_number(value):
             raise ValueError(f"{path}: {where} is {value!r}{hint}")

@@ -1,4 +1,4 @@
-"""Where things lie, and writing that never leaves half a file behind."""
+"""Where things are, and writing that never leaves half a file."""
 
 from __future__ import annotations
 

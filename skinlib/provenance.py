@@ -18,7 +18,7 @@ import pandas as pd
 import skinlib
 from skinlib.paths import project_root
 
-# What stands between a cohort and a weight, with the system's own file and what that imports from models and images.
+# What lies between a cohort and a weight, with the system's own file and what that imports from models and images.
 # Configuration, readers and splits are not in it: what they yield enters the run's id.
 TRAINING_CODE = (
     "images/augment.py",

@@ -109,8 +109,7 @@ class Study:
             if not path.is_file():  # of a run restored from evidence, which has no weights
                 raise
             return stored.read(path)
-        stored.write(made, path)
-        return stored.read(path)
+        return stored.read(stored.write(made, path))
 
     def knows(self, name: str, *, paper: str = "") -> bool:
         """Tell whether the evidence has a table of `kept`; False where nothing is read from evidence."""

@@ -127,7 +127,7 @@ def test_a_changed_copy_needs_a_name_of_its_own(tmp_path):
     copy.write_text(yaml.safe_dump(values | {"papers": values["papers"][:1]}))
     assert load_profile(copy)["papers"] == values["papers"][:1]
     copy.write_text(yaml.safe_dump(values | {"bootstrap": 7}))
-    with pytest.raises(ValueError, match=r"copy.yaml bears the name of .*smoke.yaml .*; give it a name of its own"):
+    with pytest.raises(ValueError, match=r"copy.yaml has the name of .*smoke.yaml .*; give it a name of its own"):
         load_profile(copy)
     copy.write_text(yaml.safe_dump(values | {"bootstrap": 7, "name": "mine"}))
     assert load_profile(copy)["bootstrap"] == 7

@@ -1,7 +1,7 @@
 """What a network's features look like in a plane, and what of it can be believed: projections and their scores.
 
 A projection invents neighbourhoods and distances. So each score is taken in the features and in the plane, image by
-image, and noise of the same size stands beside every network.
+image.
 """
 
 from __future__ import annotations
@@ -52,12 +52,7 @@ def trustworthiness(high: np.ndarray, low: np.ndarray, k: int = K) -> np.ndarray
     """Return how far each row's k neighbours in the plane are neighbours in the features, (N,); at most 1.
 
     The mean over the rows is the trustworthiness of Venna and Kaski (2001): rows that come near in the plane without
-    being near cost their rank beyond k.
-
-    Raises
-    ------
-    ValueError
-        When k is not below half the rows: the formula has no scale there.
+    being near cost their rank beyond k. ValueError where k is not below half the rows: the formula has no scale there.
     """
     n = len(high)
     if not k < n / 2:
@@ -79,12 +74,8 @@ def _nearest(points: np.ndarray) -> np.ndarray:
 def neighbours_vote(points: np.ndarray, labels: np.ndarray, groups: Sequence | None = None, k: int = K) -> np.ndarray:
     """Return whether the k nearest rows of *other* groups vote for each row's own class, (N,) bool.
 
-    Parameters
-    ----------
-    groups
-        Lesion or patient of each row: another picture of the same lesion is no evidence of a class. None: all differ.
-
-    Ties go to the class of the nearest row among the tied.
+    ``groups`` are the rows' lesions or patients: another picture of a lesion is no evidence of a class; None: all
+    differ. Ties go to the class of the nearest row among the tied.
     """
     codes = np.arange(len(points)) if groups is None else pd.factorize(np.asarray(groups))[0]
     classes, labels = np.unique(labels, return_inverse=True)
@@ -92,7 +83,7 @@ def neighbours_vote(points: np.ndarray, labels: np.ndarray, groups: Sequence | N
     distances[codes[:, None] == codes] = np.inf
     order = distances.argsort(1, kind="stable")[:, :k]
     usable = np.isfinite(np.take_along_axis(distances, order, axis=1))
-    nearness = usable * (1 + np.linspace(1e-6, 0, order.shape[1]))  # breaks ties, outvotes nobody
+    nearness = usable * (1 + np.linspace(1e-6, 0, order.shape[1]))  # breaks ties, and no more
     votes = np.stack([(nearness * (labels[order] == c)).sum(1) for c in range(len(classes))], axis=1)
     return votes.argmax(1) == labels
 
@@ -102,21 +93,12 @@ def each_image(
 ) -> pd.DataFrame:
     """Project features by t-SNE and UMAP and score every row.
 
-    Parameters
-    ----------
-    features
-        (N, D)
-    labels
-        (N,) classes, two at least.
-    groups
-        As in `neighbours_vote`.
-
     Returns
     -------
     DataFrame
-        A row an image: ``tsne_x, tsne_y, umap_x, umap_y``; for each space (features, that is their principal
-        components, tsne, umap) ``silhouette_<space>`` in [-1, 1], by class, and ``knn_<space>``, 1.0 where the
-        neighbours vote for its class; for the planes ``trust_<space>``.
+        A row an image: ``tsne_x, tsne_y, umap_x, umap_y``; for each of `SPACES` (features: their principal components)
+        ``silhouette_<space>`` in [-1, 1], by class, and ``knn_<space>``, 1.0 where the neighbours vote for its class;
+        for the planes ``trust_<space>``.
     """
     components = reduced(features, seed=seed)
     spaces = {"features": components, "tsne": tsne(components, seed=seed), "umap": umap(components, seed=seed)}

@@ -1,4 +1,4 @@
-"""Heat maps of an ensemble, the cases that a gallery shows, and how alike two sets of maps are."""
+"""Heat maps of an ensemble, the outcomes of its calls, and how alike two sets of maps are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from skinlib.evaluation import tables
-from skinlib.explain.gradcam import gradcam_plusplus, sharpen
+from skinlib.explain.gradcam import KEPT, gradcam_plusplus, sharpen
 from skinlib.images.batches import to_model_input
-
-OUTCOMES = ("TP", "TN", "FN", "FP")
-QUARTILES = {"lower quartile": 0.25, "median": 0.5, "upper quartile": 0.75}
 
 
 def mean_maps(
@@ -43,8 +40,7 @@ def mean_maps(
     ------
     (H, W) float32, >= 0, neither normalised nor sharpened.
     """
-    device = next(models[0].parameters()).device
-    starts = range(0, len(images), batch_size)
+    device, starts = next(models[0].parameters()).device, range(0, len(images), batch_size)
     for start in tqdm(starts, desc="Grad-CAM++", mininterval=2, disable=len(starts) < 2):
         pixels = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
         batch = to_model_input(pixels.permute(0, 3, 1, 2).float().div_(255), normalisation)
@@ -60,46 +56,10 @@ def outcomes(table: pd.DataFrame, threshold: float) -> pd.Series:
     return pd.Series(names, index=table.index, name="outcome")
 
 
-def at_quartiles(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Choose the cases of a gallery by rule: in each outcome, the images nearest the quartiles of the score.
+def overlap(first: np.ndarray, second: np.ndarray, *, keep: float = KEPT) -> np.ndarray:
+    """Intersection over union of the pixels that `sharpen` keeps of two sets of maps (N, H, W), >= 0.
 
-    Parameters
-    ----------
-    table
-        Prediction table, binary, each image once.
-
-    Returns
-    -------
-    DataFrame
-        outcome, place (lower quartile, median, upper quartile), image_id and score: 12 rows, whatever the data. A case
-        that does not exist (an outcome with fewer than three images) has no image_id. Ties go to the smaller id.
-    """
-    known = table.assign(outcome=outcomes(table, threshold), score=tables.scores(table)).sort_values("image_id")
-    rows = []
-    for outcome in OUTCOMES:
-        left = known[known["outcome"] == outcome]
-        goals = left["score"].quantile(list(QUARTILES.values()))
-        for place, goal in zip(QUARTILES, goals, strict=True):
-            if left.empty:
-                rows.append((outcome, place, np.nan, np.nan))
-                continue
-            nearest = (left["score"] - goal).abs().idxmin()
-            rows.append((outcome, place, left.loc[nearest, "image_id"], left.loc[nearest, "score"]))
-            left = left.drop(index=nearest)
-    return pd.DataFrame(rows, columns=["outcome", "place", "image_id", "score"])
-
-
-def overlap(first: np.ndarray, second: np.ndarray, *, keep: float = 0.25) -> np.ndarray:
-    """How alike two sets of maps are: intersection over union of what `sharpen` keeps of each.
-
-    Parameters
-    ----------
-    first, second : (N, H, W), >= 0
-    keep : share of the pixels kept
-
-    Returns
-    -------
-    (N,) in [0, 1]; NaN where both maps are 0 throughout. Two independent choices of a quarter share 1/7.
+    The result, (N,) in [0, 1], is NaN where both maps are 0 throughout. Two independent choices of a quarter share 1/7.
     """
     kept = [sharpen(torch.from_numpy(np.asarray(maps)), keep).numpy() > 0 for maps in (first, second)]
     both, either = (kept[0] & kept[1]).sum((1, 2)), (kept[0] | kept[1]).sum((1, 2))

@@ -14,10 +14,7 @@ KEPT = 0.25  # of the pixels that sharpening keeps; Rumale et al. 2026, section 
 
 
 def gradcam_plusplus(
-    model: nn.Module,
-    images: torch.Tensor,
-    targets: int | torch.Tensor | list[int],
-    layer: nn.Module,
+    model: nn.Module, images: torch.Tensor, targets: int | torch.Tensor | list[int], layer: nn.Module
 ) -> torch.Tensor:
     """Grad-CAM++ maps of a batch, by one forward pass and one backward pass that ends at the layer.
 
@@ -69,13 +66,11 @@ def gradcam_plusplus(
 
 
 def _as_index(targets: int | torch.Tensor | list[int], logits: torch.Tensor) -> torch.Tensor:
-    """Targets as an index (B, 1) into the logits."""
     index = torch.as_tensor(targets, dtype=torch.long, device=logits.device)
     index = index.expand(len(logits)) if index.ndim == 0 else index
     if index.shape != (len(logits),):
-        raise ValueError(
-            f"{tuple(index.shape)} targets for {len(logits)} images; give one class, or one for each image"
-        )
+        given = tuple(index.shape)
+        raise ValueError(f"{given} targets for {len(logits)} images; give one class, or one for each image")
     if len(index) and not (0 <= index.min() and index.max() < logits.shape[1]):
         raise ValueError(f"targets {index.min()}..{index.max()} for {logits.shape[1]} classes; classes count from 0")
     return index[:, None]

@@ -1,7 +1,6 @@
-"""Does a map look at the lesion? Three measures against a lesion mask, beside what a blind guess would score.
+"""Does a map look at the lesion? Three measures against a lesion mask, next to what a blind guess would score.
 
-Lesions lie in the middle and are large, so a blob in the middle scores well without looking at anything. A measure of a
-map says little unless that baseline stands beside it.
+Lesions lie in the middle and are large, so a blob in the middle scores well without looking at anything.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ BAND = 0.25  # half the width of the band at a lesion's border, in radii of a di
 
 
 def _checked(heat: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Map as float64 and mask as bool, both flat; None where nothing can be measured (constant map or empty mask)."""
+    """Return map and mask, both flat; None where nothing can be measured (constant map or empty mask)."""
     heat, mask = np.asarray(heat, dtype=np.float64), np.asarray(mask, dtype=bool)
     if heat.shape != mask.shape or heat.ndim != 2:
         raise ValueError(f"the map is {heat.shape}, the mask {mask.shape}; both must be (H, W) and of one size")
@@ -91,14 +90,11 @@ def border_band(mask: np.ndarray, width: float = BAND) -> np.ndarray:
 
 
 def _blob(mask_area: int, shape: tuple[int, int], centre: Sequence[float]) -> np.ndarray:
-    """Gaussian around `centre` (row, column) with sigma half the radius of a disc of `mask_area` pixels.
-
-    86 % of it lies within that disc, so a blob on a round lesion scores 0.86 energy and IoU 1.
-    """
     if mask_area < 1:
         raise ValueError("a blob needs a mask area of at least 1 pixel; leave out images with an empty mask")
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     squared = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
+    # Sigma is half the radius of a disc of the area: on a round lesion the blob scores 0.86 energy and IoU 1.
     return np.exp(-squared / (2 * (mask_area / np.pi) / 4))
 
 
@@ -126,12 +122,11 @@ def localisation_table(
     draws: int = 10,
     band: float | None = None,
 ) -> pd.DataFrame:
-    """The measures of each map, beside the blob in the middle and the mean of `draws` random blobs.
+    """The measures of each map, of the blob in the middle, and the mean of `draws` random blobs.
 
     Parameters
     ----------
     maps, masks : (H, W) each, one size within an image; a map >= 0, a mask True on the lesion; as many as `ids`
-    ids : image ids
     rng : of the random blobs
     band : width of a `border_band`; the share of a map's sum that lies in it is then a measure too
 

@@ -11,26 +11,20 @@ from torch import nn
 
 from skinlib.explain.gradcam import gradcam_plusplus
 from skinlib.images.batches import Batches
+from skinlib.models.system import Network
 
 
 def attention_maps(model: nn.Module, batches: Batches) -> Iterator[np.ndarray]:
-    """Yield the attention map of each image, enlarged bilinearly to the size that the network saw.
-
-    Parameters
-    ----------
-    model
-        A network whose output has ``attention``, (B, 1, h, w).
-    batches
-        Of the images, in order, such as `skinlib.training.predict.batches_of` gives them.
+    """Yield the attention map of each image of some batches, enlarged bilinearly to the size that the network saw.
 
     Yields
     ------
-    (H, W) float32, in (0, 1) where the network's attention is; of no more detail than h x w.
+    (H, W) float32 in (0, 1), of no more detail than the network's own ``attention`` (B, 1, h, w).
 
     Raises
     ------
     ValueError
-        When the network has no attention map.
+        When the network's output has no ``attention``.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -44,10 +38,7 @@ def attention_maps(model: nn.Module, batches: Batches) -> Iterator[np.ndarray]:
 
 
 class OfImage(nn.Module):
-    """A network of images and clinical columns as a function of the images.
-
-    The columns are held: (B, M), a row an image, or (1, M), one row for all.
-    """
+    """A network as a function of images: its clinical columns are held, (B, M), or (1, M) for all images."""
 
     def __init__(self, network: nn.Module, meta: torch.Tensor | None):
         super().__init__()
@@ -57,15 +48,14 @@ class OfImage(nn.Module):
         return self.network(image, None if self.meta is None else self.meta.expand(len(image), -1))
 
 
-def class_maps(model: nn.Module, batches: Batches, targets: np.ndarray | None = None) -> Iterator[np.ndarray]:
+def class_maps(model: Network, batches: Batches, targets: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """Yield the Grad-CAM++ map of each image.
 
     Parameters
     ----------
     model
-        With ``cam_layer()``, or one of several backbones: its map is the mean over theirs, all of one logit, as they
-        come. One that reads clinical columns too is a function of the image, the columns being what the batches say of
-        it.
+        Of several ``cam_layers()`` the map is the mean over theirs, as they come. Clinical columns are those of the
+        batches.
     targets
         (N,) class whose logit is explained, in the order of the batches; by default the class that the network calls.
 

@@ -50,8 +50,7 @@ def shap_values(
     inputs
         (N, F) numbers without gaps: give an unknown value a number of its own.
     background
-        (B, F), the same columns: rows that stand for "not known". Training rows, for a test row may not be needed to
-        explain another.
+        (B, F), the same columns: training rows that stand for "not known".
     seed
         Of the permutations; up to `EXACT` inputs nothing is drawn.
 
@@ -89,7 +88,7 @@ def image_shap(
     Parameters
     ----------
     model
-        A function of images (B, 3, H, W), such as `skinlib.explain.run_maps.OfImage`; in evaluation mode.
+        A function of images, such as `skinlib.explain.run_maps.OfImage`; in evaluation mode.
     image, background
         (3, H, W) and (B, 3, H, W), as the model reads them.
     samples

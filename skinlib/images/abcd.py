@@ -1,9 +1,9 @@
 """Asymmetry, border and colour of a lesion, measured on its mask and image: A, B and C of the ABCD rule.
 
 Everything is measured on a picture of fixed scale: image and mask are resized until the lesion has the area of a disc
-of radius 40 pixels, then turned so that its principal axes lie along rows and columns, its centroid in the middle. So
-no measure depends on the image's resolution or on the lesion's size, place or turn. What each measure smooths away
-first is a stated share of that radius: a perimeter measured pixel by pixel grows with every pixel added.
+of radius 40 pixels, then turned until its principal axes lie along rows and columns. So no measure depends on the
+image's resolution or on the lesion's size, place or turn. What each measure smooths away first is a stated share of
+that radius: a perimeter measured pixel by pixel grows with every pixel added.
 
 The measures put lesions in order. They are no clinical scores, and of an outline drawn by hand they see the hand too.
 """
@@ -23,7 +23,7 @@ from scipy.spatial import ConvexHull
 from skimage.measure import find_contours
 
 from skinlib.images.colour import check_image, rgb_to_lab
-from skinlib.images.skin_tone import read_pair
+from skinlib.images.skin_tone import read_pair, rows_of
 from skinlib.paths import Lock, write_atomic
 from skinlib.provenance import canonical_json, digest, file_digest
 
@@ -86,7 +86,7 @@ def measure(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
 
 
 def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The rows and columns of a mask with a margin: a small lesion in a large image is not blown up with all of it."""
+    """Rows and columns of a mask with a margin: a small lesion in a large image is not enlarged with all of it."""
     rows, columns = np.nonzero(mask)
     return tuple(slice(max(0, at.min() - margin), at.max() + margin + 1) for at in (rows, columns))
 
@@ -151,10 +151,6 @@ def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, worker
     ------
     ValueError : an id that is not in the cohort.
     """
-    if ids is not None:
-        if unknown := sorted(set(ids) - set(cohort["image_id"])):
-            raise ValueError(f"{len(unknown)} ids are not in the cohort, {unknown[0]!r} first; check the list's origin")
-        cohort = cohort.set_index("image_id").loc[list(ids)].reset_index()
 
     def one(row: Any) -> dict:
         if not isinstance(getattr(row, "mask_path", None), str):
@@ -166,7 +162,7 @@ def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, worker
         return {"image_id": row.image_id, **found, "note": "cut off" if found["cut"] > MOST_CUT else ""}
 
     with ThreadPoolExecutor(workers) as pool:
-        rows = list(pool.map(one, cohort.itertuples(index=False)))
+        rows = list(pool.map(one, rows_of(cohort, ids).itertuples(index=False)))
     return pd.DataFrame(rows, columns=["image_id", *MEASURES, "cut", "note"])
 
 

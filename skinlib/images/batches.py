@@ -1,4 +1,4 @@
-"""Batches: from a cache to the dictionaries of tensors that the training loop eats."""
+"""Batches: from a cache to the dictionaries of tensors that networks read."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Batches:
     rows
         (n,) positions in the cache.
     columns
-        Name -> (n, ...) array handed along with each image: ``label``, ``meta``, ``features`` ... The columns of
-        `GEOMETRY` are views that somebody has chosen: they replace what is drawn for an image.
+        Name -> (n, ...) array that goes with each image: ``label``, ``meta``, ``features`` ... Those of `GEOMETRY` are
+        chosen views: they replace what is drawn for an image.
     augment
         None for validation: order kept, pixels untouched.
     visits
@@ -122,7 +122,7 @@ class Batches:
 
 
 def _ahead(batches: Iterator[dict], depth: int = 3) -> Iterator[dict]:
-    """Run an iterator in a thread, ``depth`` items ahead; its errors come out here, and leaving early ends it."""
+    """Run an iterator in a thread, ``depth`` items ahead; its errors are raised here, and leaving early ends it."""
     waiting: queue.Queue = queue.Queue(depth)
     stop = threading.Event()
 

@@ -20,16 +20,11 @@ from skinlib.paths import Lock, new_folder, read_json, write_json
 from skinlib.provenance import canonical_json, cohort_fingerprint, digest
 
 MASK_ABOVE = 128  # the official ISIC rule: a mask pixel is lesion when above 128
-CACHE_VERSION = 1
+CACHE_VERSION = 1  # raise it whenever a decoded or resized pixel can come out different
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode an image file.
-
-    Returns
-    -------
-    ndarray
-        (H, W, 3) uint8, RGB.
+    """Decode an image file to (H, W, 3) uint8, RGB.
 
     Raises
     ------
@@ -77,7 +72,7 @@ class Cache:
     def build(
         cls, cohort: pd.DataFrame, size: tuple[int, int], *, root: str | Path, colour: str = "none", masks: bool = True
     ) -> Cache:
-        """Open the cache of a cohort at a size, decoding the files if nobody has.
+        """Open the cache of a cohort at a size, decoding the files on first use.
 
         Parameters
         ----------

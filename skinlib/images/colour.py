@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from skimage.exposure import equalize_adapthist
 
+MINKOWSKI_P = 6  # of shades of gray for skin lesions: Barata, Celebi & Marques 2015
+CLIP_LIMIT, TILES = 0.01, 8  # of CLAHE: scikit-image's normalised limit, and tiles a side
 VERSION = 1  # part of every cache key: raise it whenever a pixel can come out different
 
 
@@ -71,23 +73,14 @@ def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
     return np.rint(255 * srgb).clip(0, 255).astype(np.uint8)
 
 
-def shades_of_gray(image: np.ndarray, p: float = 6) -> np.ndarray:
+def shades_of_gray(image: np.ndarray, p: float = MINKOWSKI_P) -> np.ndarray:
     """Divide out the colour of the light, taken as the Minkowski mean of each channel.
 
     e_c = (mean I_c^p)^(1/p), scaled to unit length; I'_c = I_c / (sqrt(3) e_c), rounded, clipped *before* the cast (a
     bare cast wraps 256 round to 0). p = 1 is grey world, p -> infinity is white patch. A channel that is 0 throughout
-    stays 0.
+    stays 0. Images are (H, W, 3) uint8, RGB; p is positive and finite.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8, RGB
-    p : positive, finite
-
-    Returns
-    -------
-    (H, W, 3) uint8.
-
-    Source: Finlayson & Trezzi 2004; p = 6 for skin lesions: Barata, Celebi & Marques 2015.
+    Source: Finlayson & Trezzi 2004.
     """
     if not 0 < p < np.inf:
         raise ValueError(f"shades of gray needs a finite p > 0, got {p}")
@@ -102,21 +95,12 @@ def shades_of_gray(image: np.ndarray, p: float = 6) -> np.ndarray:
     return np.stack([table[c][image[..., c]] for c in range(3)], axis=-1)
 
 
-def clahe(image: np.ndarray, clip_limit: float = 0.01, *, tiles: int = 8) -> np.ndarray:
+def clahe(image: np.ndarray, clip_limit: float = CLIP_LIMIT, *, tiles: int = TILES) -> np.ndarray:
     """Contrast-limited adaptive histogram equalisation of L*; a* and b* are kept.
 
     scikit-image stretches L* to its full range before it equalises, so the whole image gains contrast too. An image
-    of one lightness has nothing to equalise and comes back unchanged.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8, RGB
-    clip_limit : in (0, 1]; higher is more contrast (scikit-image's normalised limit)
-    tiles : tiles a side
-
-    Returns
-    -------
-    (H, W, 3) uint8.
+    of one lightness has nothing to equalise and comes back unchanged. Images are (H, W, 3) uint8, RGB; the limit lies
+    in (0, 1], and a higher one gives more contrast.
 
     Source: Zuiderveld 1994.
     """
@@ -134,22 +118,15 @@ def clahe(image: np.ndarray, clip_limit: float = 0.01, *, tiles: int = 8) -> np.
 STEPS = {"shades_of_gray": shades_of_gray, "clahe": clahe}
 
 
-def steps(pipeline: str) -> tuple[str, ...]:
-    """Names of a pipeline's steps: "none" -> (), "shades_of_gray+clahe" -> two. Raises ValueError on an unknown one."""
-    if pipeline == "none":
-        return ()
-    names = tuple(pipeline.split("+"))
-    unknown = [name for name in names if name not in STEPS]
-    if unknown:
-        raise ValueError(
-            f"unknown colour step {unknown[0]!r} in pipeline {pipeline!r}; write 'none', or any of "
-            f"{', '.join(STEPS)} joined by '+'"
-        )
-    return names
-
-
 def apply(image: np.ndarray, pipeline: str) -> np.ndarray:
-    """Run the steps of `pipeline` from left to right on an (H, W, 3) uint8 RGB image; "none" returns it as it is."""
-    for name in steps(pipeline):
+    """Run the steps of a pipeline, joined by "+", from left to right on an (H, W, 3) uint8 RGB image.
+
+    "none" returns it as it is. Raises ValueError on an unknown step.
+    """
+    names = [] if pipeline == "none" else pipeline.split("+")
+    if unknown := [name for name in names if name not in STEPS]:
+        known = f"write 'none', or any of {', '.join(STEPS)} joined by '+'"
+        raise ValueError(f"unknown colour step {unknown[0]!r} in pipeline {pipeline!r}; {known}")
+    for name in names:
         image = STEPS[name](image)
     return image

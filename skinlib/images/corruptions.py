@@ -1,7 +1,4 @@
-"""What a poorer picture would look like: blur, noise and hair laid over images, at levels that fit any size.
-
-They ask how a network bears what it was not trained on; no network is chosen by them.
-"""
+"""Poorer pictures: blur, noise and hair laid over images, at levels that fit any size; no network is chosen by them."""
 
 from __future__ import annotations
 
@@ -16,42 +13,30 @@ from skinlib.provenance import generator
 
 
 def blur(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian blur; ``level`` is its standard deviation as a share of the shorter side."""
+    """Blur by a Gaussian; ``level`` is its standard deviation as a share of the shorter side."""
     sigma = level * min(image.shape[:2])
     return ndimage.gaussian_filter(image.astype(np.float32), (sigma, sigma, 0), mode="reflect")
 
 
 def noise(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise, of each pixel and channel its own; ``level`` is its standard deviation, of [0, 1]."""
+    """Add Gaussian noise to each pixel and channel; ``level`` is its standard deviation, of [0, 1]."""
     return image + 255 * level * rng.standard_normal(image.shape, dtype=np.float32)
 
 
 def hair(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Dark bent hairs, ``level`` many, drawn as the synthetic data draw theirs; they know nothing of the lesion."""
+    """Draw ``level`` dark bent hairs as the synthetic data do, wherever the lesion is."""
     look = SimpleNamespace(hairs=round(level), ruler=False, vignette=False)  # all of a Look that overlays read
     return image * overlays(look, image.shape[:2], rng)[0][..., None]
 
 
-CORRUPTIONS: dict[str, Callable[[np.ndarray, float, np.random.Generator], np.ndarray]] = {
-    "blur": blur,
-    "noise": noise,
-    "hair": hair,
-}
+CORRUPTIONS: dict[str, Callable[..., np.ndarray]] = {"blur": blur, "noise": noise, "hair": hair}
 
 
 def corrupt(images: np.ndarray, kind: str, level: float, *, seed: int = 0) -> np.ndarray:
-    """Corrupt every image of an array.
+    """Corrupt every image of an array (N, H, W, 3) uint8, RGB.
 
-    Parameters
-    ----------
-    images : (N, H, W, 3) uint8, RGB
-    kind : a key of `CORRUPTIONS`
-    level : >= 0, in the unit that the function of that name gives; 0 changes nothing
-    seed : each image draws its own from (seed, its place), the same at every level
-
-    Returns
-    -------
-    (N, H, W, 3) uint8
+    ``kind`` is a key of `CORRUPTIONS`, ``level`` >= 0 in its function's unit; 0 changes nothing. Each image draws its
+    own from (seed, its place), the same at every level.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What makes a lesion hard to see, as a row an image: its size, its contrast to the skin, what lies over it."""
+"""What makes a lesion hard to see, a row an image: its size, its contrast to the skin, what lies over it."""
 
 from __future__ import annotations
 
@@ -28,21 +28,10 @@ def difficulty_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None) -> 
 
 
 def thirds(values: pd.Series, names: Sequence[str], *, within: pd.Series | None = None) -> pd.Series:
-    """Sort images into three strata by the terciles of a measure.
+    """Sort images, id -> measure, into three strata by the terciles of the measure: id -> name, the lowest third first.
 
-    Parameters
-    ----------
-    values
-        Image id -> measure; missing ones get no stratum.
-    names
-        Of the lowest, middle and highest third.
-    within
-        Whose terciles: those of other images, such as the training part's; by default of ``values`` themselves.
-
-    Returns
-    -------
-    Series
-        Image id -> name, without the images whose measure is missing; the lowest third first.
+    The terciles are those of ``within``, such as the training part's, or of the images themselves. Images without the
+    measure have no stratum.
     """
     if len(names) != 3:
         raise ValueError(f"three strata need three names, got {list(names)}")

@@ -1,4 +1,4 @@
-"""What stands in the way of seeing a lesion: hair, rulers, low contrast to the skin.
+"""What hides a lesion: hair, rulers, low contrast to the skin.
 
 Hair and ruler are stated rules, not trained detectors; their numbers order images and are no ground truth. Lengths are
 in pixels of an image whose shorter side is 256; other images are resized to that first.
@@ -18,7 +18,7 @@ from skimage.measure import label, regionprops_table
 from skimage.morphology import isotropic_dilation
 
 from skinlib.images.colour import check_image, rgb_to_lab
-from skinlib.images.skin_tone import read_pair, skin_from_mask
+from skinlib.images.skin_tone import read_pair, rows_of, skin_from_mask
 
 _SIDE = 256  # shorter side at which lengths are stated
 _WIDEST = 9  # a dark structure narrower than this is thin
@@ -28,39 +28,20 @@ _TICKS, _COMB_TICKS = 4, 8  # least number of evenly spaced ticks: alone, on a b
 _STRIP = 0.25  # ticks lie within this share of the shorter side from the border
 
 
-def hair_coverage(image: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Share of the image that is dark hair, 0..1.
+def hair_and_ruler(image: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Find dark hair, and the ticks and base line of a ruler: (h, w) bool each, at a shorter side of 256 pixels.
 
     Thin dark structures are where closing by a 9 x 9 square lifts the red channel by more than 10 of 255 (black-hat; in
     red, vessels are pale). Hair is what runs straight for 25 pixels in one of twelve directions, nine tenths of them
-    thin and dark. A ruler found by `ruler_coverage` does not count; with a lesion `mask`, nor does what lies in the
-    lesion alone (pigment network, streaks).
+    thin and dark, and is no ruler. With a lesion ``mask`` (H, W), what lies in the lesion alone is no hair (pigment
+    network, streaks). A ruler is a ladder of thin dark ticks, parallel to 12 degrees and evenly spaced (4 to 40 pixels,
+    to an eighth): four or more alone within a quarter of the shorter side from the border, or eight or more on a
+    straight base line of 80 pixels or more anywhere.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8, RGB
-    mask : (H, W) bool lesion mask, or None
-
-    Known misses: fair hair, hair out of focus, stubble shorter than 25 pixels; known false hits: skin creases, bubbles.
-    Source: after Lee et al. 1997 (DullRazor), with line openings in place of their four directions.
+    Known misses: fair hair, hair out of focus, stubble shorter than 25 pixels, rulers of which fewer ticks show; known
+    false hits: skin creases, bubbles, combed, dense hair for a ruler.
+    Source: hair after Lee et al. 1997 (DullRazor), with line openings in place of their four directions; ruler: ours.
     """
-    return float(_artefacts(image, mask)[0].mean())
-
-
-def ruler_coverage(image: np.ndarray) -> float:
-    """Share of the image that is a ruler's ticks and base line, 0..1; 0 without a ruler.
-
-    A ruler is a ladder of thin dark ticks, parallel to 12 degrees and evenly spaced (4 to 40 pixels, to an eighth):
-    four or more alone within a quarter of the shorter side from the border, or eight or more on a straight base line
-    of 80 pixels or more anywhere.
-
-    Known misses: rulers of which fewer ticks show; known false hits: combed, dense hair. Source: ours.
-    """
-    return float(_artefacts(image, None)[1].mean())
-
-
-def _artefacts(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Hair and ruler (h, w) bool, at a shorter side of 256 pixels."""
     picture = Image.fromarray(check_image(image))
     size = tuple(round(n * _SIDE / min(picture.size)) for n in picture.size)
     red = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))[..., 0].astype(np.float32)
@@ -94,7 +75,7 @@ def _straight(thin: np.ndarray, length: int) -> np.ndarray:
 
 
 def _shapes(parts: np.ndarray) -> dict[str, np.ndarray]:
-    """Of each part: label, centre (n, 2), angle of its long axis, length, width, and whether it fills its ellipse."""
+    """Label, centre (n, 2), angle of the long axis, length, width of each part, and whether it fills its ellipse."""
     names = ("label", "centroid", "orientation", "axis_major_length", "axis_minor_length", "area")
     table = regionprops_table(parts, properties=names)
     centre = np.stack([table["centroid-0"], table["centroid-1"]], axis=1)
@@ -195,27 +176,20 @@ def artefact_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, wo
 
     Returns
     -------
-    Table of image_id, hair and ruler (shares of the image), contrast (Delta E), note; without a mask the contrast is
-    missing and the note "no mask".
+    Table of image_id, hair and ruler (shares of the image, 0..1), contrast (Delta E), note; without a mask the contrast
+    is missing and the note "no mask".
 
     Raises
     ------
     ValueError : an id that is not in the cohort.
     """
-    if ids is not None:
-        unknown = sorted(set(ids) - set(cohort["image_id"]))
-        if unknown:
-            raise ValueError(
-                f"{len(unknown)} ids are not in the cohort, {unknown[0]!r} first; check what made the list"
-            )
-        cohort = cohort.set_index("image_id").loc[list(ids)].reset_index()
 
     def measure(row: Any) -> tuple:
         image, mask = read_pair(row)
-        hair, ruler = _artefacts(image, mask)
+        hair, ruler = hair_and_ruler(image, mask)
         difference = np.nan if mask is None else contrast(image, mask)
         return row.image_id, hair.mean(), ruler.mean(), difference, "no mask" if mask is None else ""
 
     with ThreadPoolExecutor(workers) as pool:
-        rows = list(pool.map(measure, cohort.itertuples(index=False)))
+        rows = list(pool.map(measure, rows_of(cohort, ids).itertuples(index=False)))
     return pd.DataFrame(rows, columns=["image_id", "hair", "ruler", "contrast", "note"])

@@ -1,7 +1,7 @@
 """From a network's mask to one outline: the largest component, its holes filled, nothing where it is small.
 
 Pixels of a mask touch by sides and corners (8 neighbours); a hole is background that no path over sides leads from to
-the image's edge. The steps and their order are those of the attention autoencoder's paper; its numbers are not stated.
+the image's edge. The steps and their order are those of the attention autoencoder's paper; it states no numbers.
 """
 
 from __future__ import annotations

@@ -10,21 +10,14 @@ from skinlib.provenance import generator
 
 
 def nested_share(part: pd.DataFrame, share: float, seed: int) -> np.ndarray:
-    """Choose some of the rows of a training part.
+    """Return some positions in a training part, (n,) int64, ascending.
 
     Parameters
     ----------
-    part
-        Rows of a cohort, with ``label`` and what `skinlib.data.splits.groups` needs.
     share
         Of each class's images, above 0 to 1. Lesions are taken whole until it is reached, at least one.
     seed
         Of the order in which lesions are taken: a smaller share of one seed lies in a larger one.
-
-    Returns
-    -------
-    ndarray
-        (n,) int64 positions in ``part``, ascending.
 
     Raises
     ------

@@ -6,6 +6,7 @@ of one source better than it names anyone's skin. Measure it before any colour c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,7 +48,7 @@ def ita(
     ----------
     image : (H, W, 3) RGB, uint8 or float in [0, 1], not colour-corrected
     skin : (H, W) bool, True = use; None uses every pixel
-    scheme : a key of `SCHEMES`; checked here, so that a wrong name fails early, but only `category` depends on it
+    scheme : a key of `SCHEMES`; only `category` depends on it, but a wrong name fails here
     trim : before the means, leave out values of L* and of b*, each by itself, beyond one standard deviation
     guard : see above; False only to show what the printed formula does
 
@@ -68,11 +69,10 @@ def ita(
 def _lightness_and_b(image: np.ndarray, skin: np.ndarray | None, *, trim: bool = True) -> tuple[float, float]:
     """(Trimmed) mean L* and mean b* of the skin pixels; NaN, NaN without one."""
     lab = rgb_to_lab(image)
-    if skin is None:
-        skin = np.ones(lab.shape[:2], dtype=bool)
-    if np.shape(skin) != lab.shape[:2]:
-        raise ValueError(f"skin is {np.shape(skin)} but the image is {lab.shape[:2]}; pass a mask of the image's size")
-    pixels = lab[np.asarray(skin, dtype=bool)].astype(np.float64)  # (n, 3)
+    skin = np.ones(lab.shape[:2], dtype=bool) if skin is None else np.asarray(skin, dtype=bool)
+    if skin.shape != lab.shape[:2]:
+        raise ValueError(f"skin is {skin.shape} but the image is {lab.shape[:2]}; pass a mask of the image's size")
+    pixels = lab[skin].astype(np.float64)  # (n, 3)
     if not len(pixels):
         return float("nan"), float("nan")
     mean = _trimmed_mean if trim else np.mean
@@ -80,11 +80,8 @@ def _lightness_and_b(image: np.ndarray, skin: np.ndarray | None, *, trim: bool =
 
 
 def _angle(lightness: float, b: float, *, guard: bool = True) -> float:
-    """ITA in degrees of a mean L* and a mean b*; see `ita` for the guard."""
-    height = lightness - 50
-    if guard:
-        b = max(b, 0.0)
-    elif b < 0:
+    height, b = lightness - 50, max(b, 0.0) if guard else b
+    if b < 0:
         height, b = -height, -b  # arctan(y / x) = atan2(-y, -x) for x < 0
     return float("nan") if height == 0 and b == 0 else float(np.degrees(np.arctan2(height, b)))
 
@@ -124,7 +121,7 @@ def usable(image: np.ndarray) -> np.ndarray:
 
 
 def skin_from_mask(mask: np.ndarray, image: np.ndarray | None = None, *, margin: float = 0.02) -> np.ndarray:
-    """Complement of a lesion mask grown by `margin` of its shorter side; with `image`, its usable pixels only."""
+    """Complement of a lesion mask grown by `margin` of its shorter side; with `image`, of its usable pixels only."""
     lesion = np.asarray(mask, dtype=bool)
     skin = ~isotropic_dilation(lesion, margin * min(lesion.shape)) if lesion.any() else ~lesion
     return skin if image is None else skin & usable(image)
@@ -139,9 +136,8 @@ def skin_from_border(image: np.ndarray) -> np.ndarray:
     Source: Bevan & Atapour-Abarghouei 2022 (the lightest, for the darker ones lie in shade or on the lesion).
     """
     good, lightness = usable(image), rgb_to_lab(image)[..., 0]
-    height, width = good.shape
-    side = max(round(20 * min(height, width) / 256), 1)
-    tops, lefts = ((0, (n - side) // 2, n - side) for n in (height, width))
+    side = max(round(20 * min(good.shape) / 256), 1)
+    tops, lefts = ((0, (n - side) // 2, n - side) for n in good.shape)
     best, chosen = -1.0, np.zeros_like(good)
     for i, j in ((i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)):
         patch = np.zeros_like(good)
@@ -160,9 +156,18 @@ def skin_from_ring(image: np.ndarray, *, width: float = 0.1) -> np.ndarray:
     return skin
 
 
-def skin_whole(image: np.ndarray) -> np.ndarray:
-    """All usable pixels, lesion included."""
-    return usable(image)
+def rows_of(cohort: pd.DataFrame, ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the rows of the images ``ids`` of a cohort, in their order; all without ``ids``.
+
+    Raises
+    ------
+    ValueError : an id that is not in the cohort.
+    """
+    if ids is None:
+        return cohort
+    if unknown := sorted(set(ids) - set(cohort["image_id"])):
+        raise ValueError(f"{len(unknown)} ids are not in the cohort, {unknown[0]!r} first; check what made the list")
+    return cohort.set_index("image_id").loc[list(ids)].reset_index()
 
 
 def read_pair(row: Any, *, size: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -187,15 +192,13 @@ def read_pair(row: Any, *, size: int | None = None) -> tuple[np.ndarray, np.ndar
 
 def _skin(image: np.ndarray, mask: np.ndarray | None, selector: str) -> tuple[np.ndarray, str]:
     """Skin pixels by one selector, and a note where there are none: "" | "no mask" | "no healthy skin"."""
-    nothing = np.zeros(image.shape[:2], dtype=bool)
-    if selector == "mask" and mask is None:
+    nothing, least = np.zeros(image.shape[:2], dtype=bool), 0.0  # a patch is 0.6 % of the image by design
+    if selector != "mask":
+        skin = {"border": skin_from_border, "ring": skin_from_ring, "whole": usable}[selector](image)
+    elif mask is None:
         return nothing, "no mask"
-    if selector == "mask":
-        skin = nothing if mask.mean() > _FULL_MASK else skin_from_mask(mask, image)
-        least = _LEAST_SKIN
     else:
-        skin = {"border": skin_from_border, "ring": skin_from_ring, "whole": skin_whole}[selector](image)
-        least = 0.0  # a patch is 0.6 % of the image by design
+        skin, least = nothing if mask.mean() > _FULL_MASK else skin_from_mask(mask, image), _LEAST_SKIN
     return (skin, "") if skin.mean() > least else (nothing, "no healthy skin")
 
 
@@ -213,11 +216,9 @@ def ita_table(
 
     Parameters
     ----------
-    cohort : table with image_id, image_path and, for the selector "mask", mask_path
     selector : "mask" (lesion mask's complement) | "border" (lightest patch) | "ring" (border ring) | "whole"
     scheme : cut scheme of `category`
     size : longest side at which to measure, in pixels; None = as stored
-    workers : threads
     guard : of `ita`
     colour : pipeline of `skinlib.images.colour.apply` before the angle is taken, only to show what it does to tone; the
         skin is found in the untouched image

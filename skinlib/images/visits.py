@@ -7,31 +7,26 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# (degrees, left-right, up-down): the image turned, then mirrored where -1 stands.
+# (degrees, left-right, up-down): the image turned, then mirrored where there is -1.
 _TURNS = tuple((angle, 1, 1) for angle in range(0, 360, 45))
 _HALF = range(0, 180, 45)
 VIEWS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "identity": _TURNS[:1],
     "right_angles": _TURNS[::2],
-    # The 16 symmetries of an octagon. Mirrored both ways at 0 to 135 degrees, for an up-down mirror image is the
-    # left-right one turned by 180: mirrored at the four right angles only 12 of the 16 would differ.
+    # The 16 symmetries of an octagon; each mirroring has half of the turns, for an up-down mirror image is a left-right
+    # one turned by 180.
     "octagon": (*_TURNS, *((angle, -1, 1) for angle in _HALF), *((angle, 1, -1) for angle in _HALF)),
 }
 
 
 def visits(views: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return a row for every view of every image.
-
-    Parameters
-    ----------
-    views
-        (N,) the key of `VIEWS` of each image.
+    """Return a visit for every view of every image, from the key of `VIEWS` of each image.
 
     Returns
     -------
     dict
         ``row`` (n,) int64 positions 0 to N - 1, each as often as it has views; ``angle`` (n,) float32 radians and
-        ``flip`` (n, 2) float32 of 1 and -1, as the batches take them for chosen views.
+        ``flip`` (n, 2) float32 of 1 and -1.
 
     Raises
     ------

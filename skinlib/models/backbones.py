@@ -22,7 +22,7 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
     """Return the file that holds a backbone's weights, or None: ask timm's hub, or take none.
 
     ``imagenet`` looks for ``<backbone>*.safetensors`` in the folder named by ``SKINLIB_WEIGHTS``, then in ``weights/``
-    in and beside the data root.
+    in the data root and next to it.
 
     Raises
     ------
@@ -41,9 +41,8 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
     for folder in folders:
         found = sorted([*folder.glob(f"{backbone}.safetensors"), *folder.glob(f"{backbone}.*.safetensors")])
         if len(set(found)) > 1:
-            raise WeightsUnavailable(
-                f"{folder} holds several weights for {backbone}: {[f.name for f in found]}; keep one"
-            )
+            names = [file.name for file in found]
+            raise WeightsUnavailable(f"{folder} holds several weights for {backbone}: {names}; keep one")
         if found:
             return found[0]
     return None
@@ -83,20 +82,14 @@ def create(backbone: str, weights: str = "imagenet", *, weights_file: Path | Non
                 f"ImageNet weights of {backbone} cannot be fetched ({type(error).__name__}); put "
                 f"{backbone}.safetensors into the folder named by {WEIGHTS_FOLDER}, or choose weights none"
             ) from error
-    model = timm.create_model(backbone, pretrained=False, **options)
-    state = load_file(path)
+    model, state = timm.create_model(backbone, pretrained=False, **options), load_file(path)
+    classifier = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ("classifier", "fc", "head")
+    unused = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     wanted = set(model.state_dict())
-    extra = {name for name in state if name not in wanted and not name.startswith(_classifier(model))}
-    if (lacking := wanted - set(state)) or extra:
-        names = sorted(lacking | extra)
+    if names := sorted(wanted ^ {name for name in state if name in wanted or not name.startswith(unused)}):
         raise WeightsUnavailable(f"{path} does not fit {backbone}: {len(names)} tensors differ, first {names[0]}")
     model.load_state_dict({name: state[name] for name in wanted})
     return model
-
-
-def _classifier(model: nn.Module) -> tuple[str, ...]:
-    name = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ("classifier", "fc", "head")
-    return (name,) if isinstance(name, str) else tuple(name)
 
 
 def depth_groups(backbone: nn.Module) -> dict[str, str]:
@@ -104,14 +97,9 @@ def depth_groups(backbone: nn.Module) -> dict[str, str]:
 
     timm's own coarse grouping orders the stages; of a ResNet, stem and layers 1 and 2 are early, layers 3 and 4 late.
     """
-    stages = {
-        name: stage
-        for stage, names in group_parameters(backbone, backbone.group_matcher(coarse=True)).items()
-        for name in names
-    }
-    used = sorted(set(stages.values()))
-    early = set(used[: (len(used) + 1) // 2])
-    return {name: "early" if stage in early else "late" for name, stage in stages.items()}
+    stages = group_parameters(backbone, backbone.group_matcher(coarse=True))  # stage -> names of parameters
+    early = set(sorted(stages)[: (len(stages) + 1) // 2])
+    return {name: "early" if stage in early else "late" for stage, names in stages.items() for name in names}
 
 
 def last_maps(backbone: nn.Module) -> nn.Module:
@@ -119,18 +107,14 @@ def last_maps(backbone: nn.Module) -> nn.Module:
 
     Of a ResNet this is ``layer4[-1]``.
     """
-    if hasattr(backbone, "layer4"):
+    modules = dict(backbone.named_modules())
+    if "layer4" in modules:
         return backbone.layer4[-1]
-    name = backbone.feature_info[-1]["module"] if getattr(backbone, "feature_info", None) else None
-    for candidate in ("bn2", "norm5", "features.norm5", name):
-        module = _submodule(backbone, candidate)
-        if module is not None:
-            return module
+    told = [level["module"] for level in getattr(backbone, "feature_info", None) or ()][-1:]
+    for name in ("bn2", "norm5", "features.norm5", *told):
+        if name in modules:
+            return modules[name]
     raise ValueError(f"cannot tell the last feature maps of {type(backbone).__name__}; name the layer yourself")
-
-
-def _submodule(model: nn.Module, name: str | None) -> nn.Module | None:
-    return dict(model.named_modules()).get(name) if name else None
 
 
 def width(backbone: nn.Module, size: tuple[int, int] = (64, 64)) -> int:

@@ -11,12 +11,11 @@ class PassNorm(nn.BatchNorm2d):
     """Batch norm for layers that run several times in one forward pass: one weight and bias, statistics for each turn.
 
     The turns see differently distributed maps; common running statistics would fit neither in evaluation mode.
-    ``running_mean`` and ``running_var`` are (passes, C).
     """
 
     def __init__(self, channels: int, passes: int = 1):
         super().__init__(channels)
-        self.running_mean = torch.zeros(passes, channels)
+        self.running_mean = torch.zeros(passes, channels)  # (passes, C)
         self.running_var = torch.ones(passes, channels)
 
     def forward(self, x: torch.Tensor, turn: int = 0) -> torch.Tensor:
@@ -89,20 +88,10 @@ class CBAM(nn.Sequential):
 
 
 def masked_mean(maps: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return the mean of feature maps under a soft mask.
+    """Return the mean (B, C) of feature maps (B, C, H, W) under a soft mask (B, 1, H, W) in [0, 1].
 
-    Parameters
-    ----------
-    maps
-        (B, C, H, W).
-    weight
-        (B, 1, H, W) in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        (B, C): the weighted sum over the summed weights plus one pixel, so that an empty mask pools to zeros and its
-        gradient stays finite.
+    It is the weighted sum over the summed weights plus one pixel, so that an empty mask pools to zeros and its gradient
+    stays finite.
     """
     total = (maps * weight).sum((2, 3), dtype=torch.float32)
     return total / (weight.sum((2, 3), dtype=torch.float32) + 1)

@@ -1,4 +1,4 @@
-"""What stands behind the pooled features of several backbones: reduction, metadata, a shared layer and two branches."""
+"""What follows the pooled features of several backbones: reduction, metadata, a shared layer and two branches."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _dense(inside: int, outside: int, dropout: float) -> nn.Sequential:
 
 
 class Fused(Network):
-    """Everything behind the pooling: reduction, metadata, the shared layer and both branches.
+    """Everything after the pooling: reduction, metadata, the shared layer and both branches.
 
     What is fitted on training data (`prepare`) lies in buffers: ``centre`` and ``scale`` of features (C,), the
     ``components`` of PCA (k, C), ``attribute_centre`` and ``attribute_scale`` (A,).
@@ -54,9 +54,9 @@ class Fused(Network):
         self.attention = Attention(widths, design["width"]) if widths and reduction == "attention" else None
         if self.attention is not None:
             self.reduced = design["width"]
-        if widths and reduction == "pca":
-            self.reduced = design["components"]
-            self.register_buffer("components", torch.zeros(self.reduced, total))
+        pca = widths and reduction == "pca"
+        self.reduced = design["components"] if pca else self.reduced
+        self.register_buffer("components", torch.zeros(self.reduced, total) if pca else None)
         self.meta = None
         if design["metadata"]:
             layers = nn.Linear(len(demographics.COLUMNS), META_WIDTH), nn.ReLU(), nn.Linear(META_WIDTH, META_WIDTH)
@@ -77,7 +77,7 @@ class Fused(Network):
             features = torch.as_tensor(np.asarray(batches.columns["features"])).float().flatten(0, 1)
             self.centre.copy_(features.mean(0))
             self.scale.copy_(features.std(0).clamp(min=1e-6))  # a feature that never fires stays 0
-            if hasattr(self, "components"):
+            if self.components is not None:
                 if min(features.shape) < self.reduced:
                     raise ValueError(
                         f"PCA to {self.reduced} components needs as many features and training views, got "
@@ -88,9 +88,7 @@ class Fused(Network):
         if self.attributes is not None:
             measured = np.asarray(batches.columns["attributes"])
             if lacking := [name for name, one in zip(abcd.MEASURES, measured.T, strict=True) if np.isnan(one).all()]:
-                raise ValueError(
-                    f"no training image has a mask to measure {', '.join(lacking)} on; turn attributes off"
-                )
+                raise ValueError(f"no training image has a mask to measure {', '.join(lacking)}; turn attributes off")
             self.attribute_centre.copy_(torch.from_numpy(np.nanmean(measured, 0)))
             self.attribute_scale.copy_(torch.from_numpy(np.nanstd(measured, 0)).clamp(min=1e-6))
 
@@ -119,7 +117,7 @@ class Fused(Network):
             x = self._standardised(features)
             if self.attention is not None:
                 x, output["attention"] = self.attention(x)  # (B, d), (B, M)
-            elif hasattr(self, "components"):
+            elif self.components is not None:
                 x = x @ self.components.T
             parts.append(x)
         if self.meta is not None:

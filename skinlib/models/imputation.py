@@ -22,7 +22,7 @@ from torch import nn
 METHODS = ("autoencoder", "frequent", "zeros")
 HIDDEN = 64  # width of the autoencoder; this, the steps and the share are ours, the paper gives no description
 STEPS, ROWS, RATE = 500, 128, 0.01  # of Adam
-ALONE = 0.15  # share of the answers that the autoencoder must guess one by one, beside whole patterns of blanks
+ALONE = 0.15  # share of the answers that the autoencoder must guess one by one, next to whole patterns of blanks
 
 
 class Imputer(nn.Module):
@@ -46,13 +46,12 @@ class Imputer(nn.Module):
             raise ValueError(f"no imputation {method!r}; there are {', '.join(METHODS)}")
         self.blocks, self.method, self.scale, self.seed = dict(blocks), method, scale, seed
         width = max(place.stop for place in self.blocks.values())
-        buffers = {"mean": torch.zeros(width), "deviation": torch.ones(width), "fill": torch.zeros(width)}
-        buffers |= {"low": torch.zeros(width), "high": torch.ones(width)}
+        for name, value in {"mean": 0.0, "deviation": 1.0, "fill": 0.0, "low": 0.0, "high": 1.0}.items():
+            self.register_buffer(name, torch.full((width,), value))
         if method == "autoencoder":
             shapes = {"inside": (HIDDEN, width + len(self.blocks)), "bias": (HIDDEN,), "outside": (width, HIDDEN)}
-            buffers |= {name: torch.zeros(shape) for name, shape in shapes.items()}
-        for name, values in buffers.items():
-            self.register_buffer(name, values)
+            for name, shape in shapes.items():
+                self.register_buffer(name, torch.zeros(shape))
 
     def fit(self, table: torch.Tensor) -> None:
         """Learn from (N, D) training rows, NaN where there is no answer.
@@ -92,8 +91,7 @@ class Imputer(nn.Module):
         weights = [
             weight.double() for weight in (self.inside, self.bias, self.outside)
         ]  # autocast leaves doubles alone
-        out = _apply(weights, self._inputs(table, blank).double()).float()
-        parts = []
+        out, parts = _apply(weights, self._inputs(table, blank).double()).float(), []
         for place in self.blocks.values():
             part = out[:, place]
             if part.shape[1] == 1:  # whole, for a filled decimal would give itself away
@@ -109,10 +107,11 @@ class Imputer(nn.Module):
         values = ((table - self.mean) / self.deviation).masked_fill(blank, 0.0)
         return torch.cat([values, questions.to(values.dtype)], 1)
 
+    @torch.enable_grad()
     def _train(self, table: torch.Tensor) -> None:
         """Hide answers and learn to guess them: the blanks of another row, as they come, and some alone."""
-        draw = torch.Generator().manual_seed(self.seed)
-        shapes = (self.inside.shape, self.bias.shape, self.outside.shape)
+        draw, names = torch.Generator().manual_seed(self.seed), ("inside", "bias", "outside")
+        shapes = [getattr(self, name).shape for name in names]
         weights = [torch.randn(shape, generator=draw) / shape[-1] ** 0.5 for shape in shapes]
         weights = [weight.requires_grad_() for weight in weights]
         optimiser = torch.optim.Adam(weights, lr=RATE)
@@ -124,13 +123,12 @@ class Imputer(nn.Module):
             other = table[torch.randint(len(table), (ROWS,), generator=draw)].isnan()
             alone = torch.rand(ROWS, len(sizes), generator=draw) < ALONE
             hide = (other | alone.repeat_interleave(sizes, 1)) & ~blank
-            with torch.enable_grad():
-                out = _apply(weights, self._inputs(rows, blank | hide))
-                loss = _guessing_loss(out, ((rows - self.mean) / self.deviation).nan_to_num(0.0), hide, member)
-                optimiser.zero_grad()
-                loss.backward()
+            out = _apply(weights, self._inputs(rows, blank | hide))
+            loss = _guessing_loss(out, ((rows - self.mean) / self.deviation).nan_to_num(0.0), hide, member)
+            optimiser.zero_grad()
+            loss.backward()
             optimiser.step()
-        for name, weight in zip(("inside", "bias", "outside"), weights, strict=True):
+        for name, weight in zip(names, weights, strict=True):
             getattr(self, name).copy_(weight.detach())
 
 
@@ -140,11 +138,8 @@ def _apply(weights: Sequence[torch.Tensor], inputs: torch.Tensor) -> torch.Tenso
 
 
 def _guessing_loss(out: torch.Tensor, truth: torch.Tensor, hide: torch.Tensor, member: torch.Tensor) -> torch.Tensor:
-    """Return the mean over the hidden answers: cross entropy of answers, half the squared error of numbers.
-
-    All questions at once: ``member`` (D, questions) of 0 and 1 says which column belongs to which.
-    """
-    number = member[:, member.sum(0) == 1].sum(1) > 0  # (D,)
+    """Return the mean over the hidden answers: cross entropy of answers, half the squared error of numbers."""
+    number = member[:, member.sum(0) == 1].sum(1) > 0  # (D,): ``member`` (D, questions) says whose each column is
     top = out.detach().amax(1, keepdim=True)
     normaliser = ((out - top).exp() @ member).log() + top  # (B, questions)
     surprise = torch.where(number, 0.5 * (out - truth).square(), -truth * (out - normaliser @ member.T))
@@ -188,40 +183,35 @@ def hidden_errors(
     Returns
     -------
     DataFrame
-        A row a question, method (`METHODS` but zeros, and iterative) and pattern: ``question``, ``method``,
-        ``pattern`` (``alone``: answers hidden one by one; ``together``: the questions that training rows leave blank
-        together, hidden together, as they are in truth), ``metric`` (``error_rate`` of answers,
-        ``mean_absolute_error`` of numbers in their unit), ``error``, ``n`` hidden answers. A question of which nothing
-        was hidden has no row.
+        A row a question, method (`METHODS` but zeros, and iterative) and pattern: ``alone``, answers hidden one by one;
+        ``together``, hidden together as training rows leave them blank. Columns: ``question``, ``method``, ``pattern``,
+        ``metric`` (``error_rate`` of answers, ``mean_absolute_error`` of numbers in their unit), ``error``, ``n``
+        hidden answers. A question of which nothing was hidden has no row.
     """
-    rng = np.random.default_rng(seed)
-    blank = np.isnan(known)
-    questions = {name: np.zeros(known.shape[1], bool) for name in blocks}
-    for name, place in blocks.items():
-        questions[name][place] = True
-    one_by_one = np.stack(list(questions.values()), 1).astype(float) @ (rng.random((len(blocks), len(known))) < share)
+    rng, blank = np.random.default_rng(seed), np.isnan(known)
+    one_by_one = np.zeros_like(blank)
+    for place, hidden in zip(blocks.values(), rng.random((len(blocks), len(known))) < share, strict=True):
+        one_by_one[:, place] = hidden[:, None]
     patterns = np.isnan(train)[np.isnan(train).any(1)]
     together = patterns[rng.integers(len(patterns), size=len(known))] if len(patterns) else np.zeros_like(blank)
-    rows = []
     fitted = {method: Imputer(blocks, method=method, scale=False, seed=seed) for method in METHODS if method != "zeros"}
     for imputer in fitted.values():
         imputer.fit(torch.from_numpy(train))
-    for pattern, chosen in (("alone", one_by_one.T > 0), ("together", together)):
-        hide = chosen & ~blank
+    rows = []
+    for pattern, hide in (("alone", one_by_one & ~blank), ("together", together & ~blank)):
         holes = np.where(hide, np.nan, known).astype(np.float32)
         guesses = {method: imputer(torch.from_numpy(holes)).numpy() for method, imputer in fitted.items()}
         guesses["iterative"] = iterative(train, holes, blocks, seed)
         for method, guess in guesses.items():
-            found = [_error(name, place, hide, known, guess) for name, place in blocks.items()]
-            rows += [{"method": method, "pattern": pattern} | one for one in found if one["n"]]
-    order = ["question", "method", "pattern", "metric", "error", "n"]
-    return pd.DataFrame(rows, columns=order)
+            for question, place in blocks.items():
+                hidden = hide[:, place.start]
+                if hidden.any():
+                    metric, error = _error(known[hidden, place], guess[hidden, place])
+                    rows.append((question, method, pattern, metric, error, int(hidden.sum())))
+    return pd.DataFrame(rows, columns=["question", "method", "pattern", "metric", "error", "n"])
 
 
-def _error(name: str, place: slice, hide: np.ndarray, known: np.ndarray, guess: np.ndarray) -> dict:
-    rows = hide[:, place.start]
-    truth, given = known[rows, place], guess[rows, place]
-    number = truth.shape[1] == 1
-    wrong = np.abs(truth - given)[:, 0] if number else truth.argmax(1) != given.argmax(1)
-    metric = "mean_absolute_error" if number else "error_rate"
-    return {"question": name, "metric": metric, "error": float(wrong.mean()) if len(wrong) else np.nan, "n": len(wrong)}
+def _error(truth: np.ndarray, given: np.ndarray) -> tuple[str, float]:
+    if truth.shape[1] == 1:
+        return "mean_absolute_error", float(np.abs(truth - given).mean())
+    return "error_rate", float((truth.argmax(1) != given.argmax(1)).mean())

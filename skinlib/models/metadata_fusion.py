@@ -30,7 +30,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
 
 
 class Concat(nn.Module):
-    """Reduced image features beside the answers (Pacheco & Krohling 2020): (B, C), (B, m) -> (B, reduced + m).
+    """Reduced image features next to the answers (Pacheco & Krohling 2020): (B, C), (B, m) -> (B, reduced + m).
 
     The reducer is Linear, batch norm, ReLU, dropout 0.5, as wide as makes the image `COMBINATION` of the whole.
     """
@@ -86,9 +86,9 @@ class MetaBlock(nn.Module):
 class VisuallyGuided(nn.Module):
     """Metadata guided by visual features (after Pundhir et al. 2022): (B, C), (B, m) -> (B, 1024).
 
-    From the description only: no text of the method could be had beyond the words "visually aware metadata-guided
-    supervision". Here the image's features decide, by a sigmoid gate, which metadata features pass, and both are
-    concatenated. Its numbers are this reading's and not the authors'.
+    From the words "visually aware metadata-guided supervision" only, for the text could not be had: the image's
+    features decide, by a sigmoid gate, which metadata features pass, and both are concatenated. Its numbers are this
+    reading's and not the authors'.
     """
 
     width = 1024

@@ -24,10 +24,7 @@ def skip_widths(backbone: nn.Module) -> list[int]:
     levels = [(level["num_chs"], level["reduction"]) for level in getattr(backbone, "feature_info", None) or ()]
     steps = [reduction for _, reduction in levels]
     if not hasattr(backbone, "forward_intermediates") or len(levels) < 2 or steps != sorted(set(steps)):
-        raise ValueError(
-            f"{type(backbone).__name__} has no skip features, for it keeps no maps of several sizes; choose a backbone "
-            "that does, a ResNet for one"
-        )
+        raise ValueError(f"{type(backbone).__name__} has no skip features: no maps of several sizes; choose a ResNet")
     return [channels for channels, _ in levels[:-1]]
 
 

@@ -1,4 +1,4 @@
-"""Super-resolution beside a diagnosis: the decoder, the images it is compared with, and two networks that draw them."""
+"""Super-resolution next to a diagnosis: the decoder, what it is compared with, and two networks that draw that."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ def pixels(image: torch.Tensor, normalisation: str) -> torch.Tensor:
     if normalisation == "none":
         return image
     if normalisation != "imagenet":
-        raise ValueError(
-            f"normalisation {normalisation!r} cannot be undone; the super-resolution needs imagenet or none"
-        )
+        raise ValueError(f"normalisation {normalisation!r} cannot be undone; super-resolution needs imagenet or none")
     mean, std = (image.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (image * std + mean).clamp(0, 1)
 
@@ -124,9 +122,8 @@ class NinaSR(_Shifted):
         super().__init__()
         outside = 4 / blocks
         self.head = nn.Sequential(nn.Identity(), nn.Conv2d(3, width, 3, padding=1, bias=False))
-        self.body = nn.Sequential(
-            *(_NinaBlock(width, 1 / math.sqrt(1 + k * outside**2), outside) for k in range(blocks))
-        )
+        inside = [1 / math.sqrt(1 + k * outside**2) for k in range(blocks)]
+        self.body = nn.Sequential(*(_NinaBlock(width, one, outside) for one in inside))
         self.tail = nn.Sequential(nn.Conv2d(width, 3 * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
 
 

@@ -53,7 +53,7 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     model = models.build(config, weights_file=prepared.weights_file)
     if where.rank == 0:
         _begin(folder, config.system)
-    _meet(where)  # nobody reads a state that rank 0 is about to drop
+    _meet(where)  # no process reads a state that rank 0 is about to drop
     fresh = not (folder / STATE).is_dir()
     if fresh:  # else the state holds what was inherited and fitted
         model.inherit(lambda name: load_file(parents[name].path / stored.WEIGHTS))
@@ -79,12 +79,9 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
         progress=lambda *state: [watch(*state) for watch in watchers],
     )
     bar.close()
-    if where.rank == 0:  # which wrote the last state
-        if config.keep == "last":  # nothing is chosen: every epoch was the best so far
-            model.load_state_dict(checkpoint.weights(folder / STATE))
-            history = [row | {"best": True} for row in history]
+    if where.rank == 0:
         _finish(prepared, model, history, make=make, folder=folder, where=where, parents=parents)
-    _meet(where)  # nobody looks for the run before it is there
+    _meet(where)  # no process looks for the run before it is there
 
 
 def _meet(where: Place) -> None:

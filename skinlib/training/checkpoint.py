@@ -33,42 +33,20 @@ def save(
             shutil.rmtree(old)
 
 
-def _newest(folder: Path) -> Path | None:
-    """Return the folder of the newest whole state, None where there is none."""
-    whole = sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
-    return whole[-1] if whole else None
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Return the weights that the model has in the newest whole state, of its last epoch.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no state.
-    """
-    newest = _newest(folder)
-    if newest is None:
-        raise FileNotFoundError(f"{folder} holds no state")
-    return load_file(newest / "model.safetensors")
-
-
 def load(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[dict, dict] | None:
     """Restore the newest whole state into model and optimiser; return (best weights, record), or None for none."""
-    newest = _newest(folder)
-    if newest is None:
+    whole = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
+    if not whole:
         return None
-    device = next(model.parameters()).device
-    model.load_state_dict(load_file(newest / "model.safetensors", device=str(device)))
-    _restore(optimiser, load_file(newest / "optimiser.safetensors", device=str(device)))
+    newest, device = whole[-1], str(next(model.parameters()).device)
+    model.load_state_dict(load_file(newest / "model.safetensors", device=device))
+    _restore(optimiser, load_file(newest / "optimiser.safetensors", device=device))
     return load_file(newest / "best.safetensors"), read_json(newest / "record.json")
 
 
 def _flat(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     state = optimiser.state_dict()["state"]
-    return {
-        f"{index}.{key}": torch.as_tensor(value) for index, values in state.items() for key, value in values.items()
-    }
+    return {f"{i}.{key}": torch.as_tensor(value) for i, values in state.items() for key, value in values.items()}
 
 
 def _restore(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

@@ -24,19 +24,13 @@ def predict_corrupted(
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Apply a run to images that are corrupted at its own working size, after its colour steps.
 
-    Parameters
-    ----------
-    cohort
-        Test images of the run, in its label space.
-    kind, level, seed
-        As `skinlib.images.corruptions.corrupt` takes them; level 0 gives the run's own predictions, but for views.
+    ``cohort`` holds test images of the run, in its label space; `skinlib.images.corruptions.corrupt` explains the rest.
 
     Returns
     -------
     tuple
         The prediction table, part ``test``, without test-time augmentation; and the scores of the masks against those
-        of the untouched images (`skinlib.training.tables.mask_scores`), None for a run that outlines nothing or images
-        without masks.
+        of the untouched images, None for a run that outlines nothing or images without masks.
     """
     config = run.config
     batches = batches_of(run, cohort, masks=trained_on_masks(config))
@@ -57,8 +51,8 @@ def cohort_elsewhere(
     Returns
     -------
     tuple
-        The cohort, its labels those of the run's classes by position; and how many images were left out because their
-        image or lesion id is one of the run's own data set (ISIC 2019 holds HAM10000 again).
+        The cohort; and how many images were left out because their image or lesion id is one of the run's own data set
+        (ISIC 2019 holds HAM10000 again).
 
     Raises
     ------

@@ -45,19 +45,10 @@ def batches_of(run: Run, cohort: pd.DataFrame, *, masks: bool = False, tta: str 
 def pooled(run: Run, cohort: pd.DataFrame, *, tta: str = "none", device: str = "auto") -> np.ndarray:
     """Return what a finished run's network gives as ``features`` for each image and view.
 
-    Parameters
-    ----------
-    run
-        As `skinlib.training.runs.ensure` returns it; its folder lies in ``runs`` of a results folder.
-    cohort
-        Rows with ``image_id`` and ``image_path``.
-    tta
-        The views: ``none`` (the image itself), ``flips`` or ``d4``.
-
     Returns
     -------
     ndarray
-        (N, V, C) float16, rows as in the cohort, the image itself first among the views.
+        (N, V, C) float16, rows as in the cohort, V the views of ``tta``, the image itself first.
 
     Raises
     ------

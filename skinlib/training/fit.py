@@ -142,8 +142,9 @@ def fit(
 ) -> list[dict]:
     """Train a model in place and leave it with its best weights.
 
-    The best epoch is the one of lowest validation loss; without ``val`` it is the last. After every epoch the whole
-    state is written to ``folder``; called again after a kill, training goes on from there, bit for bit on the CPU.
+    The best epoch is the one of lowest validation loss; without ``val``, or where the configuration keeps the last, it
+    is the last. After every epoch the whole state is written to ``folder``; called again after a kill, training goes on
+    from there, bit for bit on the CPU.
 
     Parameters
     ----------
@@ -196,7 +197,8 @@ def fit(
                 dist.broadcast(buffer, 0)
         if val is not None:
             row |= {f"val_{name}": value for name, value in evaluate(model, val, terms, config, where).items()}
-        row["best"] = val is None or all(row["val_loss"] < old["val_loss"] for old in history)
+        chosen = val is not None and config.keep == "best"  # else nothing is, and every epoch is the best so far
+        row["best"] = not chosen or all(row["val_loss"] < old["val_loss"] for old in history)
         row |= {"seconds": time.perf_counter() - start, "images": train.visits}
         history.append(row)
         if row["best"]:

@@ -29,14 +29,7 @@ def has_shared(model: Network, config: RunConfig) -> bool:
 def compare(
     model: Network, batches: Batches, terms: dict[str, Term], config: RunConfig, where: Place
 ) -> list[dict[str, float | str]]:
-    """Compare the gradients of the weighted loss terms on the shared parameters, in evaluation mode.
-
-    Parameters
-    ----------
-    model
-        With ``shared()``, the parameters that every task trains.
-    batches
-        The images asked; epoch 0 of them.
+    """Compare the gradients of the weighted loss terms on the shared parameters, in evaluation mode, on epoch 0.
 
     Returns
     -------
@@ -48,14 +41,15 @@ def compare(
     model.eval()
     shared = model.shared()
     wanted = [name for name in terms if config.losses[name]]
-    gradients = {name: torch.zeros(sum(p.numel() for p in shared), device=where.device) for name in wanted}
+    sizes = [p.numel() for p in shared]
+    gradients = {name: torch.zeros(sum(sizes), device=where.device) for name in wanted}
     sums, counts = dict.fromkeys(wanted, 0.0), dict.fromkeys(wanted, 0.0)
     for batch in batches.epoch(0, where.device):
         output = where.apply(model, batch)
         for name in wanted:
             value, count = terms[name](output, batch)
             found = torch.autograd.grad(value, shared, retain_graph=name != wanted[-1], allow_unused=True)
-            for total, part in zip(gradients[name].split([p.numel() for p in shared]), found, strict=True):
+            for total, part in zip(gradients[name].split(sizes), found, strict=True):
                 if part is not None:  # a task may leave a shared layer alone
                     total += part.reshape(-1)
             sums[name], counts[name] = sums[name] + float(value.detach()), counts[name] + float(count)

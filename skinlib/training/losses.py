@@ -80,13 +80,7 @@ def trained_on_masks(config: RunConfig) -> bool:
 
 
 def terms(config: RunConfig, labels: np.ndarray, classes: int) -> dict[str, Term]:
-    """Return the terms that a configuration names: of this file, or of the system's own ``losses``.
-
-    Parameters
-    ----------
-    labels
-        (n,) training labels, from which class weights are counted.
-    """
+    """Return the terms that a configuration names, of this file or the system's own, weighted by ``labels``."""
     weights = class_weights(labels, classes) if config.class_weights else None
     own = models.system_of(config).losses
     known = {"dice": dice, "mask_cross_entropy": mask_cross_entropy}

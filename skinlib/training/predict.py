@@ -76,8 +76,6 @@ def predict(run: Run, cohort: pd.DataFrame, *, tta: str = "none", keep_views: bo
 
     Parameters
     ----------
-    run
-        As `skinlib.training.runs.ensure` returns it.
     cohort
         ``image_id`` and ``image_path`` at least, and the clinical columns that the run's system reads; labels, in the
         run's own label space, may be missing.

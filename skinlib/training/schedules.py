@@ -12,19 +12,10 @@ WARM, START, END = 0.3, 1 / 25, 1 / 25e4  # one-cycle: share of the rise, first 
 def factor(config: RunConfig, epoch: int, step: int, steps: int, history: list[dict]) -> float:
     """Return the factor on every learning rate at a step of an epoch.
 
-    Parameters
-    ----------
-    step, steps
-        The step and their number in this epoch.
-    history
-        The rows of the finished epochs; ``plateau`` reads their ``val_loss``.
-
-    Returns
-    -------
-    float
-        ``cosine`` falls from 1 to 0 over the epochs, ``exponential`` to ``schedule_gamma`` at the end, ``step`` by
-        ``schedule_gamma`` every ``schedule_step`` epochs, ``plateau`` by ``schedule_gamma`` after more than
-        ``schedule_step`` epochs without a better validation loss; ``onecycle`` moves with every step.
+    ``cosine`` falls from 1 to 0 over the epochs, ``exponential`` to ``schedule_gamma`` at the end, ``step`` by
+    ``schedule_gamma`` every ``schedule_step`` epochs, ``plateau`` by ``schedule_gamma`` after more than
+    ``schedule_step`` finished epochs of ``history`` without a better validation loss; ``onecycle`` moves with every
+    step.
     """
     done = epoch / config.epochs
     if config.schedule == "cosine":

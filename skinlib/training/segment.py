@@ -14,22 +14,13 @@ from skinlib.training.tables import keys, mask_scores
 
 
 def segment(run: Run, cohort: pd.DataFrame, *, tta: str = "none") -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Let a finished run outline the lesions of any cohort.
-
-    Parameters
-    ----------
-    run
-        As `skinlib.training.runs.ensure` returns it.
-    cohort
-        ``image_id`` and ``image_path`` at least; ``mask_path`` where there is a truth.
-    tta
-        Views whose probabilities are averaged: ``none``, ``flips`` or ``d4``.
+    """Let a finished run outline the lesions of any cohort, probabilities averaged over the views of ``tta``.
 
     Returns
     -------
     tuple
-        The scores, as `skinlib.training.tables.mask_scores` describes them, part ``external``; and image id -> (H, W)
-        bool, as the network gave it, at the run's image size.
+        The scores of the images that have a true mask, as `skinlib.training.tables.mask_scores` describes them, part
+        ``external``; and image id -> (H, W) bool, as the network gave it, at the run's image size.
 
     Raises
     ------

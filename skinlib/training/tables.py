@@ -64,11 +64,8 @@ def mask_scores(key: pd.DataFrame, predicted: np.ndarray, batches: Batches) -> p
     Parameters
     ----------
     key
-        Columns put before the scores, ``image_id`` among them; a row an image.
-    predicted
-        (N, H, W) bool, of the same images.
-    batches
-        Of the same images in the same order, from a cache with masks at the same size.
+        Columns put before the scores, ``image_id`` among them; a row an image, as in ``predicted`` (N, H, W) bool and
+        in the batches, whose cache has masks of the same size.
 
     Returns
     -------

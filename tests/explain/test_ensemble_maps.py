@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from skinlib.explain.ensemble_maps import at_quartiles, mean_maps, outcomes, overlap
+from skinlib.explain.ensemble_maps import mean_maps, outcomes, overlap
 from skinlib.explain.gradcam import gradcam_plusplus
 
 
@@ -44,23 +44,6 @@ def test_mean_of_members_whatever_the_batch():
 def test_outcomes_call_at_the_threshold_itself():
     table = scored([1, 1, 0, 0], [0.4, 0.39, 0.4, 0.1])
     assert outcomes(table, 0.4).tolist() == ["TP", "FN", "FP", "TN"]
-
-
-def test_cases_lie_at_the_quartiles_and_ties_go_to_the_smaller_id():
-    table = scored([1] * 5, [0.5, 0.6, 0.7, 0.8, 0.9], ids=list("edcba"))
-    cases = at_quartiles(table, 0.5)
-    assert len(cases) == 12
-    found = cases[cases["outcome"] == "TP"]
-    assert found["image_id"].tolist() == ["d", "c", "b"]  # quartiles 0.6, 0.7, 0.8
-    assert cases[cases["outcome"] != "TP"]["image_id"].isna().all()
-    tied = at_quartiles(scored([0, 0], [0.2, 0.2], ids=["z", "a"]), 0.5)
-    assert tied[tied["outcome"] == "TN"]["image_id"].fillna("").tolist() == ["a", "z", ""]
-
-
-def test_cases_do_not_depend_on_the_order_of_rows():
-    rng = np.random.default_rng(3)
-    table = scored(rng.integers(0, 2, 40), rng.integers(0, 10, 40) / 10)
-    pd.testing.assert_frame_equal(at_quartiles(table, 0.5), at_quartiles(table.sample(frac=1, random_state=1), 0.5))
 
 
 def test_overlap_of_the_kept_quarter():

@@ -31,62 +31,70 @@ def disc(side=256, radius=60):
     return (rows - side / 2) ** 2 + (columns - side / 2) ** 2 <= radius**2
 
 
+def hair(image, mask=None):
+    return lesion.hair_and_ruler(image, mask)[0].mean()
+
+
+def ruler(image):
+    return lesion.hair_and_ruler(image)[1].mean()
+
+
 EDGE_TICKS = [(10 + 20 * i, 3, 10 + 20 * i, 17) for i in range(8)]
 COMB = [(30, 200, 220, 200)] + [(30 + 12 * i, 192, 30 + 12 * i, 200) for i in range(16)]
 
 
 def test_bare_skin_has_neither():
-    assert lesion.hair_coverage(skin()) == 0
-    assert lesion.ruler_coverage(skin()) == 0
+    assert hair(skin()) == 0
+    assert ruler(skin()) == 0
 
 
 def test_hair_coverage_is_the_area_of_the_lines():
     crossing = [(20, 30, 230, 120), (20, 220, 240, 60), (128, 10, 100, 250)]
     image = draw(crossing)
     truth = (image.max(axis=2) < 100).mean()
-    assert lesion.hair_coverage(image) == pytest.approx(truth, rel=0.25)
-    assert lesion.hair_coverage(draw(crossing[:1])) < lesion.hair_coverage(image)
-    assert lesion.ruler_coverage(image) == 0
+    assert hair(image) == pytest.approx(truth, rel=0.25)
+    assert hair(draw(crossing[:1])) < hair(image)
+    assert ruler(image) == 0
 
 
 def test_short_strokes_and_wide_bars_are_no_hair():
-    assert lesion.hair_coverage(draw([(100 + 30 * i, 100, 100 + 30 * i, 112) for i in range(4)])) == 0
-    assert lesion.hair_coverage(draw([(20, 128, 236, 128)], width=20)) == 0
+    assert hair(draw([(100 + 30 * i, 100, 100 + 30 * i, 112) for i in range(4)])) == 0
+    assert hair(draw([(20, 128, 236, 128)], width=20)) == 0
 
 
 def test_a_streak_inside_the_lesion_is_no_hair_but_one_across_is():
     mask = disc()
-    streak, hair = draw([(100, 128, 150, 128)]), draw([(20, 128, 236, 128)])
-    assert lesion.hair_coverage(streak) > 0
-    assert lesion.hair_coverage(streak, mask) == 0
-    assert lesion.hair_coverage(hair, mask) == lesion.hair_coverage(hair) > 0
+    streak, across = draw([(100, 128, 150, 128)]), draw([(20, 128, 236, 128)])
+    assert hair(streak) > 0
+    assert hair(streak, mask) == 0
+    assert hair(across, mask) == hair(across) > 0
 
 
 def test_coverage_hardly_depends_on_the_number_of_pixels():
     image = draw([(20, 30, 230, 120), (20, 220, 240, 60)])
     twice = np.asarray(Image.fromarray(image).resize((512, 512), Image.Resampling.BILINEAR))
-    assert lesion.hair_coverage(twice) == pytest.approx(lesion.hair_coverage(image), rel=0.3)
+    assert hair(twice) == pytest.approx(hair(image), rel=0.3)
 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
-@pytest.mark.parametrize("ruler", [EDGE_TICKS, COMB], ids=["ticks", "comb"])
-def test_rulers_are_found_on_every_side(ruler, quarter_turns):
-    image = np.rot90(draw(ruler, width=2), quarter_turns).copy()
+@pytest.mark.parametrize("drawn", [EDGE_TICKS, COMB], ids=["ticks", "comb"])
+def test_rulers_are_found_on_every_side(drawn, quarter_turns):
+    image = np.rot90(draw(drawn, width=2), quarter_turns).copy()
     truth = (image.max(axis=2) < 100).mean()
-    assert 0.5 * truth < lesion.ruler_coverage(image) < 3 * truth
-    assert lesion.hair_coverage(image) == 0
+    assert 0.5 * truth < ruler(image) < 3 * truth
+    assert hair(image) == 0
 
 
 def test_a_tilted_ruler_is_found():
     turned = Image.fromarray(draw(EDGE_TICKS, width=2)).rotate(10, fillcolor=SKIN, resample=Image.Resampling.BILINEAR)
-    assert lesion.ruler_coverage(np.asarray(turned)) > 0
+    assert ruler(np.asarray(turned)) > 0
 
 
 def test_uneven_few_or_central_ticks_are_no_ruler():
     uneven = [(x, 3, x, 17) for x in (10, 21, 54, 61, 104, 143, 151, 230)]
     central = [(60 + 20 * i, 121, 60 + 20 * i, 135) for i in range(6)]
     for ticks in (uneven, EDGE_TICKS[:3], central):
-        assert lesion.ruler_coverage(draw(ticks, width=2)) == 0
+        assert ruler(draw(ticks, width=2)) == 0
 
 
 def test_contrast_is_the_distance_of_the_two_colours():
