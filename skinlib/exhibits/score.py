@@ -52,7 +52,7 @@ def cells(rows: Sequence[Mapping]) -> pd.DataFrame:
 
 
 def _filled(frame: pd.DataFrame) -> pd.DataFrame:
-    words = ["note", "family", "verdict"]
+    words = ["row", "metric", "note", "family", "verdict"]
     return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in words})
 
 

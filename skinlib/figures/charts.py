@@ -13,12 +13,13 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from skinlib.evaluation import calibration
 from skinlib.figures.flow import data_flow
 from skinlib.figures.images import cam_gallery, image_grid
-from skinlib.figures.style import COLOURS, PUBLISHED, WIDTH, new, save, stamp, style
+from skinlib.figures.style import COLOURS, PUBLISHED, WIDTH, legend_below, new, save, stamp, style
 
 __all__ = [
     "bars",
     "cam_gallery",
     "class_distribution",
+    "confusion_matrices",
     "confusion_matrix",
     "data_flow",
     "image_grid",
@@ -73,6 +74,28 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, title: str = "
         axis.set(xlabel="predicted", ylabel="true (rows add to 100 %)", title=title)
         axis.grid(False)
     return axis.figure
+
+
+def confusion_matrices(
+    counts: Mapping[str, np.ndarray], names: Sequence[str], *, columns: int = 4, title: str = ""
+) -> Figure:
+    """Draw the confusion matrices of several systems, as `confusion_matrix` draws one.
+
+    Parameters
+    ----------
+    counts
+        System -> (K, K), rows the true classes.
+    """
+    lines = -(-len(counts) // columns)
+    with style():
+        figure, axes = new(lines, columns, height=0.4 + 10 / columns * lines, sharey=True)
+        for axis in axes[len(counts) :]:
+            axis.axis("off")
+        for number, (axis, (name, each)) in enumerate(zip(axes, counts.items(), strict=False)):
+            confusion_matrix(each, names, title=name, axis=axis)
+            axis.set(ylabel="" if number % columns else "true (rows add to 100 %)")
+        figure.suptitle(title, fontsize=10)
+    return figure
 
 
 def roc(
@@ -145,8 +168,7 @@ def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | N
             axis.set(xlabel=READABLE.get(metric, metric.replace("_", " ")))
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].invert_yaxis()
-        handles = {label: mark for axis in axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+        legend_below(figure)
         figure.suptitle(title, fontsize=10)
     return figure
 

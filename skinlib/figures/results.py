@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from skinlib.exhibits.score import CHANGE
 from skinlib.figures import charts as figures
-from skinlib.figures.style import COLOURS, PUBLISHED
+from skinlib.figures.style import COLOURS, PUBLISHED, legend_below
 
 LABELS = figures.READABLE | {"auc_gap": "AUC gap (val - test)", "best_epoch": "best epoch"}
 LABELS |= {"balanced_accuracy": "bal. accuracy", "malignant_roc_auc": "malignant AUC"}
@@ -42,8 +42,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str = "") -
             axis.set(xlabel="epoch", title=name)
             axis.xaxis.get_major_locator().set_params(integer=True)
         axes[0].set_ylabel("loss")
-        handles = {label: mark for axis in axes for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+        legend_below(figure)
         figure.suptitle(title, fontsize=10)
     return figure
 

@@ -59,6 +59,16 @@ def new(rows: int = 1, columns: int = 1, *, height: float, width: float = WIDTH,
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 
 
+def legend_below(figure: Figure) -> None:
+    """Put the legends of all axes into one below them, each entry once."""
+    found = {}
+    for axis in figure.axes:
+        found |= {label: mark for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        if axis.get_legend() is not None:
+            axis.get_legend().remove()
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=len(found))
+
+
 def stamp(figure: Figure) -> None:
     """Write "SYNTHETIC DATA" into a figure's top right corner, once; a figure of `new` makes room for it."""
     if not any(text.get_text() == STAMP for text in figure.texts):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skinlib.config import Augment, RunConfig
+from skinlib.exhibits.runs import Planned
 
 # 3.2: benign images in four rotations, melanomas in eight rotations and eight flips; every pair once an epoch.
 # What mtl4 adds is not augmented (ours).
@@ -50,23 +51,26 @@ CONTROLS: dict[str, dict] = {
     "first_pass": {"losses": PROPOSED.losses | {"first_dice": 0.5}},  # the first map is supervised too
     "unstretched": {"normalisation": "none"},  # 3.2 read as division by 255
 }
+SIZES = ("dataset", "allow_missing", "folds", "image_size", "epochs", "visits", "precision")
 RECIPE = ("lr", "schedule_gamma", "keep")  # what a profile may set otherwise for its shorter training
+# Named before any number: primary is what the paper claims, each step of its ladder and the last row against the
+# single-task networks, here and on PH2.
+FAMILIES = dict.fromkeys(("table3", "against_single", "table4"), "primary")
+FAMILIES |= dict.fromkeys(("controls", "gates", "lambda_sweep", "mtl4_leakage", "corner_shortcut", "longer"), "side")
 
 
-def plan(profile: dict) -> dict[str, RunConfig]:
+def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
+
+    Labels are ``arm``, ``row`` (in the exhibits) and ``seed``. The arms: ``ladder``, the rows of Table 3, of which
+    ``cls`` is the first classifier that the profile names and ``mtl4`` has the clean melanomas; ``leak``, mtl4 as
+    published; ``control``, ``lambda`` and ``corner`` (with ``fill``); ``longer``, U-Nets that are trained otherwise,
+    ``against`` the row that each changes. Ladder and controls have ``seeds``, the rest has ``side_seeds``.
 
     Parameters
     ----------
     profile
         As `skinlib.config.load_profile` reads it; its mapping ``joint_reverse_mtl`` holds lists and sizes.
-
-    Returns
-    -------
-    dict
-        ``cls/<backbone>/<weights>``, ``seg``, ``mtl0`` to ``mtl3``, ``mtl4/<arm>``, ``control/<name>``,
-        ``lambda/<dice>-<cross entropy>``, ``corner/<fill>`` and ``longer/seg/<height>px-<visits>`` with what else
-        is its own, each with ``/seed<s>``: Table 3 and the controls over ``seeds``, the rest over ``side_seeds``.
 
     Raises
     ------
@@ -74,74 +78,76 @@ def plan(profile: dict) -> dict[str, RunConfig]:
         When two different runs would have one name, as longer ones that differ in ``keep`` or ``precision`` alone.
     """
     sizes = profile["joint_reverse_mtl"]
-    base = PROPOSED.replace(
-        dataset=sizes["dataset"],
-        allow_missing=sizes["allow_missing"],
-        folds=sizes["folds"],
-        image_size=sizes["image_size"],
-        epochs=sizes["epochs"],
-        visits=sizes["visits"],
-        precision=sizes["precision"],
-        options=PROPOSED.options | {"widths": list(sizes["widths"])},
-        **{name: sizes[name] for name in RECIPE if name in sizes},
-    )
-    runs = {}
-    for seed in sizes["seeds"]:
-        for name, config in (*_ladder(base, sizes), *_controls(base, sizes)):
-            runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
-    for seed in sizes["side_seeds"]:
-        for name, config in _beside(base, sizes):
-            key, config = f"{name}/seed{seed}", config.replace(seed=seed)
-            if runs.setdefault(key, config) != config:
-                raise ValueError(f"joint_reverse_mtl: two runs are called {key}; change one in the profile")
-    return runs
+    options = PROPOSED.options | {"widths": list(sizes["widths"])}
+    recipe = {name: sizes[name] for name in RECIPE if name in sizes}
+    base = PROPOSED.replace(options=options, **{name: sizes[name] for name in SIZES}, **recipe)
+    runs: dict[str, Planned] = {}
+    main, side = [*_ladder(base, sizes), *_controls(base, sizes)], [*_side(base, sizes), *_longer(base, sizes)]
+    for seeds, group in ((sizes["seeds"], main), (sizes["side_seeds"], side)):
+        for seed in seeds:
+            for name, config, labels in group:
+                one = Planned(f"{name}/seed{seed}", config.replace(seed=seed), labels | {"seed": seed})
+                if runs.setdefault(one.name, one).config != one.config:
+                    raise ValueError(f"joint_reverse_mtl: two runs are called {one.name}; change one in the profile")
+    return list(runs.values())
 
 
-def _with(base: RunConfig, options: dict, **changes) -> RunConfig:
-    return base.replace(options=base.options | options, **changes)
-
-
-def _ladder(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+def _ladder(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield the rows of Table 3."""
-    for backbone, weights in sizes["classifiers"]:
+    for number, (backbone, weights) in enumerate(sizes["classifiers"]):
         options = {name: value for name, value in base.options.items() if name != "widths"}
-        alone = {"variant": "cls", "losses": ALONE["cls"], "options": options}
-        yield f"cls/{backbone}/{weights}", base.replace(backbone=backbone, weights=weights, **alone)
+        alone = base.replace(backbone=backbone, weights=weights, variant="cls", losses=ALONE["cls"], options=options)
+        row = f"cls, {backbone}, weights {weights}" if number else "cls"
+        yield Planned(f"cls/{backbone}/{weights}", alone, {"arm": "ladder", "row": row})
     for variant in sizes["variants"]:
-        yield variant, base.replace(variant=variant, losses=ALONE.get(variant, base.losses))
-    for arm in sizes["arms"]:
-        yield f"mtl4/{arm}", _arm(base, arm)
+        config = base.replace(variant=variant, losses=ALONE.get(variant, base.losses))
+        yield Planned(variant, config, {"arm": "ladder", "row": variant})
+    yield from _more_melanomas(base, sizes["arms"])
 
 
-def _arm(base: RunConfig, arm: str) -> RunConfig:
-    return base.replace(variant="mtl4", extra_training=ARMS[arm])
+def _more_melanomas(base: RunConfig, arms: list[str]) -> Iterator[Planned]:
+    for name in arms:
+        arm, row = ("ladder", "mtl4") if name == "clean" else ("leak", "mtl4, as published")
+        config = base.replace(variant="mtl4", extra_training=ARMS[name])
+        yield Planned(f"mtl4/{name}", config, {"arm": arm, "row": row})
 
 
-def _controls(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+def _controls(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield the networks that differ from mtl2 in one thing."""
     for name in sizes["controls"]:
-        changes = dict(CONTROLS[name])
-        yield f"control/{name}", _with(base, changes.pop("options", {}), variant="mtl2", **changes)
+        changed = dict(CONTROLS[name])
+        options = base.options | changed.pop("options", {})
+        config = base.replace(variant="mtl2", options=options, **changed)
+        yield Planned(f"control/{name}", config, {"arm": "control", "row": f"control/{name}"})
 
 
-def _beside(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
-    """Yield what stands beside the ladder: loss weights, filling, arms of mtl4, longer U-Nets."""
-    for dice, cross_entropy in sizes["lambdas"]:
-        losses = {"dice": dice, "cross_entropy": cross_entropy}
-        yield f"lambda/{dice:g}-{cross_entropy:g}", base.replace(losses=losses)
+def _side(base: RunConfig, sizes: dict) -> Iterator[Planned]:
+    """Yield mtl3 with other loss weights and other filling, and the arms of mtl4 that Table 3 does not show."""
+    for dice, entropy in sizes["lambdas"]:
+        config = base.replace(losses={"dice": dice, "cross_entropy": entropy})
+        row = f"dice {dice:g}, cross entropy {entropy:g}"
+        yield Planned(f"lambda/{dice:g}-{entropy:g}", config, {"arm": "lambda", "row": row})
     for fill in sizes["fills"]:
-        yield f"corner/{fill}", base.replace(augment=Augment(flips=False, rotation=0.0, fill=fill))
-    for arm in sizes["side_arms"]:
-        yield f"mtl4/{arm}", _arm(base, arm)
+        config = base.replace(augment=Augment(flips=False, rotation=0.0, fill=fill))
+        yield Planned(f"corner/{fill}", config, {"arm": "corner", "row": f"network, {fill}", "fill": fill})
+    yield from _more_melanomas(base, sizes["side_arms"])
+
+
+def _longer(base: RunConfig, sizes: dict) -> Iterator[Planned]:
+    """Yield U-Nets with sizes, rate or views of their own: ``views`` are every image's.
+
+    Each is against the one whose name it continues, else against the ladder's U-Net.
+    """
+    rows: dict[tuple, str] = {}
     for more in sizes["longer"]:
-        yield _longer(base, more)
-
-
-def _longer(base: RunConfig, more: dict) -> tuple[str, RunConfig]:
-    """Return name and configuration of a U-Net with sizes, rate or views of its own: ``views`` are every image's."""
-    more = dict(more)
-    views = more.pop("views", None)
-    options = {"views": VIEWS | dict.fromkeys(("benign", "malignant"), views)} if views else {}
-    longer = _with(base, options, variant="seg", losses=ALONE["seg"], **more)
-    own = [f"{name}{more[name]:g}" for name in ("lr", "schedule_gamma") if name in more] + ([views] if views else [])
-    return "-".join([f"longer/seg/{longer.image_size[0]}px-{longer.epochs * longer.visits}", *own]), longer
+        own = dict(more)
+        views = own.pop("views", None)
+        both = dict.fromkeys(("benign", "malignant"), views) if views else {}
+        options = base.options | {"views": VIEWS | both}
+        config = base.replace(variant="seg", losses=ALONE["seg"], options=options, **own)
+        words = [f"{name}{own[name]:g}" for name in ("lr", "schedule_gamma") if name in own]
+        words += [views] if views else []
+        said = (f"seg/{config.image_size[0]}px-{config.epochs * config.visits}", *words)
+        against = [rows[said[:n]] for n in range(1, len(said)) if said[:n] in rows]
+        rows[said] = row = "-".join(said)
+        yield Planned(f"longer/{row}", config, {"arm": "longer", "row": row, "against": ["seg", *against][-1]})

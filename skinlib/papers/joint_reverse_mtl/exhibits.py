@@ -1,0 +1,245 @@
+"""What both notebooks on Al-masni et al. 2024 use, and what opens networks or reads pixels: gates, corners, timings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skinlib import models
+from skinlib.config import Augment, RunConfig
+from skinlib.data import splits
+from skinlib.evaluation.segmentation import per_image
+from skinlib.exhibits.runs import Runs
+from skinlib.exhibits.score import Boot, changes
+from skinlib.exhibits.scored import Scored
+from skinlib.figures.images import outlined_images
+from skinlib.figures.style import COLOURS
+from skinlib.images.batches import Batches
+from skinlib.images.cache import Cache
+from skinlib.images.skin_tone import read_pair
+from skinlib.papers.joint_reverse_mtl.plan import ARMS
+from skinlib.provenance import generator
+from skinlib.training import losses
+from skinlib.training.fit import optimiser_for, place, total_loss
+from skinlib.training.predict import batches_of, keys, outputs
+from skinlib.training.runs import Run, cohort_of, split_of
+
+BENIGN = "always benign"
+CLEAN = "clean arm: the added melanomas that ISIC 2016 does not have"
+# Of the diagnosis: weighted means let the benign majority speak; recall is the melanoma sensitivity.
+OF_CALLS = ("specificity", "recall", "fp_rate", "fn_rate", "weighted_recall", "weighted_f1", "weighted_specificity")
+OF_CALLS += ("balanced_accuracy", "f1", "roc_auc")
+# Of the outline: averaged over images, which the printed figures fit; then of all pixels together.
+OF_MASKS = ("mcc", "iou", "dice", "hd95_share", "thresholded_jaccard", "mcc_pooled", "iou_pooled", "dice_pooled")
+OF_MASKS = {name: name for name in OF_MASKS} | {"empty_share": "mean:empty_prediction"}
+COMPARED = (("roc_auc", "recall", "specificity", "weighted_f1"), ("dice", "iou", "hd95_share"))
+# As the paper draws them; the U-Net's line is dashed as well, for the two blues are close.
+LINES = {"truth": ("white", "solid"), "multi-task": (COLOURS[0], "solid"), "U-Net alone": (COLOURS[4], "dashed")}
+NAMES = ("benign", "melanoma")
+GATES = ("shuffled", "ones")  # that a trained network is asked for, in place of its own
+SHUFFLE = 32  # of the generator that draws the order of the images
+CORNER = 8  # pixels: side of each corner patch, ours
+UNTURNED = "unturned"  # each image once, as it is: what corners tell of the diagnosis without any filling
+PREDICTED = 64  # images at once when a part is predicted
+
+
+def cohort_in_parts(config: RunConfig, study) -> pd.DataFrame:
+    """Return the cohort of a configuration with ``part``: train, val or test of its fold."""
+    cohort, split = cohort_of(config, study.data_root), split_of(config, study.data_root, study.results_root)
+    parts = [splits.part(cohort, split, config.fold, name).assign(part=name) for name in ("train", "val", "test")]
+    return pd.concat(parts, ignore_index=True)
+
+
+def scored_rows(groups: Mapping[str, Runs]) -> tuple[dict[str, Scored], dict[str, Scored]]:
+    """Return the diagnoses of each row's networks, melanoma from one half on, and the outlines; not all have both."""
+    calls, masks = {}, {}
+    for row, group in groups.items():
+        one = group.first.config
+        note = CLEAN if one.extra_training == ARMS["clean"] else ""
+        if one.variant == "cls":
+            note = f"{one.backbone}, {'from scratch' if one.weights == 'none' else f'weights {one.weights}'}"
+        if one.variant != "seg":
+            calls[row] = Scored(group.test(), note=note)
+        if one.variant != "cls":
+            masks[row] = Scored(group.outlines(), note=note)
+    return calls, masks
+
+
+def always_benign(one: Scored) -> Scored:
+    """Return the row that calls every image benign, on the images of another row's first seed."""
+    first = one.table[one.table["seed"] == one.table["seed"].min()]
+    note = "no network: every image is called benign"
+    return Scored(first.assign(p_benign=1.0, p_malignant=0.0), units=(), note=note)
+
+
+def compare(calls: Mapping, masks: Mapping, boot: Boot, **options) -> pd.DataFrame:
+    """Return the changes of diagnoses and of outlines, pairs as `skinlib.exhibits.score.changes` takes them."""
+    both = zip((calls, masks), COMPARED, strict=True)
+    return pd.concat([changes(pairs, metrics, boot, **options) for pairs, metrics in both])
+
+
+def gallery(chosen: pd.DataFrame, images: pd.DataFrame, masks: Mapping[str, Mapping], *, title: str) -> Figure:
+    """Draw images with the outlines of truth and networks, and what both networks say of each.
+
+    Parameters
+    ----------
+    chosen
+        By image id: case, label, dice, dice_unet, p_malignant, p_malignant_cls.
+    images
+        Cohort rows, theirs among them.
+    masks
+        Name of `LINES` -> image id -> (H, W) bool.
+    """
+    rows, pictures = images.set_index("image_id", drop=False), []
+    for image_id, n in chosen.iterrows():
+        pixels, truth = read_pair(rows.loc[image_id], size=512)
+        words = f"{n.case}, truth: {NAMES[int(n.label)]}\nDice {n.dice:.2f} (U-Net {n.dice_unet:.2f})\n"
+        words += f"melanoma score {n.p_malignant:.2f} (classifier alone {n.p_malignant_cls:.2f})"
+        lines = {"truth": truth} | {name: found[image_id] for name, found in masks.items()}
+        pictures.append({"image": pixels, "title": words, "lines": lines})
+    styles = {name: {"colors": colour, "linestyles": line} for name, (colour, line) in LINES.items()}
+    return outlined_images(pictures, styles, title=title)
+
+
+def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
+    """Outline the test part with another gate in trained networks; nothing is trained anew.
+
+    The images are put into a drawn order: in that of their ids a neighbour often has the same diagnosis, and its gate
+    would be no other one.
+
+    Parameters
+    ----------
+    group
+        The seeds of one network.
+    test
+        The images of the test part; those without a mask are left out, as they are in the stored scores.
+
+    Returns
+    -------
+    DataFrame
+        ``gate`` (of `GATES`) and the columns of `skinlib.evaluation.segmentation.per_image` with those of a prediction
+        table, a row an image, seed and gate.
+    """
+    test, tables = test[test["mask_path"].notna()].reset_index(drop=True), []
+    for run in group:
+        model, where, batches = run.model(), place(precision=run.config.precision), batches_of(run, test, masks=True)
+        order = generator(run.config.seed, SHUFFLE).permutation(len(test))
+        batches.rows = batches.rows[order]
+        key = keys(test.iloc[order], run.config, part="test", split=run.config.split)
+        for gate in GATES:
+            model.gate = gate
+            progress = f"seed {run.config.seed}, gate {gate}"
+            found = outputs(model, batches, tta="none", where=where, masks=True, progress=progress).masks
+            scores = per_image(found, batches.cache.masks[batches.rows] > 0, key["image_id"])
+            tables.append(key.join(scores.drop(columns="image_id")).assign(gate=gate))
+    return pd.concat(tables, ignore_index=True)
+
+
+@torch.inference_mode()
+def gate_values(run: Run, cohort: pd.DataFrame) -> np.ndarray:
+    """Return the gates of every image, (N, channels) in [0, 1]: what its diagnosis says to the decoder."""
+    model, where = run.model().to(place().device), place(precision=run.config.precision)
+    found = []
+    for batch in batches_of(run, cohort).epoch(0, where.device):
+        with where.autocast():
+            found.append(model(batch["image"])["gates"].float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def views_of(config: RunConfig, part: pd.DataFrame, fill: str, results_root: str | Path) -> tuple[np.ndarray, ...]:
+    """Return every chosen view of a training part under a filling, as the network sees it but for the normalisation.
+
+    Returns
+    -------
+    tuple
+        (n, H, W, 3) float32 in [0, 1], and (n,) positions in ``part``.
+    """
+    chosen = models.chosen_visits(config, part)
+    cache = Cache.build(part, config.image_size, root=Path(results_root) / "cache", colour=config.colour)
+    geometry = {name: chosen[name] for name in ("angle", "flip")}
+    augment = Augment(flips=False, rotation=0.0, fill=fill)
+    batches = Batches(cache, chosen["row"], geometry, batch_size=64, augment=augment, normalisation="none")
+    images, order = [], []
+    for batch in batches.epoch(0, torch.device("cpu")):
+        images.append(batch["image"].permute(0, 2, 3, 1).numpy())
+        order.append(batch["index"].numpy())
+    return np.concatenate(images), chosen["row"][np.concatenate(order)]
+
+
+def corner_features(images: np.ndarray) -> np.ndarray:
+    """Return mean and deviation of each corner patch's channels, (N, 24), of images (N, H, W, 3)."""
+    sides = (slice(CORNER), slice(-CORNER, None))
+    patches = [images[:, rows, columns] for rows in sides for columns in sides]
+    return np.concatenate([stat(patch, axis=(1, 2)) for patch in patches for stat in (np.mean, np.std)], axis=1)
+
+
+def corner_scores(features: np.ndarray, label: np.ndarray, image_id: np.ndarray, *, folds: int = 5) -> np.ndarray:
+    """Return out-of-fold probabilities (N,) of melanoma from corners alone; a fold has all views of its images.
+
+    A logistic regression: a shortcut that a straight line finds will not escape a network.
+    """
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    found = cross_val_predict(model, features, label, groups=image_id, cv=GroupKFold(folds), method="predict_proba")
+    return found[:, 1]
+
+
+def corner_table(config: RunConfig, part: pd.DataFrame, fills: Sequence[str], results_root: str | Path) -> pd.DataFrame:
+    """Return the corner classifier's score of every training view under every filling, and of the unturned images.
+
+    Returns
+    -------
+    DataFrame
+        image_id, label, fill, score
+    """
+    once = config.replace(options=config.options | {"views": dict.fromkeys(config.options["views"], "identity")})
+    seen_as = {UNTURNED: (once, fills[0])} | {fill: (config, fill) for fill in fills}
+    tables = []
+    for fill, (each, filling) in seen_as.items():
+        images, row = views_of(each, part, filling, results_root)
+        seen = part.iloc[row]
+        score = corner_scores(corner_features(images), seen["label"].to_numpy(), seen["image_id"].to_numpy())
+        tables.append(seen[["image_id", "label"]].assign(fill=fill, score=score))
+    return pd.concat(tables, ignore_index=True)
+
+
+def timed_works(config: RunConfig, device: str) -> dict[str, Callable[[], None]]:
+    """Return ``train``, a step of the configuration's batch size, and ``predict``, `PREDICTED` images at once.
+
+    Weights are new and images drawn: neither changes what is computed. Reading, decoding and augmenting images is the
+    same for all networks and left out.
+    """
+    where, n = place(device, config.precision), config.batch_size
+    model = models.build(config.replace(weights="none")).to(where.device, memory_format=torch.channels_last)
+    optimiser, terms = optimiser_for(model, config), losses.terms(config, np.arange(n) % 2, 2)
+    drawn = torch.rand(PREDICTED + n, 3, *config.image_size, generator=torch.Generator().manual_seed(0))
+    images, seen = drawn.to(where.device, memory_format=torch.channels_last).split((n, PREDICTED))
+    batch = {"image": images, "mask": (images[:, :1] > 0.5).float()}
+    batch |= {"label": torch.arange(n, device=where.device) % 2, "has_mask": batch["mask"].amax((1, 2, 3)) > 0}
+    wait = torch.cuda.synchronize if where.device.type == "cuda" else lambda: None
+
+    def train() -> None:
+        model.train()
+        with where.autocast():
+            output = model(batch["image"])
+        optimiser.zero_grad(set_to_none=True)
+        total_loss(output, batch, terms, config.losses)[0].backward()
+        optimiser.step()
+        wait()
+
+    def predict() -> None:
+        model.eval()
+        with torch.inference_mode(), where.autocast():
+            output = model(seen)
+            [output[name].float().softmax(1) for name in ("logits", "mask") if name in output]
+        wait()
+
+    return {"train": train, "predict": predict}
