@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.exposure import equalize_adapthist
 
+MINKOWSKI_P = 6  # of shades of gray, for skin lesions: Barata, Celebi & Marques 2015
 VERSION = 1  # part of every cache key: raise it whenever a pixel can come out different
 
 
@@ -71,7 +72,7 @@ def lab_to_rgb(lab: np.ndarray) -> np.ndarray:
     return np.rint(255 * srgb).clip(0, 255).astype(np.uint8)
 
 
-def shades_of_gray(image: np.ndarray, p: float = 6) -> np.ndarray:
+def shades_of_gray(image: np.ndarray, p: float = MINKOWSKI_P) -> np.ndarray:
     """Divide out the colour of the light, taken as the Minkowski mean of each channel.
 
     e_c = (mean I_c^p)^(1/p), scaled to unit length; I'_c = I_c / (sqrt(3) e_c), rounded, clipped *before* the cast (a
@@ -87,7 +88,7 @@ def shades_of_gray(image: np.ndarray, p: float = 6) -> np.ndarray:
     -------
     (H, W, 3) uint8.
 
-    Source: Finlayson & Trezzi 2004; p = 6 for skin lesions: Barata, Celebi & Marques 2015.
+    Source: Finlayson & Trezzi 2004.
     """
     if not 0 < p < np.inf:
         raise ValueError(f"shades of gray needs a finite p > 0, got {p}")

@@ -81,19 +81,19 @@ PLAIN = {
     "schedule": "onecycle",
 }
 RECIPES = {"own": OWN, "plain": PLAIN}
-# Each changes the proposed run in one thing.
-CONTROLS: dict[str, dict] = {
-    "concat_task": {"variant": "concat"},  # the task with another fusion
-    "image_task": {"variant": "image"},  # the task without metadata
-    "no_constancy": {"colour": "clahe"},
-    "no_clahe": {"colour": "shades_of_gray"},
-    "self": {"options": {"target": "self"}},  # a decoder of equal size that redraws the input at its own size
-    "native": {"options": {"target": "native"}},  # detail that the input lacks
-    "kernel": {"options": {"adaptive": "kernel"}},  # the literal adaptive convolution
-    "eq3": {"losses": {"eq3": 0.5, "superres": 1.0}},  # eq. 3 as printed
-    "literature": {"options": {"encoding": "literature"}},
-    "frequent": {"options": {"imputation": "frequent"}},
-    "zeros": {"options": {"imputation": "zeros"}},  # blanks can be seen: a probe, not the reproduction
+# Each changes the proposed run in one thing: its row of the ablation, and what it changes.
+CONTROLS: dict[str, tuple[str, dict]] = {
+    "concat_task": ("the task with concatenation", {"variant": "concat"}),
+    "image_task": ("the task without metadata", {"variant": "image"}),
+    "no_constancy": ("no colour constancy", {"colour": "clahe"}),
+    "no_clahe": ("no CLAHE", {"colour": "shades_of_gray"}),
+    "self": ("a decoder that redraws the input", {"options": {"target": "self"}}),  # of equal size
+    "native": ("the native image as target", {"options": {"target": "native"}}),  # detail that the input lacks
+    "kernel": ("adaptive convolution as large as the map", {"options": {"adaptive": "kernel"}}),  # the literal one
+    "eq3": ("eq. 3 as printed", {"losses": {"eq3": 0.5, "superres": 1.0}}),
+    "literature": ("81 columns of the literature", {"options": {"encoding": "literature"}}),
+    "frequent": ("imputation by the most frequent answer", {"options": {"imputation": "frequent"}}),
+    "zeros": ("blanks as zeros", {"options": {"imputation": "zeros"}}),  # they can be seen: a probe, no method
 }
 TABLE3 = ("bicubic", "ninasr", "ninasr_here", "edsr")
 PROTOCOLS = {
@@ -127,7 +127,8 @@ def plan(profile: dict) -> list[Planned]:
     - ``method``: ``method``, ``backbone`` (its name and weights) and ``protocol``, the rows of Table 1
     - ``recipe``: these and ``recipe``; ``protocol``: as ``method``, on another split
     - ``metadata``: ``rows`` (with_image, all) and ``imputation``
-    - ``control``: ``control``; ``target``: ``target``; ``leak``: ``method`` and ``training`` (leaky, clean)
+    - ``control``: ``control`` and ``row``, its name in words; ``target``: ``target``
+    - ``leak``: ``method`` and ``training`` (leaky, clean)
 
     Parameters
     ----------
@@ -191,12 +192,12 @@ def _side(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     phi, first = _first(sizes)
     base = base.replace(**first)
     for name in sizes["controls"]:
-        changes = dict(CONTROLS[name])
-        options = base.options | changes.pop("options", {})
-        if options["target"] == "native":
-            changes["image_size"] = [2 * side for side in base.image_size]  # the input is its reduction
-        config = base.replace(options=options, **changes)
-        yield Planned(f"control/{name}/{phi}", config, {"arm": "control", "control": name})
+        row, changes = CONTROLS[name]
+        options = base.options | changes.get("options", {})
+        config = base.replace(**changes | {"options": options})
+        if options["target"] == "native":  # the input is its reduction
+            config = config.replace(image_size=[2 * side for side in base.image_size])
+        yield Planned(f"control/{name}/{phi}", config, {"arm": "control", "control": name, "row": row})
     for target in sizes["targets"]:
         config = base.replace(options=base.options | {"target": target})
         yield Planned(f"target/{target}/{phi}", config, {"arm": "target", "target": target})
