@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 from torchvision.transforms.v2.functional import resize
 
 from skinlib.data.cards import class_names
 from skinlib.exhibits.runs import Runs
 from skinlib.exhibits.scored import Scored, with_rarest
+from skinlib.figures.style import new, style
 from skinlib.images.batches import Batches, to_model_input
 from skinlib.images.cache import Cache, read_image
 from skinlib.images.colour import apply
@@ -82,6 +84,31 @@ def mean_roc(one: Scored, code: str) -> np.ndarray:
     return np.mean(curves, axis=0) if curves else np.full(len(GRID), np.nan)
 
 
+def rocs(curves: Mapping[str, Scored], areas: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw the ROC curves of each class, a panel a class, a line a row (Fig. 4).
+
+    Parameters
+    ----------
+    areas
+        The exhibit ``fig4``, whose values are in the legends; rows are ``<class>`` of the first curve, else
+        ``<class>, <name>``.
+    """
+    known, classes = areas.set_index("row")["ours"], class_names(next(iter(curves.values())).table["dataset"].iloc[0])
+    with style():
+        figure, axes = new(2, 3, height=5.2, sharex=True, sharey=True)
+        for axis, code in zip(axes, classes, strict=True):
+            for k, (name, one) in enumerate(curves.items()):
+                label = f"{name}: {known[f'{code}, {name}' if k else code]:.3f}"
+                axis.step(GRID, mean_roc(one, code), where="post", label=label, linewidth=1 if k else 1.6)
+            axis.plot([0, 1], [0, 1], ":", color="grey", linewidth=1)
+            axis.set(title=code, xlabel="false positive rate", ylabel="recall")
+            axis.label_outer()
+            box = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # curves of a weak class run behind it
+            axis.legend(loc="lower right", title="AUC", fontsize=6.5, title_fontsize=6.5, **box)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def neighbours(cohort: pd.DataFrame, features: np.ndarray) -> pd.DataFrame:
     """Find for each image the nearest of its own class, the nearest of another, and the farthest of its own.
 
@@ -115,7 +142,7 @@ def neighbours(cohort: pd.DataFrame, features: np.ndarray) -> pd.DataFrame:
     return found
 
 
-def missing_teacher(target: str) -> str:
+def find_teacher(target: str) -> str:
     """Return why the network that draws a target of super-resolution cannot be had here, "" where it can."""
     try:
         if target in superres.TEACHERS:
@@ -157,11 +184,6 @@ def redraw(run: Run, cohort: pd.DataFrame, chosen: Collection[str]) -> Iterator[
         given = superres.reduce(seen) if target == "native" else seen
         for k, name in enumerate(names[batch["index"].numpy()]):
             yield name, {"input": given[k], "target": wanted[k], "drawn": output["superres"][k].float()}
-
-
-def psnr(drawn: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Return the peak signal-to-noise ratio of an image in [0, 1], in dB: -10 log10 of the mean squared error."""
-    return -10 * float((drawn - wanted).square().mean().clamp(min=1e-12).log10())
 
 
 def prepared(path: str, run: Run) -> torch.Tensor:
