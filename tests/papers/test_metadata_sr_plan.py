@@ -3,7 +3,7 @@ from comparing import assert_pure, difference
 
 from skinlib import models
 from skinlib.models.superres import TARGETS
-from skinlib.papers.metadata_sr.plan import CONTROLS, METHODS, OWN, PLAIN, PROPOSED, PROTOCOLS, TABLE3, plan
+from skinlib.papers.metadata_sr.plan import CONTROLS, FAMILIES, METHODS, OWN, PLAIN, PROPOSED, PROTOCOLS, TABLE3, plan
 from skinlib.training import losses, schedules
 
 SIZES = {
@@ -22,9 +22,13 @@ PROFILE = {"dataset": "ham10000", "metadata_sr": SIZES}
 FIRST = "test_resnet/none"
 
 
+def configs(profile):
+    return {one.name: one.config for one in plan(profile)}
+
+
 @pytest.fixture(scope="module")
 def runs():
-    return plan(PROFILE)
+    return configs(PROFILE)
 
 
 def test_the_names_of_the_runs(runs):
@@ -47,7 +51,24 @@ def test_the_names_of_the_runs(runs):
 
 
 def test_the_plan_is_pure_and_names_each_run_once():
-    assert_pure(plan, PROFILE)
+    assert_pure(configs, PROFILE)
+
+
+def test_labels_say_what_the_names_say():
+    labels = {one.name: one.labels for one in plan(PROFILE)}
+    ends = {"split_seed": 1, "seed": 0}
+    row = {"method": "concat", "backbone": FIRST, "protocol": "patient/sixth"}
+    assert labels[f"concat/{FIRST}/patient/sixth/split1/seed0"] == {"arm": "method", **row, **ends}
+    assert labels[f"plain/concat/{FIRST}/patient/sixth/split1/seed0"] == {
+        "arm": "recipe", "recipe": "plain", **row, **ends
+    }  # fmt: skip
+    assert labels["metadata_zeros/all/split1/seed0"] == {"arm": "metadata", "rows": "all", "imputation": "zeros", **ends}
+    assert labels[f"control/self/{FIRST}/split0/seed1"]["row"] == "a decoder that redraws the input"
+    assert labels["leak/image/clean/seed1"] == {"arm": "leak", "method": "image", "training": "clean", "seed": 1}
+    assert len({tuple(sorted(one.items())) for one in labels.values()}) == len(labels)
+    for one in plan(PROFILE):
+        assert one.config.seed == one.labels["seed"] and one.config.split_seed == one.labels.get("split_seed", 0)
+    assert {name for name, family in FAMILIES.items() if family == "primary"} == {"table1", "table3"}
 
 
 def test_the_papers_values_stand():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skinlib.config import Augment, RunConfig
+from skinlib.exhibits.runs import Planned
 
 STEP, EPOCHS = 15, 70  # 3, Implementation details: the learning rate falls every 15 of 70 epochs
 AUGMENT = Augment(
@@ -47,9 +48,10 @@ PROPOSED = RunConfig(
     epochs=EPOCHS,
 )
 NO_TASK = {"options": {}, "losses": {"cross_entropy": 0.5}}
-# The rows of Table 1 under the paper's own recipe, and what stands between them and the proposed one.
+RIVALS = ("image", "concat", "metanet", "metablock", "pundhir")  # of Table 1
+# The rows of Table 1 by the paper's own recipe, and what lies between them and the proposed one.
 METHODS: dict[str, dict] = {
-    **{name: {"variant": name} | NO_TASK for name in ("image", "concat", "metanet", "metablock", "pundhir")},
+    **{name: {"variant": name} | NO_TASK for name in RIVALS},
     "without": NO_TASK,  # the proposed fusion without the auxiliary task: the ablation's beta = 0
     "proposed": {},
 }
@@ -79,19 +81,19 @@ PLAIN = {
     "schedule": "onecycle",
 }
 RECIPES = {"own": OWN, "plain": PLAIN}
-# Each changes the proposed run in one thing.
-CONTROLS: dict[str, dict] = {
-    "concat_task": {"variant": "concat"},  # the task beside another fusion
-    "image_task": {"variant": "image"},  # the task without metadata
-    "no_constancy": {"colour": "clahe"},
-    "no_clahe": {"colour": "shades_of_gray"},
-    "self": {"options": {"target": "self"}},  # a decoder of equal size that redraws the input at its own size
-    "native": {"options": {"target": "native"}},  # detail that the input lacks
-    "kernel": {"options": {"adaptive": "kernel"}},  # the literal adaptive convolution
-    "eq3": {"losses": {"eq3": 0.5, "superres": 1.0}},  # eq. 3 as printed
-    "literature": {"options": {"encoding": "literature"}},
-    "frequent": {"options": {"imputation": "frequent"}},
-    "zeros": {"options": {"imputation": "zeros"}},  # blanks can be seen: a probe, not the reproduction
+# Each changes the proposed run in one thing: its row of the ablation, and what it changes.
+CONTROLS: dict[str, tuple[str, dict]] = {
+    "concat_task": ("the task with concatenation", {"variant": "concat"}),
+    "image_task": ("the task without metadata", {"variant": "image"}),
+    "no_constancy": ("no colour constancy", {"colour": "clahe"}),
+    "no_clahe": ("no CLAHE", {"colour": "shades_of_gray"}),
+    "self": ("a decoder that redraws the input", {"options": {"target": "self"}}),  # of equal size
+    "native": ("the native image as target", {"options": {"target": "native"}}),  # detail that the input lacks
+    "kernel": ("adaptive convolution as large as the map", {"options": {"adaptive": "kernel"}}),  # the literal one
+    "eq3": ("eq. 3 as printed", {"losses": {"eq3": 0.5, "superres": 1.0}}),
+    "literature": ("81 columns of the literature", {"options": {"encoding": "literature"}}),
+    "frequent": ("imputation by the most frequent answer", {"options": {"imputation": "frequent"}}),
+    "zeros": ("blanks as zeros", {"options": {"imputation": "zeros"}}),  # they can be seen: a probe, no method
 }
 TABLE3 = ("bicubic", "ninasr", "ninasr_here", "edsr")
 PROTOCOLS = {
@@ -103,23 +105,35 @@ DEFAULT = "patient/sixth"
 # Metadata alone, on every row of the table; "zeros" leaves the blanks to be seen.
 ALONE = {"metadata": "autoencoder", "metadata_zeros": "zeros"}
 
+# Named before any number, a family a question; primary is what the paper claims.
+FAMILIES = {
+    "table1": "primary",  # proposed against each published rival on the same backbone
+    "table3": "primary",  # each other way to enlarge against the bilinear one
+    "task": "side",  # proposed against itself without the task, on each backbone
+    "recipes": "side",  # a method by another recipe against itself by the paper's
+    "rivals_by_other_recipes": "side",
+    "no_image": "side",  # proposed against what sees no image
+    "ablation": "side",
+    "questions": "side",  # what the auxiliary task is worth, and which part of it
+    "leakage": "side",
+}
 
-def plan(profile: dict) -> dict[str, RunConfig]:
+
+def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
+
+    Labels are ``arm``, ``seed`` and, but for leaks, ``split_seed``, which draws a test part of its own. By arm:
+
+    - ``method``: ``method``, ``backbone`` (its name and weights) and ``protocol``, the rows of Table 1
+    - ``recipe``: these and ``recipe``; ``protocol``: as ``method``, on another split
+    - ``metadata``: ``rows`` (with_image, all) and ``imputation``
+    - ``control``: ``control`` and ``row``, its name in words; ``target``: ``target``
+    - ``leak``: ``method`` and ``training`` (leaky, clean)
 
     Parameters
     ----------
     profile
         As `skinlib.config.load_profile` reads it; its mapping ``metadata_sr`` holds lists and sizes.
-
-    Returns
-    -------
-    dict
-        With ``<b>`` = ``<backbone>/<weights>`` and ``<p>`` = ``patient/sixth`` and the like: ``<method>/<b>/<p>``,
-        ``own/<method>/<b>/<p>``, ``plain/<method>/<b>/<p>``, ``control/<name>/<b>``, ``target/<name>/<b>``,
-        ``metadata/<p>`` (the images of the others), ``metadata/all`` and ``metadata_zeros/all`` (every row of the
-        table), each with ``/split<k>/seed<s>``; ``leak/<method>/<arm>`` with ``/seed<s>``. A split ``k`` has a test
-        part of its own.
     """
     sizes = profile["metadata_sr"]
     base = PROPOSED.replace(
@@ -131,62 +145,74 @@ def plan(profile: dict) -> dict[str, RunConfig]:
         visits=sizes["visits"],
         precision=sizes["precision"],
     )
-    runs = {}
+    runs = []
     for seed in sizes["seeds"]:
-        for split in sizes["splits"]:
-            for name, config in _methods(base, sizes):
-                runs[f"{name}/split{split}/seed{seed}"] = config.replace(split_seed=split, seed=seed)
-        for split in sizes["side_splits"]:
-            for name, config in _beside(base, sizes):
-                runs[f"{name}/split{split}/seed{seed}"] = config.replace(split_seed=split, seed=seed)
-        for name, config in _leaks(base, sizes):
-            runs[f"{name}/seed{seed}"] = config.replace(seed=seed)
+        for splits, made in ((sizes["splits"], _methods), (sizes["side_splits"], _side)):
+            for split in splits:
+                for one in made(base, sizes):
+                    config = one.config.replace(split_seed=split, seed=seed)
+                    labels = {**one.labels, "split_seed": split, "seed": seed}
+                    runs.append(Planned(f"{one.name}/split{split}/seed{seed}", config, labels))
+        for one in _leaks(base, sizes):
+            runs.append(Planned(f"{one.name}/seed{seed}", one.config.replace(seed=seed), {**one.labels, "seed": seed}))
     return runs
 
 
-def _methods(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
-    """Yield the rows of Table 1, baselines under other recipes, and metadata alone."""
+def _first(sizes: dict) -> tuple[str, dict[str, str]]:
+    """Return the backbone of all that is not in Table 1, as a label and as settings."""
+    backbone, weights, _ = sizes["backbones"][0]
+    return f"{backbone}/{weights}", {"backbone": backbone, "weights": weights}
+
+
+def _methods(base: RunConfig, sizes: dict) -> Iterator[Planned]:
+    """Yield the rows of Table 1, baselines by other recipes, and metadata alone."""
     for backbone, weights, methods in sizes["backbones"]:
-        phi = {"backbone": backbone, "weights": weights}
+        phi = f"{backbone}/{weights}"
         for method in methods:
-            yield f"{method}/{backbone}/{weights}/{DEFAULT}", base.replace(**phi, **METHODS[method])
-    first = _first(sizes)
-    for name, recipe in sizes["recipes"].items():
-        for method in recipe["methods"]:
-            losses = METHODS[method].get("losses", base.losses) | RECIPES[name]["losses"]
-            changes = METHODS[method] | RECIPES[name] | {"epochs": recipe["epochs"], "losses": losses}
-            yield f"{name}/{method}/{'/'.join(first.values())}/{DEFAULT}", base.replace(**first, **changes)
+            config = base.replace(backbone=backbone, weights=weights, **METHODS[method])
+            labels = {"arm": "method", "method": method, "backbone": phi, "protocol": DEFAULT}
+            yield Planned(f"{method}/{phi}/{DEFAULT}", config, labels)
+    phi, first = _first(sizes)
+    for recipe, chosen in sizes["recipes"].items():
+        for method in chosen["methods"]:
+            losses = METHODS[method].get("losses", base.losses) | RECIPES[recipe]["losses"]
+            changes = METHODS[method] | RECIPES[recipe] | {"epochs": chosen["epochs"], "losses": losses}
+            labels = {"arm": "recipe", "recipe": recipe, "method": method, "backbone": phi, "protocol": DEFAULT}
+            yield Planned(f"{recipe}/{method}/{phi}/{DEFAULT}", base.replace(**first, **changes), labels)
     alone = base.replace(variant="metadata", weights="none", **NO_TASK)  # the backbone is not built
-    yield f"metadata/{DEFAULT}", alone
+    labels = {"arm": "metadata", "rows": "with_image", "imputation": "autoencoder"}
+    yield Planned(f"metadata/{DEFAULT}", alone, labels)
     for name, imputation in ALONE.items():
-        yield f"{name}/all", alone.replace(options={"rows": "all", "imputation": imputation})
+        options = {"rows": "all", "imputation": imputation}
+        yield Planned(f"{name}/all", alone.replace(options=options), {"arm": "metadata", **options})
 
 
-def _first(sizes: dict) -> dict[str, str]:
-    """Return the backbone and weights on which everything beside Table 1 stands."""
-    return dict(zip(("backbone", "weights"), sizes["backbones"][0], strict=False))
-
-
-def _beside(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+def _side(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield controls, other targets and other protocols, on the first backbone."""
-    first = _first(sizes)
-    base, phi = base.replace(**first), "/".join(first.values())
+    phi, first = _first(sizes)
+    base = base.replace(**first)
     for name in sizes["controls"]:
-        changes = dict(CONTROLS[name])
-        options = base.options | changes.pop("options", {})
-        if options["target"] == "native":
-            changes["image_size"] = [2 * side for side in base.image_size]  # the input is its reduction
-        yield f"control/{name}/{phi}", base.replace(options=options, **changes)
+        row, changes = CONTROLS[name]
+        options = base.options | changes.get("options", {})
+        config = base.replace(**changes | {"options": options})
+        if options["target"] == "native":  # the input is its reduction
+            config = config.replace(image_size=[2 * side for side in base.image_size])
+        yield Planned(f"control/{name}/{phi}", config, {"arm": "control", "control": name, "row": row})
     for target in sizes["targets"]:
-        yield f"target/{target}/{phi}", base.replace(options=base.options | {"target": target})
+        config = base.replace(options=base.options | {"target": target})
+        yield Planned(f"target/{target}/{phi}", config, {"arm": "target", "target": target})
     for protocol in sizes["side_protocols"]:
         for method in sizes["side_methods"]:
-            yield f"{method}/{phi}/{protocol}", base.replace(**PROTOCOLS[protocol], **METHODS[method])
+            labels = {"arm": "protocol", "method": method, "backbone": phi, "protocol": protocol}
+            config = base.replace(**PROTOCOLS[protocol], **METHODS[method])
+            yield Planned(f"{method}/{phi}/{protocol}", config, labels)
 
 
-def _leaks(base: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
+def _leaks(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield two training parts of one size, one with other images of the tested patients; one test part."""
+    _, first = _first(sizes)
     for method in sizes["leak_methods"]:
-        for arm in ("leaky", "clean"):
-            arms = {"split": arm, "test_share": sizes["leak_share"], "fold": None}
-            yield f"leak/{method}/{arm}", base.replace(**_first(sizes), **arms, **METHODS[method])
+        for training in ("leaky", "clean"):
+            arms = {"split": training, "test_share": sizes["leak_share"], "fold": None}
+            labels = {"arm": "leak", "method": method, "training": training}
+            yield Planned(f"leak/{method}/{training}", base.replace(**first, **arms, **METHODS[method]), labels)
