@@ -7,29 +7,19 @@ import pytest
 from skinlib import models
 from skinlib.across import systems as across
 from skinlib.config import RunConfig, load_profile
-from skinlib.papers import paper_names, plan_of
+from skinlib.exhibits.runs import Runs
+from skinlib.papers import planned
 
 
 def test_every_system_of_smoke_has_its_networks_in_the_plan():
     profile = load_profile("smoke")
-    for paper in set(profile["papers"]) & set(across.NETWORKS):
-        plan = plan_of(paper, profile)
-        prefixes = [
-            *across.NETWORKS[paper].values(),
-            *(of[paper] for of in (across.OTHERS, across.SEEING) if paper in of),
-        ]
-        assert all(across.first_of(plan, prefix).system == paper for prefix in prefixes)
-        if paper in across.SEEING:
-            seeing = across.first_of(plan, across.SEEING[paper])
+    for paper in profile["papers"]:
+        module, runs = across.plan_module(paper), Runs(tuple(planned(paper, profile)), lambda one: one.config)
+        labels = [*module.LOOKED_AT.values(), module.PROPOSED_RUN]
+        assert all(runs.where(seed=0, **each).first.system == paper for each in labels)
+        if runs.has(**module.SEEING_RUN):
+            seeing = runs.where(**module.SEEING_RUN).first
             assert models.system_of(seeing).reads_images(seeing)
-    assert set(across.NETWORKS) <= set(paper_names()) and set(across.OTHERS) <= set(across.NETWORKS)
-
-
-def test_the_first_run_of_a_seed_is_taken_and_a_missing_one_is_named():
-    plan = {f"a/seed{k}": RunConfig(system="recall_oriented", seed=k) for k in (0, 1)}
-    assert across.first_of(plan, "a/", seed=1).seed == 1
-    with pytest.raises(KeyError, match=r"no run b/\.\.\. of seed 0 among a/seed0, a/seed1"):
-        across.first_of(plan, "b/")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import stats
 from skimage.color import rgb2lab
 
-from skinlib.across.abcd_checks import unchanged
+from skinlib.across.abcd import unchanged
 from skinlib.data.synthetic_draw import Look, draw
 from skinlib.data.synthetic_people import people
 from skinlib.images import abcd

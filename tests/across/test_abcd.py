@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from skinlib.across.abcd_figures import measure_changes, truth_plane
 
 from skinlib.across import abcd_checks as checks
-from skinlib.across.abcd_figures import measure_changes, truth_plane
 from skinlib.images import abcd
 
 
