@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skinlib.across import system_maps
-from skinlib.across.localisation import by_energy, gallery_table, localisation
+from skinlib.exhibits.choose import choose
 from skinlib.explain.gradcam import gradcam_plusplus
 from skinlib.explain.run_maps import OfImage
 from skinlib.figures.charts import cam_gallery
@@ -19,38 +19,6 @@ def measures(right=5, wrong=4):
     return pd.DataFrame({"image_id": names, "outcome": ["right"] * right + ["wrong"] * wrong, "energy": energy}).assign(
         score=0.5, lesion_id=names, constant=False
     )
-
-
-def test_cases_are_the_ends_and_the_middle_of_the_energy():
-    chosen = by_energy(measures()).set_index(["outcome", "place"])["image_id"]
-    assert chosen["right"].to_dict() == {"highest": "i1", "median": "i0", "lowest": "i2"}
-    assert chosen["wrong", "highest"] == "i6" and chosen["wrong", "lowest"] == "i5"
-
-
-def test_the_ends_are_the_very_ends_of_many():
-    many = pd.DataFrame({"image_id": [f"i{k:02d}" for k in range(41)], "outcome": "right", "score": 0.5})
-    chosen = by_energy(many.assign(energy=np.arange(41) / 41)).head(3)
-    assert chosen["image_id"].tolist() == ["i40", "i20", "i00"]
-
-
-def test_an_outcome_of_two_images_has_no_cases_and_the_table_says_so():
-    cases = by_energy(measures(wrong=2))
-    assert cases.loc[cases["outcome"] == "wrong", "image_id"].isna().all()
-    listed = gallery_table(cases, measures(wrong=2), dataset="d", split="s", names=("energy",))
-    assert set(listed.loc[listed["row"].str.startswith("wrong"), "note"]) == {"no such image"}
-
-
-def test_right_and_wrong_answers_take_the_place_of_the_four_outcomes():
-    table = pd.concat([measures().assign(image_id=lambda t, k=k: t["image_id"] + str(k)) for k in range(4)])
-    table["lesion_id"] = table["image_id"]
-    for name in ("energy", "pointing", "iou"):
-        table[name] = table["energy"]
-        table[f"{name}_centre"], table[f"{name}_random"] = table["energy"] - 0.1, 0.1
-    found = localisation(table.reset_index(drop=True), dataset="d", split="s", n_boot=50).set_index(["row", "metric"])
-    assert found.loc[("Grad-CAM++", "energy_of_right"), "ours"] == pytest.approx(0.5)
-    assert found.loc[("Grad-CAM++", "energy_of_wrong"), "ours"] == pytest.approx(0.5)
-    assert found.loc[("Grad-CAM++ minus centred blob", "energy_diff"), "ours"] == pytest.approx(0.1)
-    assert not [row for row, _ in found.index if "sharpened" in row]
 
 
 def test_weak_outlines_serve_where_there_are_no_others():
@@ -93,7 +61,7 @@ def test_a_gallery_draws_the_chosen_cases_with_a_quarter_of_each_map():
         rng.random((9, 8, 8)) > 0.5,
         rng.random((9, 8, 8)),
     )
-    shown = system_maps.gallery(seen, by_energy(seen.measures))
+    shown = system_maps.gallery(seen, choose(seen.measures, "energy", within="outcome"))
     assert len(shown) == 6 and shown[0]["title"].startswith("right\nhighest\np = ")
     assert all((one["sharpened"] > 0).sum() == 16 for one in shown)
     assert np.array_equal(shown[0]["cam"], seen.maps[1])

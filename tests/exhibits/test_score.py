@@ -10,6 +10,7 @@ from skinlib.evaluation.statistics import bootstrap_ci, holm
 from skinlib.exhibits.choose import choose
 from skinlib.exhibits.score import (
     Boot,
+    by_group,
     changes,
     counts,
     each_training,
@@ -226,3 +227,23 @@ def test_images_are_chosen_by_rule():
     assert found["image_id"].tolist()[:4] == ["c", "a", "b", "e"]
     assert found["image_id"].isna().sum() == 5
     assert choose(rows, "energy", places=("lowest",))["image_id"].tolist() == ["b"]
+
+
+def test_a_gap_between_clinics_is_none_within_them():
+    rng, frames = np.random.default_rng(0), []
+    for clinic, share, shift in (("a", 0.9, 0.0), ("b", 0.1, 0.6)):  # the dark clinic is the hard one
+        label = np.r_[np.ones(100, int), np.zeros(100, int)]
+        p = np.clip(0.5 + shift * (label - 0.5) + rng.uniform(-0.4, 0.4, 200), 0, 1)
+        tone = np.where(np.tile(np.arange(100) < 100 * share, 2), "dark", "light")
+        columns = {"label": label, "p_benign": 1 - p, "p_malignant": p, "source": clinic, "tone": tone}
+        frames.append(pd.DataFrame(columns))
+    table = pd.concat(frames, ignore_index=True).assign(dataset="d", split="s", seed=0)
+    one = Scored(table.assign(image_id=[f"i{k}" for k in range(len(table))]))
+    pooled = cell(by_group(one, "tone", ["roc_auc"], BOOT, reference="light"), "gap", "roc_auc")
+    assert pooled["ours"] > 0.2 and pooled["low"] > 0 and pooled["p"] < 0.05
+    for clinic in "ab":
+        within = by_group(one.where(table["source"] == clinic), "tone", ["roc_auc"], BOOT, reference="light")
+        assert cell(within, "gap", "roc_auc")["low"] < 0 < cell(within, "gap", "roc_auc")["high"]
+    values = by_group(one, "tone", ["recall", "fn"], BOOT, prefix="x: ").set_index(["row", "metric"])
+    assert set(values.index.get_level_values("row")) == {"x: all", "x: dark", "x: light"}
+    assert "malignant" in values.loc[("x: dark", "recall"), "note"]

@@ -19,7 +19,7 @@ def study(tmp_path, **changes):
 
 def run(name, seed, stale=()):
     metrics = {"images": 100, "epochs": 2}
-    return SimpleNamespace(id=name, config=SimpleNamespace(seed=seed), metrics=metrics, stale=stale)
+    return SimpleNamespace(id=name, config=SimpleNamespace(seed=seed, dataset="ham10000"), metrics=metrics, stale=stale)
 
 
 def ours(*rows):
@@ -50,7 +50,7 @@ def test_ours_joins_by_row_and_metric_whatever_its_order():
 
 def test_an_empty_cell_needs_a_reason():
     mine = ours(("final", "roc_auc", 0.9))
-    with pytest.raises(ValueError, match=r"row 'final', metric 'recall' \(10 such\) has no number"):
+    with pytest.raises(ValueError, match=r"row 'final', metric 'recall' \(12 such\) has no number"):
         tables.exhibit(mine, paper=PAPER, exhibit="table3")
     rest = published(PAPER, "table3").iloc[1:]
     noted = pd.DataFrame({"row": rest["row"], "metric": rest["metric"], "ours": None, "note": "not run: no weights"})
