@@ -80,6 +80,7 @@ def test_a_configuration_keeps_no_hand_on_its_callers_dictionary():
         ({"fold": 3, "folds": 3}, "fold is 3; give 0 to 2, or None"),
         ({"fold": -1}, "fold is -1"),
         ({"learning_rate": 1.0}, "no field learning_rate; it has .*lr"),
+        ({"augment": {"fill": "wrap"}}, r"Augment\.fill is 'wrap'"),
         ({"augment": {"flip": True}}, "Augment has no field flip; it has flips"),
     ],
 )

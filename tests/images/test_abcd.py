@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 from skimage.color import rgb2lab
+from written import write_cohort
 
 from skinlib.across.abcd import unchanged
 from skinlib.data.synthetic_draw import Look, draw
@@ -211,12 +212,6 @@ def test_stored_measures_are_measured_once(cohort, tmp_path, monkeypatch):
 
 @pytest.fixture
 def cohort(tmp_path):
-    rows = []
     masks = {"round": disc(80, 20), "filling": disc(80, 200), "empty": disc(80, 0), "bare": None}
-    for name, mask in masks.items():
-        Image.fromarray(flat(disc(80, 20))).save(tmp_path / f"{name}.png")
-        if mask is not None:
-            Image.fromarray(np.uint8(255) * mask).save(tmp_path / f"{name}_mask.png")
-        path = np.nan if mask is None else str(tmp_path / f"{name}_mask.png")
-        rows.append({"image_id": name, "image_path": str(tmp_path / f"{name}.png"), "mask_path": path})
-    return pd.DataFrame(rows)
+    gray = {name: None if mask is None else np.uint8(255) * mask for name, mask in masks.items()}
+    return write_cohort(tmp_path, {name: (flat(disc(80, 20)), mask) for name, mask in gray.items()})

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 
 from skinlib.config import Augment
-from skinlib.images.augment import augment_batch, draw
 from skinlib.images.batches import IMAGENET_MEAN, IMAGENET_STD, Batches, _ahead, to_model_input
 from skinlib.images.cache import Cache
 
@@ -98,17 +97,6 @@ def test_an_image_is_augmented_by_its_row_whatever_batch_or_subset():
         for second, other in others:
             torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
             assert torch.equal(mask, other)
-
-
-def test_a_batch_is_its_cached_images_augmented():
-    train = batches(augment=GEOMETRY, seed=3, masks=True)
-    batch = next(iter(train.epoch(1, CPU)))
-    rows, cache = batch["index"].numpy(), cache_of()
-    image = torch.from_numpy(cache.images[rows]).permute(0, 3, 1, 2).float() / 255
-    mask = torch.from_numpy(cache.masks[rows])[:, None].float()
-    image, mask = augment_batch(image, mask, GEOMETRY, draw(GEOMETRY, 3, 1, rows))
-    torch.testing.assert_close(batch["image"], image)
-    assert torch.equal(batch["mask"], mask)
 
 
 def test_tables_need_no_images():

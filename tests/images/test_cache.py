@@ -118,28 +118,17 @@ def test_a_truncated_image_is_one_clear_error_and_leaves_nothing(cohort, tmp_pat
     assert leftovers(tmp_path / "cache") == []
 
 
-def test_a_broken_mask_is_named_too(cohort, tmp_path):
-    (tmp_path / "files" / "I1_mask.png").write_text("no image")
+def test_a_broken_mask_is_named_and_mended(cohort, tmp_path):
+    mask = tmp_path / "files" / "I1_mask.png"
+    whole = mask.read_bytes()
+    mask.write_text("no image")
     with pytest.raises(OSError, match=r"I1_mask\.png cannot be read"):
-        Cache.build(cohort, (16, 16), root=tmp_path / "cache")
-    assert leftovers(tmp_path / "cache") == []
-
-
-def test_a_missing_image_is_named(cohort, tmp_path):
-    (tmp_path / "files" / "I2.png").unlink()
-    with pytest.raises(OSError, match=r"I2\.png"):
-        Cache.build(cohort, (16, 16), root=tmp_path / "cache")
-    with pytest.raises(OSError, match=r"I2\.png cannot be read as an image"):
-        read_image(tmp_path / "files" / "I2.png")
-
-
-def test_after_a_failure_the_cache_can_be_built(cohort, tmp_path):
-    whole = (tmp_path / "files" / "I1.png").read_bytes()
-    (tmp_path / "files" / "I1.png").write_bytes(whole[:100])
-    with pytest.raises(OSError):
         Cache.build(cohort, (30, 40), root=tmp_path / "cache")
-    (tmp_path / "files" / "I1.png").write_bytes(whole)
-    assert np.array_equal(Cache.build(cohort, (30, 40), root=tmp_path / "cache").images[1], picture(1))
+    assert leftovers(tmp_path / "cache") == []
+    mask.write_bytes(whole)
+    assert np.array_equal(Cache.build(cohort, (30, 40), root=tmp_path / "cache").masks[1], picture(11)[..., 0] > 128)
+    with pytest.raises(OSError, match=r"gone\.png cannot be read as an image"):
+        read_image(tmp_path / "gone.png")
 
 
 def test_a_full_disk_is_told_before_work_starts(cohort, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from written import write_cohort
 
 from skinlib.images.corruptions import CORRUPTIONS, corrupt
 from skinlib.images.difficulty import difficulty_table, thirds
@@ -48,17 +48,13 @@ def test_unknown_corruptions_are_refused():
         corrupt(GREY, "blur", -1)
 
 
-def test_the_size_of_a_lesion_stands_beside_its_contrast(tmp_path):
-    rows = []
-    for name, side in (("a", 8), ("b", 16), ("c", None)):
+def test_size_and_contrast_of_a_lesion(tmp_path):
+    pictures = {}
+    for name, side in (("a", 8), ("b", 16), ("c", 4)):
         image, mask = np.full((32, 32, 3), 200, np.uint8), np.zeros((32, 32), np.uint8)
-        image[8 : 8 + (side or 4), 8 : 8 + (side or 4)] = 90
-        mask[8 : 8 + (side or 0), 8 : 8 + (side or 0)] = 255
-        Image.fromarray(image).save(tmp_path / f"{name}.png")
-        Image.fromarray(mask).save(tmp_path / f"{name}_mask.png")
-        path = str(tmp_path / f"{name}_mask.png") if side else np.nan
-        rows.append({"image_id": name, "image_path": str(tmp_path / f"{name}.png"), "mask_path": path})
-    table = difficulty_table(pd.DataFrame(rows), ["b", "a", "c"])
+        image[8 : 8 + side, 8 : 8 + side], mask[8 : 8 + side, 8 : 8 + side] = 90, 255
+        pictures[name] = (image, None if name == "c" else mask)
+    table = difficulty_table(write_cohort(tmp_path, pictures), ["b", "a", "c"])
     assert list(table) == ["image_id", "area", "hair", "ruler", "contrast", "note"]
     assert table["image_id"].tolist() == ["b", "a", "c"]
     assert table["area"].tolist()[:2] == [0.25, 0.0625] and np.isnan(table["area"][2])

@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 from skimage import color
+from written import write_cohort
 
 from skinlib.images import lesion
 
@@ -117,17 +117,9 @@ def test_contrast_needs_a_lesion_and_skin():
 
 @pytest.fixture
 def cohort(tmp_path):
-    rows = []
-    for name, image in [
-        ("hairy", draw([(20, 128, 236, 100)])),
-        ("ruled", draw(EDGE_TICKS, width=2)),
-        ("plain", skin()),
-    ]:
-        Image.fromarray(image).save(tmp_path / f"{name}.png")
-        Image.fromarray(np.uint8(255) * disc()).save(tmp_path / f"{name}_mask.png")
-        mask_path = np.nan if name == "plain" else str(tmp_path / f"{name}_mask.png")
-        rows.append({"image_id": name, "image_path": str(tmp_path / f"{name}.png"), "mask_path": mask_path})
-    return pd.DataFrame(rows)
+    mask, ruled = np.uint8(255) * disc(), draw(EDGE_TICKS, width=2)
+    pictures = {"hairy": (draw([(20, 128, 236, 100)]), mask), "ruled": (ruled, mask), "plain": (skin(), None)}
+    return write_cohort(tmp_path, pictures)
 
 
 def test_table(cohort):

@@ -3,12 +3,12 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from skimage import color
+from written import write_cohort
 
 from skinlib.images import skin_tone
 from skinlib.images.colour import lab_to_rgb
@@ -180,20 +180,14 @@ def test_ring_selector():
 @pytest.fixture
 def cohort(tmp_path):
     """A light image half under its mask, one without mask, one all under it, a bluish one; mask greys 120 and 140."""
-    rows = []
-    for name, rgb, covered in [
-        ("light", (220, 180, 150), 0.5),
-        ("none", (150, 110, 90), None),
-        ("full", (150, 110, 90), 1),
-        ("blue", (200, 170, 220), 0.2),
-    ]:
-        image, mask = flat(*rgb, side=64), np.full((64, 64), 120, dtype=np.uint8)
+    drawn = {"light": ((220, 180, 150), 0.5), "none": ((150, 110, 90), None), "full": ((150, 110, 90), 1),
+             "blue": ((200, 170, 220), 0.2)}  # fmt: skip
+    pictures = {}
+    for name, (rgb, covered) in drawn.items():
+        mask = np.full((64, 64), 120, dtype=np.uint8)
         mask[: round(64 * (covered or 0))] = 140
-        Image.fromarray(image).save(tmp_path / f"{name}.png")
-        Image.fromarray(mask).save(tmp_path / f"{name}_mask.png")
-        mask_path = np.nan if covered is None else str(tmp_path / f"{name}_mask.png")
-        rows.append({"image_id": name, "image_path": str(tmp_path / f"{name}.png"), "mask_path": mask_path})
-    return pd.DataFrame(rows)
+        pictures[name] = (flat(*rgb, side=64), None if covered is None else mask)
+    return write_cohort(tmp_path, pictures)
 
 
 def test_table_of_a_cohort(cohort):

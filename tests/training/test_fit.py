@@ -103,27 +103,25 @@ def saved_weights(monkeypatch) -> list[dict]:
     return found
 
 
-def test_it_stops_early_and_keeps_the_best_epoch(tmp_path, monkeypatch):
-    scripted(monkeypatch, [3.0, 2.0, 2.5, 2.0, 1.0])
+@pytest.mark.parametrize(
+    ("losses", "patience", "best"),
+    [
+        ([3.0, 2.0, 2.5, 2.0, 1.0], 2, [True, True, False, False]),  # an equal loss is no better one
+        (
+            [3.0, 3.5, 2.0, 2.5, 1.0, 4.0],
+            2,
+            [True, False, True, False, True, False],
+        ),  # renewed patience
+        ([1.0, 2.0, 3.0, 4.0], None, [True, False, False, False]),
+    ],
+)
+def test_it_stops_early_and_keeps_the_best_epoch(tmp_path, monkeypatch, losses, patience, best):
+    scripted(monkeypatch, losses)
     after = saved_weights(monkeypatch)
-    model, history = run(tmp_path, config(epochs=5, patience=2))
-    assert [row["best"] for row in history] == [True, True, False, False]  # an equal loss is no better one
-    assert same(weights(model), after[1])
-    assert not same(after[1], after[3])
-
-
-def test_a_better_epoch_renews_the_patience(tmp_path, monkeypatch):
-    scripted(monkeypatch, [3.0, 3.5, 2.0, 2.5, 1.0, 4.0])
-    _, history = run(tmp_path, config(epochs=6, patience=2))
-    assert [row["best"] for row in history] == [True, False, True, False, True, False]
-
-
-def test_without_patience_it_goes_to_the_end(tmp_path, monkeypatch):
-    scripted(monkeypatch, [1.0, 2.0, 3.0, 4.0])
-    after = saved_weights(monkeypatch)
-    model, history = run(tmp_path, config(epochs=4, patience=None))
-    assert len(history) == 4
-    assert same(weights(model), after[0])
+    model, history = run(tmp_path, config(epochs=len(losses), patience=patience))
+    assert [row["best"] for row in history] == best
+    kept = max(np.flatnonzero(best))
+    assert [same(weights(model), one) for one in after] == [epoch == kept for epoch in range(len(best))]
 
 
 def test_without_validation_the_last_epoch_is_kept(tmp_path, monkeypatch):

@@ -166,12 +166,9 @@ def test_an_ensemble_is_the_mean_for_each_image():
     assert found["p_benign"].to_dict() == pytest.approx({"a": 0.5, "b": 0.7, "c": 0.5})
     assert found["label"].to_dict() == {"a": 0, "b": 1, "c": 0}
     assert set(found["fold"]) == {-1}
-
-
-def test_views_are_averaged_apart():
     both = lambda p: pd.concat([member(p), member([x / 2 for x in p], view="identity")])
-    found = ensemble([both([0.2, 0.4, 0.6]), both([0.4, 0.4, 0.4])])
-    assert found[found["view"] == "identity"]["p_malignant"].to_list() == pytest.approx([0.15, 0.2, 0.25])
+    apart = ensemble([both([0.2, 0.4, 0.6]), both([0.4, 0.4, 0.4])])
+    assert apart[apart["view"] == "identity"]["p_malignant"].to_list() == pytest.approx([0.15, 0.2, 0.25])
 
 
 @pytest.mark.parametrize(
@@ -180,13 +177,3 @@ def test_views_are_averaged_apart():
 def test_members_that_saw_other_images_are_no_ensemble(other):
     with pytest.raises(ValueError, match="differ in their images"):
         ensemble([member([0.2, 0.4, 0.6]), other])
-
-
-def test_a_read_table_and_a_fresh_one_go_together(finished_run, data_root):
-    from skinlib.training.runs import cohort_of
-
-    stored = finished_run.predictions()
-    cohort = cohort_of(finished_run.config, data_root)
-    fresh = predict(finished_run, cohort[cohort["image_id"].isin(stored["image_id"])], tta="flips")
-    found = ensemble([stored, fresh]).set_index("image_id")["p_malignant"]
-    np.testing.assert_allclose(found[stored["image_id"]], stored["p_malignant"], atol=2e-6)

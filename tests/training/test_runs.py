@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from skinlib import provenance
-from skinlib.config import ADDED_LATER, Augment, RunConfig
+from skinlib.config import Augment, RunConfig
 from skinlib.data import splits
 from skinlib.data.cards import class_names
 from skinlib.models.backbones import WEIGHTS_FOLDER, WeightsUnavailable
@@ -52,12 +52,6 @@ def test_the_id_is_sixteen_digits_and_the_same_on_every_machine():
     assert runs.run_id(RunConfig(weights="/a/b.safetensors", precision="auto"), **MEETS) == first
 
 
-def test_a_field_added_later_names_no_run_until_it_is_used():
-    assert {"extra_training", "keep"} == set(ADDED_LATER)
-    assert "extra_training" in RunConfig().to_dict() and "extra_training" not in RunConfig().identity()
-    assert RunConfig(extra_training="x").identity() == RunConfig().identity() | {"extra_training": "x"}
-
-
 @pytest.fixture
 def id_of(data_root, results_root):
     def find(config, *, data=data_root, results=results_root, device="cpu") -> str:
@@ -77,17 +71,13 @@ def test_paths_and_threads_do_not_enter_the_id(tiny_config, data_root, tmp_path,
         torch.set_num_threads(threads)
 
 
-def test_the_data_enter_the_id(tiny_config, data_root, tmp_path, id_of):
+def test_data_and_precision_enter_the_id(tiny_config, data_root, tmp_path, id_of):
     shutil.copytree(data_root, tmp_path / "changed")
     image = next((tmp_path / "changed" / "ham10000").rglob("*.jpg"))
     image.write_bytes(image.read_bytes() + b"\n")
     assert id_of(tiny_config, data=tmp_path / "changed") != id_of(tiny_config)
-
-
-def test_the_precision_of_the_device_enters_the_id(tiny_config, id_of):
-    ids = {precision: id_of(tiny_config.replace(precision=precision)) for precision in ("fp32", "bf16", "auto")}
-    assert ids["fp32"] != ids["bf16"]
-    assert ids["auto"] in (ids["fp32"], ids["bf16"])
+    fp32, bf16, auto = (id_of(tiny_config.replace(precision=name)) for name in ("fp32", "bf16", "auto"))
+    assert fp32 != bf16 and auto in (fp32, bf16)
 
 
 def test_weights_enter_the_id_by_their_bytes(tiny_config, tmp_path, id_of, monkeypatch):
@@ -167,7 +157,9 @@ def test_the_metrics_are_those_of_the_table(finished_run):
     assert metrics["epochs"] == len(history) == finished_run.config.epochs
     assert metrics["best_epoch"] == history["val_loss"].idxmin() + 1
     assert metrics["images"] == history["images"].sum() == 48
-    assert metrics["parameters"] == sum(p.numel() for p in finished_run.model().parameters())
+    model, loaded = finished_run.model(), load_file(finished_run.path / stored.WEIGHTS)
+    assert not model.training and all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
+    assert metrics["parameters"] == sum(p.numel() for p in model.parameters())
     assert metrics["code"] == provenance.code_fingerprint(finished_run.config.system)
 
 
@@ -181,13 +173,6 @@ def test_several_classes_have_a_macro_auc_and_a_lone_class_none():
     assert found["test_auc"] == pytest.approx(np.mean(one_by_one))
     assert found["test_accuracy"] == pytest.approx((p.argmax(1) == label).mean())
     assert build._scores(table[table["label"] < 2])["test_auc"] is None
-
-
-def test_the_model_is_the_best_epochs_and_ready(finished_run):
-    model = finished_run.model()
-    assert not model.training
-    loaded = load_file(finished_run.path / "model.safetensors")
-    assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
 
 
 def test_a_finished_run_is_found_not_trained(finished_run, data_root, results_root, monkeypatch):
@@ -206,11 +191,8 @@ def test_a_missing_run_is_an_error_where_training_is_not_wanted(tiny_config, dat
         runs.ensure(missing, data_root=data_root, results_root=results_root, device="cpu", train=False)
     with pytest.raises(runs.RunMissing, match="holds no finished run"):
         runs.load(tmp_path)
-
-
-def test_an_unknown_wish_is_refused(tiny_config, data_root, results_root):
     with pytest.raises(ValueError, match="stale='ignore' is unknown; choose retrain, stop or reuse"):
-        runs.ensure(tiny_config, data_root=data_root, results_root=results_root, stale="ignore")
+        runs.ensure(missing, data_root=data_root, results_root=results_root, stale="ignore")
 
 
 # Runs made by other code.
@@ -229,18 +211,16 @@ def older(finished_run, results_root, tmp_path):
     return tmp_path
 
 
-def test_a_stale_run_stops_and_names_the_file(finished_run, data_root, older):
+def test_a_stale_run_stops_with_the_file_or_is_reused_with_a_mark(finished_run, data_root, older):
+    where = {"data_root": data_root, "results_root": older, "device": "cpu"}
     with pytest.raises(runs.StaleRun, match=r"training/losses\.py changed since.*stale='reuse'"):
-        runs.ensure(finished_run.config, data_root=data_root, results_root=older, device="cpu", stale="stop")
-    assert (older / "runs" / finished_run.id / "metrics.json").is_file()
-
-
-def test_a_stale_run_is_reused_with_a_mark(finished_run, data_root, older):
-    for train in (True, False):
-        found = runs.ensure(
-            finished_run.config, data_root=data_root, results_root=older, device="cpu", stale="reuse", train=train
-        )
+        runs.ensure(finished_run.config, **where, stale="stop")
+    with pytest.raises(runs.RunMissing, match="was made by other code"):
+        runs.ensure(finished_run.config, **where, train=False)
+    for train in (True, False):  # who may not train did not delete it either
+        found = runs.ensure(finished_run.config, **where, stale="reuse", train=train)
         assert (found.stale, found.metrics["test_auc"]) == (("training/losses.py",), -1.0)
+        assert not found.restored
 
 
 def test_a_stale_run_is_trained_anew(finished_run, data_root, older):
@@ -248,12 +228,6 @@ def test_a_stale_run_is_trained_anew(finished_run, data_root, older):
     assert found.stale == ()
     assert found.metrics["test_auc"] == finished_run.metrics["test_auc"]
     assert {p.name for p in found.path.iterdir()} == {p.name for p in finished_run.path.iterdir()}
-
-
-def test_who_may_not_train_does_not_delete_either(finished_run, data_root, older):
-    with pytest.raises(runs.RunMissing, match="was made by other code"):
-        runs.ensure(finished_run.config, data_root=data_root, results_root=older, device="cpu", train=False)
-    assert (older / "runs" / finished_run.id / "model.safetensors").is_file()
 
 
 def test_a_kill_while_a_stale_run_goes_leaves_nothing_that_looks_whole(finished_run, older, monkeypatch):
