@@ -10,8 +10,6 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-__all__ = ["CARDS", "MALIGNANCY", "SELECTIONS", "SPACES", "Archive", "Card", "class_names", "kept", "relabel"]
-
 # Label spaces of some diagnoses, in label order; images of others are left out. A set has each under its own code,
 # spelt alike but for the case, or its card names what stands in.
 SELECTIONS = {"bcc_scc_mel": ("bcc", "scc", "mel")}
@@ -21,44 +19,30 @@ MALIGNANCY = ("benign", "malignant")
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to download; ``checksum`` is ``algorithm:hex`` or None where the publisher names none.
-
-    ``unpack_to`` is the folder, relative to the folder of the set, that takes the file or the content of the archive.
-    """
+    """A file to download."""
 
     url: str
     filename: str
-    checksum: str | None = None
-    unpack_to: str = ""
+    checksum: str | None = None  # algorithm:hex, None where the publisher names none
+    unpack_to: str = ""  # folder in that of the set, for the file or the content of the archive
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known about a data set before one file of it is read.
-
-    Attributes
-    ----------
-    folder : folder of the set under the data root.
-    classes : class codes in label order; empty where the set has no diagnosis.
-    class_names : code -> readable name.
-    malignant : the codes that are 1 in the label space ``malignancy``.
-    stand_ins : diagnosis that the set lacks, as `SELECTIONS` spells it -> the code nearest to it.
-    counts : part -> class -> number of images; the part of a set without official parts is ``all``.
-    official : official part (train, val, test) -> number of images, or None where there are no official parts.
-    """
+    """What is known about a data set before one file of it is read."""
 
     name: str
-    folder: str
+    folder: str  # under the data root
     title: str
     source: str
     licence: str
     citation: str
-    classes: tuple[str, ...] = ()
-    class_names: dict[str, str] = field(default_factory=dict)
-    malignant: tuple[str, ...] = ()
-    stand_ins: dict[str, str] = field(default_factory=dict)
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    official: dict[str, int] | None = None
+    classes: tuple[str, ...] = ()  # codes in label order; empty where the set has no diagnosis
+    class_names: dict[str, str] = field(default_factory=dict)  # code -> readable name
+    malignant: tuple[str, ...] = ()  # the codes that are 1 in the label space ``malignancy``
+    stand_ins: dict[str, str] = field(default_factory=dict)  # diagnosis that the set lacks -> the code nearest to it
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # part (``all`` without parts) -> class -> images
+    official: dict[str, int] | None = None  # part (train, val, test) -> images, None where there are no official parts
     notes: str = ""
     archives: tuple[Archive, ...] = ()
 

@@ -29,13 +29,7 @@ _SPELLINGS = {"FALSE": "False", "TRUE": "True"}
 
 
 def questions(encoding: str = "cleaned") -> dict[str, tuple[str, ...]]:
-    """Return question -> its answers, () for a number, in the order of the columns.
-
-    Raises
-    ------
-    ValueError
-        For an unknown encoding.
-    """
+    """Return question -> its answers, () for a number, in the order of the columns."""
     if encoding not in ENCODINGS:
         raise ValueError(f"no encoding {encoding!r}; there are {', '.join(ENCODINGS)}")
     return ENCODINGS[encoding]
@@ -57,15 +51,7 @@ def blocks(encoding: str = "cleaned") -> dict[str, slice]:
 def answers(cohort: pd.DataFrame) -> pd.DataFrame:
     """Return the answers as text, a column a question: "UNK" asked and not known, missing where never asked.
 
-    Parameters
-    ----------
-    cohort
-        As `skinlib.data.readers.read` returns PAD-UFES-20, any rows of it.
-
-    Raises
-    ------
-    DataError
-        When the cohort lacks a clinical column.
+    ``cohort`` is PAD-UFES-20 as `skinlib.data.readers.read` returns it, any rows.
     """
     names = _ASKED["cohort"].to_dict()
     if lacking := sorted({*names.values(), "answered_unknown", "spelt_brasil"} - set(cohort)):
@@ -88,8 +74,7 @@ def _text(column: pd.Series) -> pd.Series:
 def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:
     """Return the encoded answers of a cohort.
 
-    Numbers are kept in years and millimetres; scaling them is a fit, which belongs to the training rows. A row without
-    any answer is all NaN.
+    Numbers are kept in years and millimetres; scaling them is a fit, which belongs to the training rows.
 
     Returns
     -------

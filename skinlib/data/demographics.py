@@ -24,15 +24,10 @@ COLUMNS = ("age", "age unknown", *(f"{name} {level}" for name, levels in _LEVELS
 def encode(cohort: pd.DataFrame) -> np.ndarray:
     """Return what is known of each lesion's patient.
 
-    Parameters
-    ----------
-    cohort
-        Rows with ``age`` in years, ``sex`` and ``site``; missing means unknown.
-
     Returns
     -------
     ndarray
-        (N, 20) float32 in the order of `COLUMNS`: (age - 50) / 20, 0 where unknown; the rest 0 or 1.
+        (N, 20) float32 in the order of `COLUMNS`: (age in years - 50) / 20, 0 where unknown; the rest 0 or 1.
 
     Raises
     ------

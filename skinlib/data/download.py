@@ -15,8 +15,6 @@ from skinlib.data.cards import CARDS, Archive
 from skinlib.data.readers_files import DataError
 from skinlib.paths import read_json, write_json
 
-__all__ = ["CHECKSUMS", "DownloadError", "LicenceNotAccepted", "UnpackError", "get", "unpack"]
-
 CHECKSUMS = "checksums.json"
 _JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
 
@@ -33,13 +31,7 @@ class UnpackError(DataError):
     """An archive that is damaged or would write where it must not."""
 
 
-def get(
-    name: str,
-    root: str | Path,
-    *,
-    accept_licence: bool = False,
-    tell: Callable[[str], None] = print,
-) -> Path:
+def get(name: str, root: str | Path, *, accept_licence: bool = False, tell: Callable[[str], None] = print) -> Path:
     """Download the archives of a data set and unpack them under the data root.
 
     A download that broke off starts anew; a whole file waits under ``root/.downloads`` until it is unpacked. Where the
@@ -65,10 +57,8 @@ def get(
     if name not in CARDS:
         raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")
     card, root = CARDS[name], Path(root)
-    tell(
-        f"{card.title}\n  licence: {card.licence}\n  source: {card.source}\n  please cite: {card.citation}\n"
-        f"  note: {card.notes}"
-    )
+    facts = {"licence": card.licence, "source": card.source, "please cite": card.citation, "note": card.notes}
+    tell("\n  ".join([card.title, *(f"{word}: {fact}" for word, fact in facts.items())]))
     if not card.archives:
         raise DownloadError(
             f"{card.title} cannot be downloaded by a program. Register at {card.source}, then put the "
@@ -112,10 +102,7 @@ def _fetch(archive: Archive, expected: str | None, folder: Path) -> Path:
 
 
 def _put(file: Path, target: Path) -> list[str]:
-    """Unpack next to the download, then move file by file: a hostile or broken archive leaves nothing behind.
-
-    Returns the names at the top of the archive.
-    """
+    """Unpack and return the names at the top of the archive; a hostile or broken archive leaves nothing behind."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         place = Path(folder) / "content"  # with the permissions of an ordinary folder
         place.mkdir()

@@ -19,12 +19,7 @@ def extra_training(name: str, cohort: pd.DataFrame, root: str | Path, *, allow_m
     ``isic2017_melanomas`` are all melanomas of ISIC 2017's training and validation parts (404 in the official set), as
     paper 001 adds them to ISIC 2016; many of them are images of ISIC 2016, test images among them.
     ``isic2017_melanomas_new`` are those that no image of the cohort shows too: neither by id, nor byte for byte, nor by
-    its perceptual hash.
-
-    Parameters
-    ----------
-    cohort
-        A cohort of two classes in label order, the second being melanoma.
+    its perceptual hash. The cohort has two classes, the second melanoma.
 
     Returns
     -------
@@ -35,28 +30,24 @@ def extra_training(name: str, cohort: pd.DataFrame, root: str | Path, *, allow_m
 
     Raises
     ------
-    ValueError
-        For an unknown name.
-    DataError
-        When ISIC 2017 is not under the root, or the cohort does not end with malignant lesions.
+    ValueError, DataError
+        For an unknown name; when ISIC 2017 is not under the root, or the cohort does not end with malignant lesions.
     """
     if name not in EXTRAS:
         raise ValueError(f"no extra training images {name!r}; choose one of {', '.join(EXTRAS)}")
     labels = cohort.groupby("label")["diagnosis"].first()
     if list(labels.index) != [0, 1] or labels[1] not in ("malignant", "melanoma"):
-        raise DataError(
-            f"{name} needs a cohort of two classes, the second malignant; got {', '.join(map(str, labels))}"
-        )
+        got = ", ".join(map(str, labels))
+        raise DataError(f"{name} needs a cohort of two classes, the second malignant; got {got}")
     added = readers.read("isic2017", root, allow_missing=allow_missing)
     added = added[(added["diagnosis"] == "melanoma") & added["official_split"].isin(["train", "val"])]
     added = added.assign(repeats=repeats(added, cohort), diagnosis=labels[1], label=1, official_split="train")
     added = added.assign(dataset=cohort["dataset"].iloc[0], source="isic2017", added=True)
     if name.endswith("_new"):
         return added[added["repeats"].isna()].reset_index(drop=True)
-    is_known = added["image_id"].isin(cohort["image_id"])
-    return added.assign(image_id=added["image_id"].mask(is_known, added["image_id"] + "@isic2017")).reset_index(
-        drop=True
-    )
+    ids = added["image_id"]
+    added["image_id"] = ids.mask(ids.isin(cohort["image_id"]), ids + "@isic2017")
+    return added.reset_index(drop=True)
 
 
 def repeats(added: pd.DataFrame, cohort: pd.DataFrame) -> pd.Series:

@@ -16,16 +16,8 @@ from skinlib.data.readers_isic import ham10000, isic2016, isic2017, isic2018_tas
 from skinlib.data.readers_pad import pad_ufes_20
 from skinlib.data.readers_ph2 import ph2
 
-READERS = {
-    "ham10000": ham10000,
-    "isic2016": isic2016,
-    "isic2017": isic2017,
-    "isic2018_task12": isic2018_task12,
-    "isic2018_task3": isic2018_task3,
-    "isic2019": isic2019,
-    "ph2": ph2,
-    "pad_ufes_20": pad_ufes_20,
-}
+_ALL = (ham10000, isic2016, isic2017, isic2018_task12, isic2018_task3, isic2019, ph2, pad_ufes_20)
+READERS = {reader.__name__: reader for reader in _ALL}
 COLUMNS = (
     "image_id", "image_path", "mask_path", "dataset", "source", "diagnosis", "label", "patient_id", "lesion_id", "age",
     "sex", "site", "skin_type", "official_split",

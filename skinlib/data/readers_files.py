@@ -1,9 +1,9 @@
 """What all readers share: the error, the list of findings, and how files and tables are found and read."""
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +25,12 @@ class DataError(ValueError):
 
 @dataclass
 class Findings:
-    """Faults are never forgiven (duplicates, unknown classes); gaps are forgiven where the caller allows missing.
+    """What a reader finds wrong, and what it finds on disk."""
 
-    ``masked`` holds the parts that come with masks, ``without_row`` the images that no label file names.
-    """
-
-    faults: list[str] = field(default_factory=list)
-    gaps: list[str] = field(default_factory=list)
-    masked: set[str] = field(default_factory=set)
-    without_row: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)  # never forgiven: duplicates, unknown classes
+    gaps: list[str] = field(default_factory=list)  # forgiven where the caller allows missing
+    masked: set[str] = field(default_factory=set)  # parts that come with masks
+    without_row: list[str] = field(default_factory=list)  # images that no label file names
 
 
 def is_synthetic(root: str | Path) -> bool:
@@ -53,13 +50,10 @@ def folders(base: Path, *names: str) -> list[Path]:
 
     Of folders whose names differ only in case the first is taken: the Kaggle copy of HAM10000 holds each image twice.
     """
-    if not base.is_dir():
-        return []
-    wanted = [name.lower() for name in names]
     found: dict[str, Path] = {}
-    for entry in sorted(os.scandir(base), key=lambda e: e.name):
+    for entry in sorted(os.scandir(base), key=lambda e: e.name) if base.is_dir() else ():
         low = entry.name.lower()
-        if entry.is_dir() and any(low == w or (w.endswith("*") and low.startswith(w[:-1])) for w in wanted):
+        if entry.is_dir() and any(fnmatchcase(low, name.lower()) for name in names):
             found.setdefault(low, Path(entry.path))
     return list(found.values())
 
@@ -116,10 +110,11 @@ def clean(column: pd.Series) -> pd.Series:
     return stripped.mask(stripped.str.lower().isin(UNKNOWN) | stripped.isna())
 
 
-@contextlib.contextmanager
-def _as_table(path: Path) -> Iterator[None]:
+def _read_csv(path: Path, **options) -> pd.DataFrame:
     try:
-        yield
+        with path.open(encoding="utf-8-sig") as file:
+            separator = "\t" if "\t" in file.readline() else ","
+        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **options)
     except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
 
@@ -127,11 +122,7 @@ def _as_table(path: Path) -> Iterator[None]:
 def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], header: bool = True) -> pd.DataFrame:
     """A CSV (or tab-separated) file, see ``with_columns``; without a header ``required`` names its columns."""
     options = {"header": None, "names": list(required)} if not header else {}
-    with _as_table(path):
-        with path.open(encoding="utf-8-sig") as file:
-            separator = "\t" if "\t" in file.readline() else ","
-        table = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, encoding="utf-8-sig", **options)
-    table.columns = [str(name).strip() for name in table.columns]
+    table = _read_csv(path, dtype="str", keep_default_na=False, **options).rename(columns=str.strip)
     return with_columns(table, required, path, findings)
 
 
@@ -168,22 +159,14 @@ def one_hot(table: pd.DataFrame, columns: tuple[str, ...], what: str, findings: 
 def images_of(path: Path) -> pd.DataFrame:
     """Return a cohort without labels: the images of a folder and below, or those that a CSV lists.
 
-    Parameters
-    ----------
-    path
-        A folder, or a CSV with a column ``image_path`` (relative to the CSV) and, if wanted, ``image_id`` and others.
-
-    Raises
-    ------
-    DataError
-        When there is no image, no such column, a blank path or id, or an id twice.
+    The CSV has a column ``image_path`` (relative to the CSV) and, if wanted, ``image_id`` and others. No image, no such
+    column, a blank path or id, and an id twice are a ``DataError``.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PREDICTED and file.name[0] != ".")
         cohort = pd.DataFrame({"image_path": [str(file.resolve()) for file in files]}, dtype=str)
     else:
-        with _as_table(path):
-            cohort = pd.read_csv(path, dtype=dict.fromkeys(("image_id", "image_path"), "str"))  # 0012 stays 0012
+        cohort = _read_csv(path, dtype=dict.fromkeys(("image_id", "image_path"), "str"))  # 0012 stays 0012
         if "image_path" not in cohort:
             raise DataError(f"{path} has no column image_path; it has {', '.join(cohort.columns)}")
         for name in {"image_id", "image_path"} & set(cohort):

@@ -91,10 +91,7 @@ def _is_image(row: list[str]) -> bool:
 
 
 def _read_sheet(path: Path) -> list[list[str]]:
-    """The cells of the first sheet of an .xlsx file as text, row by row, blank cells in their place.
-
-    An .xlsx file is a zip of XML; this reads what the official table uses (shared and inline strings, numbers).
-    """
+    """The cells of the first sheet of an .xlsx file, a zip of XML, as text, row by row, blank cells in their place."""
     with zipfile.ZipFile(path) as book:
         sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
         strings = "xl/sharedStrings.xml"

@@ -15,10 +15,7 @@ from skinlib.provenance import canonical_json, digest, file_digest
 def find_data(profile: dict, given: str | Path = "", results: Path | None = None) -> Path:
     """Return the data root: the one given, else the profile's synthetic one, else SKINLIB_DATA, else data/raw.
 
-    Raises
-    ------
-    FileNotFoundError
-        When real data are asked for and the profile's data set is not there.
+    Where the profile's real data set is not there, a ``FileNotFoundError`` says how to get it.
     """
     if not given and profile["data"]["kind"] == "synthetic":
         return (results or project_root() / "results") / "synthetic" / profile["name"]
@@ -33,13 +30,7 @@ def find_data(profile: dict, given: str | Path = "", results: Path | None = None
 
 
 def synthesise(profile: dict, root: Path) -> Path:
-    """Draw a profile's synthetic data under ``root``, unless they are there and made by the same settings and code.
-
-    Raises
-    ------
-    ValueError
-        When the profile is one of real data.
-    """
+    """Draw a profile's synthetic data under ``root``, unless they are there and made by the same settings and code."""
     if profile["data"]["kind"] != "synthetic":
         raise ValueError(f"profile {profile['name']} is one of real data; draw those of smoke or sample")
     wanted = data_digest(profile)

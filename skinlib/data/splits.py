@@ -25,15 +25,8 @@ class GroupOverlapError(DataError):
 def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
     """Return the group of each image: its patient, else its lesion, else the image itself.
 
-    Parameters
-    ----------
-    by
-        ``auto`` (patient where the set knows patients, else lesion), ``patient``, ``lesion`` or ``image``.
-
-    Raises
-    ------
-    DataError
-        When grouping by a column is asked for and the set does not have it.
+    ``by`` is ``auto`` (patient where the set knows patients, else lesion), ``patient``, ``lesion`` or ``image``; a
+    column that the set does not have is a ``DataError``.
     """
     own = "image:" + cohort["image_id"].astype(str)
     if by == "image":
@@ -72,36 +65,26 @@ def make(cohort: pd.DataFrame, *, folds: int = 5, test: float = 0.2, seed: int =
     if not 0 <= test < 1:
         raise ValueError(f"the test share is {test}; give a share from 0 to below 1")
     rows = cohort.sort_values("image_id", ignore_index=True)
-    label, group = rows["label"].to_numpy(), groups(rows, by).to_numpy()
+    rows["group"] = groups(rows, by)
     is_test = np.zeros(len(rows), bool)
     if test > 0:
-        is_test[_fold_members(label, group, max(2, round(1 / test)), seed)[0]] = True
-    rest = np.flatnonzero(~is_test)
-    members = [rest[m] for m in _fold_members(label[rest], group[rest], folds, seed)]
-    return _long(rows["image_id"], group, is_test, members)
+        is_test[_fold_members(rows, max(2, round(1 / test)), seed)[0]] = True
+    return _long(rows, is_test, _fold_members(rows[~is_test], folds, seed))
 
 
 def official(cohort: pd.DataFrame, *, folds: int = 1, seed: int = 0) -> pd.DataFrame:
-    """Return the set's own split: its parts as they are (``folds=1``), or grouped folds of training and validation.
-
-    Raises
-    ------
-    DataError
-        When the set has no official split, or one without validation part while ``folds`` is 1.
-    """
+    """Return the set's own split: its parts as they are (``folds=1``), or grouped folds of training and validation."""
     rows = cohort[cohort["official_split"].notna()].sort_values("image_id", ignore_index=True)
     is_test = (rows["official_split"] == "test").to_numpy()
     if not is_test.any() or is_test.all():
         raise DataError("the cohort has no official training and test parts; use splits.make")
-    group = groups(rows).to_numpy()
-    if folds == 1:
-        members = [np.flatnonzero(rows["official_split"] == "val")]
-        if not len(members[0]):
-            raise DataError("the official split has no validation part; ask for folds of its training part")
-    else:
-        rest = np.flatnonzero(~is_test)
-        members = [rest[m] for m in _fold_members(rows["label"].to_numpy()[rest], group[rest], folds, seed)]
-    return _long(rows["image_id"], group, is_test, members)
+    rows["group"] = groups(rows)
+    if folds > 1:
+        return _long(rows, is_test, _fold_members(rows[~is_test], folds, seed))
+    validation = np.flatnonzero(rows["official_split"] == "val")
+    if not len(validation):
+        raise DataError("the official split has no validation part; ask for folds of its training part")
+    return _long(rows, is_test, [validation])
 
 
 def leave_source_out(cohort: pd.DataFrame, name: str, *, folds: int, seed: int = 0) -> pd.DataFrame:
@@ -109,11 +92,6 @@ def leave_source_out(cohort: pd.DataFrame, name: str, *, folds: int, seed: int =
 
     The rest is cut as `make` cuts it. Images of other sources that show a lesion or patient of the test part are left
     out altogether.
-
-    Raises
-    ------
-    DataError
-        When the cohort knows no sources, or not this one.
     """
     source = name.removeprefix(WITHOUT)
     known = sorted(cohort["source"].dropna().unique()) if "source" in cohort else []
@@ -134,16 +112,7 @@ def leak_arms(cohort: pd.DataFrame, *, share: float = 0.5, seed: int = 0) -> dic
     Of a random ``share`` of the groups with several images one image each is for testing and the rest are its mates.
     The clean part is every image of the other groups. In the leaky part the mates replace as many images of the same
     labels. So both parts have one size and one balance of classes, and the same test images, which are in neither.
-
-    Returns
-    -------
-    dict
-        ``test``, ``leaky``, ``clean``: row positions in the cohort.
-
-    Raises
-    ------
-    DataError
-        When no group has several images, or a class has more mates than other images.
+    Returns row positions of ``test``, ``leaky`` and ``clean``.
     """
     rng = np.random.default_rng(seed)
     group = pd.factorize(groups(cohort))[0]
@@ -194,20 +163,22 @@ def with_training(split: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([split, *more], ignore_index=True)
 
 
-def _fold_members(label: np.ndarray, group: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
-    single = len(np.unique(group)) == len(group)
-    if len(np.unique(group)) < folds:
-        raise DataError(f"{folds} folds need at least {folds} groups, there are {len(np.unique(group))}")
-    splitter = (StratifiedKFold if single else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
-    return [held_out for _, held_out in splitter.split(np.zeros(len(label)), label, None if single else group)]
+def _fold_members(rows: pd.DataFrame, folds: int, seed: int) -> list[np.ndarray]:
+    """Labels (of the index) of the rows that each fold holds out; groups stay whole, classes are spread evenly."""
+    if (number := rows["group"].nunique()) < folds:
+        raise DataError(f"{folds} folds need at least {folds} groups, there are {number}")
+    splitter, group = (StratifiedGroupKFold, rows["group"]) if number < len(rows) else (StratifiedKFold, None)
+    cut = splitter(folds, shuffle=True, random_state=seed).split(rows, rows["label"], group)
+    return [rows.index[held_out].to_numpy() for _, held_out in cut]
 
 
-def _long(ids: pd.Series, group: np.ndarray, is_test: np.ndarray, members: list[np.ndarray]) -> pd.DataFrame:
+def _long(rows: pd.DataFrame, is_test: np.ndarray, members: list[np.ndarray]) -> pd.DataFrame:
+    """One table of all folds; ``members`` are the validation rows of each."""
     tables = []
     for fold, held_out in enumerate(members):
         part = np.where(is_test, "test", "train").astype(object)
         part[held_out] = "val"
-        tables.append(pd.DataFrame({"image_id": ids, "group": group, "fold": fold, "part": part}))
+        tables.append(rows[["image_id", "group"]].assign(fold=fold, part=part))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -244,10 +215,8 @@ def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
 
     Raises
     ------
-    GroupOverlapError
-        When a group is in two parts.
-    DataError
-        When the table, or the cohort it belongs to, is not the one that was saved.
+    GroupOverlapError, DataError
+        When a group is in two parts; when the table, or the cohort it belongs to, is not the one that was saved.
     """
     path = Path(path)
     split = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str})
@@ -263,13 +232,7 @@ def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def part(cohort: pd.DataFrame, split: pd.DataFrame, fold: int | None, name: str) -> pd.DataFrame:
-    """Return the cohort's rows of one part; ``fold=None`` counts validation images as training images.
-
-    Raises
-    ------
-    DataError
-        When the split names images that the cohort does not have.
-    """
+    """Return the cohort's rows of one part; ``fold=None`` counts validation images as training images."""
     rows = split[split["fold"] == (0 if fold is None else fold)]
     if fold is None:
         rows = rows.assign(part=rows["part"].where(rows["part"] != "val", "train"))

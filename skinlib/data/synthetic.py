@@ -20,8 +20,6 @@ from skinlib.data.synthetic_layouts import write_images, write_tables
 from skinlib.data.synthetic_people import images_a_lesion, people
 from skinlib.paths import write_atomic
 
-__all__ = ["TRUTH_FILE", "is_synthetic", "synthesise"]
-
 TRUTH_FILE = "synthetic_truth.csv"
 # Class of a set -> the kind that is drawn for it, where its code is not the kind's; or several kinds with their shares.
 _KIND = {
@@ -37,7 +35,8 @@ _PARTS = {
     "isic2018_task3": {"val": 0.10, "test": 0.25},
     "isic2019": {"train": 1.0},
 }
-_REPEATED = {"test": 63 / 404, "train": 147 / 404}  # part of ISIC 2016 -> share of ISIC 2017's melanomas
+# Part of ISIC 2016 -> share of the 404 training and validation melanomas of ISIC 2017 that are its melanomas again.
+_REPEATED = {"test": 63 / 404, "train": 147 / 404}
 _WIDE = ("isic2016", "isic2017", "isic2018_task12", "ph2")  # sets whose pictures are 4:3
 _FIRST = ["dataset", "part", "image_id", "lesion_id", "patient_id", "diagnosis", "kind", "malignant", "age", "male"]
 
@@ -64,13 +63,11 @@ def synthesise(
 
     Raises
     ------
-    ValueError
-        An unknown set, too few images or too small a size.
-    FileExistsError
-        A folder of one of the sets is there already, or the root holds data that are not synthetic.
+    ValueError, FileExistsError
+        An unknown set, too few images, too small a size; a folder of a set is there, or data that are not synthetic.
     """
     root = Path(root)
-    names = [name for name in CARDS if name in _checked(datasets, images, size)]
+    names = _checked_names(datasets, images, size)
     _refuse_other_data(root, names)
     root.mkdir(parents=True, exist_ok=True)
     truth = pd.concat([_population(name, images, seed) for name in names], ignore_index=True)
@@ -95,7 +92,7 @@ def synthesise(
     return truth
 
 
-def _checked(datasets: Iterable[str], images: int, size: int) -> set[str]:
+def _checked_names(datasets: Iterable[str], images: int, size: int) -> list[str]:
     names = {datasets} if isinstance(datasets, str) else set(datasets)
     if unknown := names - set(CARDS):
         raise ValueError(f"Unknown data sets {sorted(unknown)}: choose among {', '.join(CARDS)}.")
@@ -104,13 +101,13 @@ def _checked(datasets: Iterable[str], images: int, size: int) -> set[str]:
     least = max(8 * max(len(CARDS[name].classes), 1) for name in names)
     if images < least or size < 32:
         raise ValueError(f"{images} images of {size} pixels are too few or too small: at least {least} of 32 pixels.")
-    return names
+    return [name for name in CARDS if name in names]
 
 
 def _refuse_other_data(root: Path, names: list[str]) -> None:
-    for folder in {card.folder for card in CARDS.values()}:
-        there = (root / folder).exists()
-        if there and (not is_synthetic(root) or folder in {CARDS[name].folder for name in names}):
+    refused = names if is_synthetic(root) else CARDS
+    for folder in sorted({CARDS[name].folder for name in refused}):
+        if (root / folder).exists():
             raise FileExistsError(f"{root / folder} is there already: draw into an empty folder.")
 
 
@@ -132,43 +129,33 @@ def _population(name: str, images: int, seed: int) -> pd.DataFrame:
             times += pictured
             kinds += rng.choice(list(shares), size=len(pictured), p=list(shares.values())).tolist()
         parts.append(people(kinds, times, rng).assign(part=part))
-    table = _with_ids(name, parts)
+    table = _with_ids(name, pd.concat(parts, ignore_index=True))
     return table.assign(diagnosis=table["kind"].map(code_of))[[*_FIRST, *(c for c in table if c not in _FIRST)]]
 
 
 def _repeat_melanomas(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Make some ISIC 2017 training and validation melanomas the pictures of ISIC 2016 melanomas, under their ids.
-
-    As in the real sets: of the 404 there 63 are test and 147 training melanomas of ISIC 2016, byte for byte.
-    """
-    out = truth.copy()
-    place = out.index[(out["dataset"] == "isic2017") & (out["kind"] == "mel") & (out["part"] != "test")]
-    place = rng.permutation(place)
-    old = out[(out["dataset"] == "isic2016") & (out["kind"] == "mel")]
-    kept = [name for name in out if name not in ("dataset", "part", "diagnosis")]
+    """Make some ISIC 2017 training and validation melanomas the pictures of ISIC 2016 melanomas, under their ids."""
+    out, columns = truth.copy(), [name for name in truth if name not in ("dataset", "part", "diagnosis")]
+    melanomas = truth[truth["kind"] == "mel"]
+    new = melanomas[(melanomas["dataset"] == "isic2017") & (melanomas["part"] != "test")]
+    place = rng.permutation(new.index)
     for part, share in _REPEATED.items():
-        there = rng.permutation(old.index[old["part"] == part])
-        count = min(round(share * len(place)), len(there))
-        chosen, place = place[:count], place[count:]
-        out.loc[chosen, kept] = out.loc[there[:count], kept].to_numpy()
+        old = rng.permutation(melanomas.index[(melanomas["dataset"] == "isic2016") & (melanomas["part"] == part)])
+        count = min(round(share * len(place)), len(old))
+        out.loc[place[:count], columns] = out.loc[old[:count], columns].to_numpy()
+        place = place[count:]
     return out.astype(truth.dtypes)
 
 
-def _with_ids(name: str, parts: list[pd.DataFrame]) -> pd.DataFrame:
+def _with_ids(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Ids that rise with the (random) order of the rows and lie outside those of the real sets."""
-    base = 9_000_000 + 100_000 * list(CARDS).index(name)
-    for i, table in enumerate(parts):
-        start = base + sum(len(p) for p in parts[:i])
-        table["number"] = start + np.arange(len(table))
-        table["patient_id"] = [f"PAT_{start + p}" for p in table.pop("patient")]
-        table["lesion_id"] = [f"HAM_{start + number}" for number in table.pop("lesion")]
-    out = pd.concat(parts, ignore_index=True).assign(dataset=name)
+    number = 9_000_000 + 100_000 * list(CARDS).index(name) + pd.Series(range(len(table)))
+    first = number.groupby(table["part"]).transform("min")  # each part counts its patients and lesions from 0
+    patient, lesion = ((first + table.pop(column)).astype("str") for column in ("patient", "lesion"))
+    table = table.assign(dataset=name, number=number, patient_id="PAT_" + patient, lesion_id="HAM_" + lesion)
     if name == "pad_ufes_20":
-        out["lesion_id"] = out["lesion_id"].str.removeprefix("HAM_")
-        out["image_id"] = out["patient_id"] + "_" + out["lesion_id"] + "_" + out["number"].astype("str")
-    else:
-        out["image_id"] = ("IMD" if name == "ph2" else "ISIC_") + out["number"].astype("str")
-    return out
+        return table.assign(lesion_id=lesion, image_id="PAT_" + patient + "_" + lesion + "_" + number.astype("str"))
+    return table.assign(image_id=("IMD" if name == "ph2" else "ISIC_") + number.astype("str"))
 
 
 def allocate(counts: dict[str, int], images: int) -> dict[str, int]:

@@ -253,10 +253,7 @@ class _Structures:
 
 
 def overlays(look: Look, shape: tuple[int, int], view: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Light (H, W) that hair, ruler and dark corners let through, and the share of the picture under hair.
-
-    They know nothing of the lesion.
-    """
+    """Light (H, W) that hair, ruler and dark corners let through, and the share of the picture under hair."""
     height, width = shape
     size, hair, light = min(shape), 0.0, np.ones(shape, dtype=np.float32)
     if look.hairs:

@@ -179,9 +179,8 @@ def _ham_table(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
             "localization": "unknown" if rng.random() < 0.023 else site,
             "dataset": clinic,
         }
-    table = pd.DataFrame([lesions[lesion] for lesion in truth["lesion_id"]])
-    ids = truth[["lesion_id", "image_id", "diagnosis"]].rename(columns={"diagnosis": "dx"}).reset_index(drop=True)
-    return pd.concat([ids, table], axis=1)
+    ids = truth[["lesion_id", "image_id", "diagnosis"]].rename(columns={"diagnosis": "dx"})
+    return ids.merge(pd.DataFrame.from_dict(lesions, orient="index"), left_on="lesion_id", right_index=True)
 
 
 def _pad_row(row, rng: np.random.Generator) -> dict:

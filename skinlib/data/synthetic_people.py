@@ -38,13 +38,11 @@ _NUMBER = {
 def people(kinds: list[str], images: list[int], rng: np.random.Generator) -> pd.DataFrame:
     """Patients, lesions and images; ``kinds`` and ``images`` have one entry a lesion: what it is, how often pictured.
 
-    Returns
-    -------
-    DataFrame
-        A row an image in random order: ``patient, lesion`` (numbers), ``kind, malignant, age, male, ita_category`` and
-        the fields of ``Look``.
+    Returns a row an image in random order: ``patient, lesion`` (numbers), ``kind, malignant, age, male, ita_category``
+    and the fields of ``Look``.
     """
     rows, patient, room = [], -1, 0
+    # Benign and malignant have a deck each: by plain chance a small set would tie skin tone to the class.
     decks = {malignant: _shuffled(rng) for malignant in (False, True)}
     for lesion, position in enumerate(rng.permutation(len(kinds))):
         kind = KINDS[kinds[position]]
@@ -73,10 +71,7 @@ def images_a_lesion(total: int, rng: np.random.Generator) -> list[int]:
 
 
 def _shuffled(rng: np.random.Generator) -> Iterator[int]:
-    """ITA categories from a deck that is shuffled again when it is used up.
-
-    Benign and malignant have a deck each: by plain chance a small set would tie skin tone to the class.
-    """
+    """ITA categories from a deck that is shuffled again when it is used up."""
     while True:
         yield from rng.permutation(_ITA_DECK).tolist()
 
