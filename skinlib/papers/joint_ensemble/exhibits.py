@@ -196,19 +196,18 @@ def pixels(cohort: pd.DataFrame, run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 def member_gallery(runs: Mapping[str, Run], cohort: pd.DataFrame, titles: Sequence[str], *, title: str = "") -> Figure:
-    """Draw the images of a cohort in lines: the outline, then the Grad-CAM++ map of each member over the image.
+    """Draw the images of a cohort with the outlines, and below them, in a line a member, its Grad-CAM++ maps over them.
 
-    Members' logits have scales of their own, so each column has one: from 0 to its largest value in the figure.
+    Members' logits have scales of their own, so each line has one: from 0 to its largest value in the figure.
     """
     images, masks = pixels(cohort, next(iter(runs.values())))
     codes = tables.classes(next(iter(runs.values())).predictions())
-    columns = [[(outlined(image, mask > 0), words) for image, mask, words in zip(images, masks, titles, strict=True)]]
+    pictures, words = [outlined(*both) for both in zip(images, masks > 0, strict=True)], list(titles)
     for name, maps, called in member_maps(runs, cohort):
         heat = colormaps[HEAT](maps / (maps.max() or 1.0))[..., :3] * 255
-        shown = (SEEN * images + (1 - SEEN) * heat).astype(np.uint8)
-        columns.append([(one, f"{name}:\n{codes[k]}") for one, k in zip(shown, called, strict=True)])
-    pictures = [one for line in zip(*columns, strict=True) for one in line]
-    return image_grid(*zip(*pictures, strict=True), columns=len(columns), title=title)
+        pictures += list((SEEN * images + (1 - SEEN) * heat).astype(np.uint8))
+        words += [f"{name}:\n{codes[k]}" for k in called]
+    return image_grid(pictures, words, columns=len(images), title=title)
 
 
 @torch.inference_mode()
