@@ -80,13 +80,15 @@ FAMILIES = {
     "leakage": "side",
     "sources": "side",
 }
+# At which networks the notebooks across systems look.
+LOOKED_AT = {"first member": {"arm": "member"}, "fused": {"arm": "proposed"}}
+PROPOSED_RUN, SEEING_RUN = {"arm": "proposed"}, {"arm": "joint"}  # a head reads features
 
 
 def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
 
-    Labels are ``arm``, ``fold`` where there are several, ``seed`` of a head (members have seed 0 everywhere), and by
-    arm:
+    Labels are ``arm``, ``seed`` (0 of all members), ``fold`` where there are several, and by arm:
 
     - ``member``: ``member``; ``proposed``; ``joint``, which begins at the proposed head of the first seed
     - ``only`` and ``without``: the proposed head on one ``member``, and on all but one; ``switch``: ``switch``
@@ -110,7 +112,8 @@ def _fold(sizes: dict, fold: int) -> Iterator[Planned]:
     heads = {seed: _head(sizes, members, seed=seed) for seed in sizes["seeds"]}
     more = sizes if fold in sizes["switch_folds"] else {"switches": (), "modularity": ()}
     for name, config in members.items():
-        yield Planned(f"member/{name}/fold{fold}", config, {"arm": "member", "member": name, "fold": fold})
+        labels = {"arm": "member", "member": name, "fold": fold, "seed": config.seed}
+        yield Planned(f"member/{name}/fold{fold}", config, labels)
     for seed, head in heads.items():
         where, labels = f"fold{fold}/seed{seed}", {"fold": fold, "seed": seed}
         yield Planned(f"proposed/{where}", head, {"arm": "proposed"} | labels)
@@ -131,7 +134,7 @@ def _longer(sizes: dict) -> Iterator[Planned]:
     for name, changes in sizes["longer"].items():
         for fold in sizes["switch_folds"]:
             member, labels = _members(sizes, [name], fold=fold, **changes), {"member": name, "fold": fold}
-            yield Planned(f"longer/member/{name}/fold{fold}", member[name], {"arm": "longer"} | labels)
+            yield Planned(f"longer/member/{name}/fold{fold}", member[name], {"arm": "longer", "seed": 0} | labels)
             for seed in sizes["seeds"]:
                 place, head = f"longer/only/{name}/fold{fold}/seed{seed}", _head(sizes, member, seed=seed)
                 yield Planned(place, head, {"arm": "longer_only"} | labels | {"seed": seed})
@@ -146,7 +149,7 @@ def _harder(sizes: dict) -> Iterator[Planned]:
         start, which = "/".join(labels.values()), "source_members" if "source" in labels else "leakage_members"
         members = _members(sizes, sizes[which], **changes)
         for name, config in members.items():
-            yield Planned(f"{start}/member/{name}", config, labels | {"member": name})
+            yield Planned(f"{start}/member/{name}", config, labels | {"member": name, "seed": config.seed})
         for seed in sizes["seeds"]:
             head = _head(sizes, members, seed=seed, **changes)
             yield Planned(f"{start}/proposed/seed{seed}", head, labels | {"seed": seed})
