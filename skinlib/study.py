@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
@@ -69,12 +70,14 @@ class Study:
         those of results/reference, which have no weights.
         """
         paper = paper or self.paper
+        plan = {one.name: one for one in self.plan(paper)}
         if self.reference is None:
-            found = Runs(tuple(self.plan(paper)), lambda one: self.run(one.config))
+            open_run = functools.cache(lambda name: self.run(plan[name].config))
         else:
             ids = read_json(self.reference / EVIDENCE / RUN_NAMES)[paper]
-            kept = tuple(one for one in self.plan(paper) if one.name in ids)
-            found = Runs(kept, lambda one: runs.load(self.reference / EVIDENCE / ids[one.name]))
+            plan = {name: one for name, one in plan.items() if name in ids}
+            open_run = functools.cache(lambda name: runs.load(self.reference / EVIDENCE / ids[name]))
+        found = Runs(tuple(plan.values()), lambda one: open_run(one.name))
         return found.where(**labels) if labels else found
 
     def run(self, config: RunConfig) -> Run:

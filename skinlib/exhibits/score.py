@@ -216,19 +216,22 @@ def _of_trainings(found: mrmc.Comparison, value: float) -> dict:
     return {"ours": value, "low": found.low, "high": found.high, "p": found.p, "units": len(each), "note": note}
 
 
-def judge(frame: pd.DataFrame, *, leak: bool = False) -> pd.DataFrame:
+def judge(frame: pd.DataFrame, *, leak: bool = False, over: Sequence[str] = ("family", "metric")) -> pd.DataFrame:
     """Return changes with ``p_adjusted``, by Holm within each family and metric, and ``verdict``.
+
+    Claims of several metrics on the same images are one family where ``over`` is ``("family",)``.
 
     *helps* or *harms* where at least five paired trainings put the interval on one side of 0 and the adjusted p is
     below 0.05, else *no evidence*; *trade* where sensitivity is bought with specificity or the other way; "" with fewer
     trainings, whose number the column ``units`` has. A leak *inflates* or *deflates*.
     """
-    judged = frame.assign(p_adjusted=frame.groupby(["family", "metric"], sort=False)["p"].transform(holm))
+    judged = frame.assign(p_adjusted=frame.groupby(list(over), sort=False)["p"].transform(holm))
     words = [_verdict(one, leak) for one in judged.itertuples()]
     judged = judged.assign(verdict=words)
+    names = judged["metric"].str.removesuffix(CHANGE)
     for one, other in OPPOSITE.items():
-        for row in judged.loc[judged["metric"] == one, "row"]:
-            mine = judged["row"].eq(row) & judged["metric"].isin((one, other))
+        for row in judged.loc[names == one, "row"]:
+            mine = judged["row"].eq(row) & names.isin((one, other))
             if {"helps", "harms"} <= set(judged.loc[mine, "verdict"]):
                 judged.loc[mine, "verdict"] = "trade"
     return judged
@@ -244,7 +247,7 @@ def _verdict(cell, leak: bool) -> str:
     up = cell.low > 0
     if leak:
         return "inflates" if up else "deflates"
-    return "helps" if up != (cell.metric in LESS_IS_BETTER) else "harms"
+    return "helps" if up != (cell.metric.removesuffix(CHANGE) in LESS_IS_BETTER) else "harms"
 
 
 def verdicts(frame: pd.DataFrame) -> pd.DataFrame:

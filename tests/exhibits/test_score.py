@@ -247,3 +247,22 @@ def test_a_gap_between_clinics_is_none_within_them():
     values = by_group(one, "tone", ["recall", "fn"], BOOT, prefix="x: ").set_index(["row", "metric"])
     assert set(values.index.get_level_values("row")) == {"x: all", "x: dark", "x: light"}
     assert "malignant" in values.loc[("x: dark", "recall"), "note"]
+
+
+def change(row, metric, ours, p):
+    sides = {"low": ours - 0.01, "high": ours + 0.01}
+    return {"row": row, "metric": metric, "ours": ours, "p": p, "units": 5, "family": "primary"} | sides
+
+
+def test_claims_of_several_metrics_can_be_one_family():
+    """Two tests of p 0.03, each of a metric of its own: alone both are verdicts, together neither is."""
+    frame = pd.DataFrame([change("a", "fp_rate_change", -0.1, 0.03), change("b", "accuracy_change", 0.1, 0.03)])
+    assert list(judge(frame)["verdict"]) == ["helps", "helps"]  # fewer false positives are better
+    together = judge(frame, over=("family",))
+    assert list(together["p_adjusted"]) == [0.06, 0.06] and list(together["verdict"]) == ["no evidence"] * 2
+
+
+@pytest.mark.parametrize("suffix", ["", "_change"])
+def test_a_trade_is_found_whatever_the_suffix(suffix):
+    pair_ = [change("a", f"recall{suffix}", 0.1, 0.001), change("a", f"specificity{suffix}", -0.1, 0.001)]
+    assert list(judge(pd.DataFrame(pair_))["verdict"]) == ["trade", "trade"]

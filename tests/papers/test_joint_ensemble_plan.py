@@ -28,9 +28,13 @@ MEMBERS = ("resnet", "mobile", "pretrained")
 START = "proposed/fold0/seed0"
 
 
+def configs(profile):
+    return {one.name: one.config for one in plan(profile)}
+
+
 @pytest.fixture(scope="module")
 def runs():
-    return plan(PROFILE)
+    return configs(PROFILE)
 
 
 def test_the_names_of_the_runs(runs):
@@ -58,7 +62,18 @@ def test_one_member_is_trained_longer_and_nothing_else_of_it_changes(runs):
 
 
 def test_the_plan_is_pure_and_names_each_run_once():
-    assert_pure(plan, PROFILE)
+    assert_pure(configs, PROFILE)
+    assert len(plan(PROFILE)) == len(configs(PROFILE))
+
+
+def test_labels_say_what_tells_runs_apart():
+    labels = {one.name: dict(one.labels) for one in plan(PROFILE)}
+    assert labels["member/mobile/fold1"] == {"arm": "member", "member": "mobile", "fold": 1, "seed": 0}
+    assert labels["switch/pca/fold0/seed1"] == {"arm": "switch", "switch": "pca", "fold": 0, "seed": 1}
+    assert labels["joint/fold0"] == {"arm": "joint", "fold": 0, "seed": 0}  # it begins at that seed's head
+    assert labels["leaky/proposed/seed1"] == {"arm": "leaky", "seed": 1}  # a head, for it names no member
+    assert labels["source/rosendahl/member/mobile"]["source"] == "rosendahl"
+    assert len({tuple(sorted(one.items())) for one in labels.values()}) == len(labels)
 
 
 def test_every_run_that_others_need_is_a_run_of_its_own(runs):
@@ -130,7 +145,7 @@ def test_a_head_keeps_its_own_schedule_whatever_suits_its_members(runs):
     first = dict(sorted(runs[START].options["members"].items()))["mobile"]
     assert (first["schedule"], first["patience"], first["precision"]) == ("cosine", 2, "bf16")
     turned = {name: PROFILE["joint_ensemble"]["members"][name] for name in ("mobile", "resnet", "pretrained")}
-    other = plan({"joint_ensemble": PROFILE["joint_ensemble"] | {"members": turned}})
+    other = configs({"joint_ensemble": PROFILE["joint_ensemble"] | {"members": turned}})
     for head in (runs[START], other[START], runs["only/pretrained/fold2/seed1"], runs["same/fold0/seed0"]):
         assert (head.schedule, head.patience, head.precision) == (HEAD.schedule, HEAD.patience, "fp32")
         assert head.schedule == "plateau"
@@ -151,8 +166,8 @@ def test_a_source_left_out_has_a_head_on_the_same_members_beside_it(runs):
     same, left = runs["same/fold0/seed0"], runs["source/rosendahl/proposed/seed0"]
     assert set(same.options["members"]) == set(left.options["members"]) == {"resnet", "mobile"}
     assert difference(same, left) == {"split", "options"}
-    few = plan({"joint_ensemble": PROFILE["joint_ensemble"] | {"source_members": ["resnet"]}})
-    assert not [name for name in few if name.startswith("same/")]  # it is the head on that member alone
+    few = configs({"joint_ensemble": PROFILE["joint_ensemble"] | {"source_members": ["resnet"]}})
+    assert few["same/fold0/seed0"] == few["only/resnet/fold0/seed0"]  # one run of two names
 
 
 def test_arms_differ_in_the_split_alone(runs):

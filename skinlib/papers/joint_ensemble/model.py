@@ -12,8 +12,8 @@ Variants:
 - ``member``: one backbone with pooling, dropout and a linear layer, trained alone and kept as a run of its own.
 - ``fused``: everything behind the pooling, on the features of finished members. Adding or removing a member trains
   nothing else: the paper's "without requiring complete retraining".
-- ``joint``: the same module with the members' backbones before it, all trained at once, from where they stood: "to
-  simultaneously optimize all branches".
+- ``joint``: the same module after the members' backbones, all trained at once, from where they were: "to simultaneously
+  optimize all branches".
 
 Departures, where the text is silent:
 
@@ -83,7 +83,7 @@ class Member(Network):
 
 
 class Joint(Network):
-    """The members' backbones and what stands behind them, as one network on images."""
+    """The members' backbones and what follows them, as one network on images."""
 
     def __init__(self, members: Mapping[str, nn.Module], fused: Fused):
         super().__init__()
@@ -117,10 +117,7 @@ class Joint(Network):
 def design(config: RunConfig) -> dict:
     """Return the options of a fused or joint run with defaults filled in; those of ``joint`` are its head's.
 
-    Raises
-    ------
-    ValueError
-        For an option that nobody knows, an unknown reduction, or nothing to diagnose from.
+    Raises ValueError for options that are unknown or do not fit together.
     """
     if config.variant == "joint":
         return design(head_of(config))
@@ -167,7 +164,7 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     Raises
     ------
     ValueError
-        For a variant or option that nobody knows, or options that do not fit together.
+        For an unknown variant or option, or options that do not fit together.
     WeightsUnavailable
         When a member's pretrained weights cannot be had.
     """

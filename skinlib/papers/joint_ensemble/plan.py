@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from skinlib.config import Augment, RunConfig
+from skinlib.exhibits.runs import Planned
 from skinlib.papers.joint_ensemble.model import joint_of
 
 MEMBER = RunConfig(
@@ -65,82 +66,111 @@ SWITCHES: dict[str, dict] = {
     "one_view": {"tta": "none"},
 }
 # No validation part: what leaks into training would leak into it too. So nothing is selected, in either arm.
-ARM = {"fold": None, "schedule": "cosine", "patience": None}
+UNSELECTED = {"fold": None, "schedule": "cosine", "patience": None}
 ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
-VALIDATED = ("member/",)  # weights of the fusion; the melanoma scores by which thresholds of heads are chosen lie apart
-DECIMALS = 3  # of a probability, below 0.01 one digit: of some ninety tables of seven classes four would fill 2 MB
+
+# Named before any number, a family a question; primary is what the paper claims.
+FAMILIES = {
+    "members_vs_fusion": "primary",  # the proposed system against the best single network, and with nothing but fusion
+    "hard_lesions": "primary",  # fewer false alarms on ambiguous lesions; metadata on borderline ones
+    "fusions": "side",  # the other ways to join against the best member
+    "switches": "side",
+    "modularity": "side",
+    "same_time": "side",
+    "leakage": "side",
+    "sources": "side",
+}
+# At which networks the notebooks across systems look.
+LOOKED_AT = {"first member": {"arm": "member"}, "fused": {"arm": "proposed"}}
+PROPOSED_RUN, SEEING_RUN = {"arm": "proposed"}, {"arm": "joint"}  # a head reads features
 
 
-def plan(profile: dict) -> dict[str, RunConfig]:
+def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
+
+    Labels are ``arm``, ``seed`` (0 of all members), ``fold`` where there are several, and by arm:
+
+    - ``member``: ``member``; ``proposed``; ``joint``, which begins at the proposed head of the first seed
+    - ``only`` and ``without``: the proposed head on one ``member``, and on all but one; ``switch``: ``switch``
+    - ``longer``, ``longer_only``: a ``member`` trained as long as all together, and the proposed head on it
+    - ``leaky``, ``clean``, and ``source`` (left out, its name in ``source``): ``member``, or the head, which has none
+    - ``same``: the proposed head on the members of ``source``, trained with every source
 
     Parameters
     ----------
     profile
         As `skinlib.config.load_profile` reads it; its mapping ``joint_ensemble`` holds lists and sizes.
-
-    Returns
-    -------
-    dict
-        ``member/<name>/fold<k>``; ``proposed/fold<k>/seed<s>``; of the members in ``alone``
-        ``only/<name>/fold<k>/seed<s>``; in the folds of the switches ``switch/<name>/...``, and of the members in
-        ``modularity`` ``without/<name>/...`` and ``only/<name>/...``, and of those in ``longer``, which are trained as
-        long as all members together, ``longer/member/<name>/fold<k>`` and ``longer/only/<name>/...``;
-        ``joint/fold<k>``; of the arms of the leakage test and of each source left out ``<arm>/member/<name>`` and
-        ``<arm>/proposed/seed<s>``, and beside the sources, where no other is that, ``same/fold0/seed<s>``: the head on
-        the same members trained with every source. Members have seed 0 everywhere.
     """
     sizes = profile["joint_ensemble"]
-    runs = {}
-    for fold in range(sizes["folds"]):
-        members = _members(sizes, sizes["members"], fold=fold)
-        runs |= {f"member/{name}/fold{fold}": config for name, config in members.items()}
-        for seed in sizes["seeds"]:
-            proposed = _head(sizes, members, seed=seed)
-            runs[f"proposed/fold{fold}/seed{seed}"] = proposed
-            runs |= {f"only/{name}/fold{fold}/seed{seed}": _of(proposed, [name]) for name in sizes["alone"]}
-            if fold in sizes["switch_folds"]:
-                runs |= {f"{name}/fold{fold}/seed{seed}": config for name, config in _beside(proposed, sizes)}
-        for joint in sizes["joint"] if fold in sizes["joint_folds"] else ():
-            begin = runs[f"proposed/fold{fold}/seed{sizes['seeds'][0]}"]
-            runs[f"joint/fold{fold}"] = joint_of(begin, **JOINT | {"augment": MEMBER.augment} | joint)
+    folds = [one for fold in range(sizes["folds"]) for one in _fold(sizes, fold)]
+    return [*folds, *_longer(sizes), *_harder(sizes)]
+
+
+def _fold(sizes: dict, fold: int) -> Iterator[Planned]:
+    """Yield members and heads of one fold; some folds have the switches too."""
+    members = _members(sizes, sizes["members"], fold=fold)
+    heads = {seed: _head(sizes, members, seed=seed) for seed in sizes["seeds"]}
+    more = sizes if fold in sizes["switch_folds"] else {"switches": (), "modularity": ()}
+    for name, config in members.items():
+        labels = {"arm": "member", "member": name, "fold": fold, "seed": config.seed}
+        yield Planned(f"member/{name}/fold{fold}", config, labels)
+    for seed, head in heads.items():
+        where, labels = f"fold{fold}/seed{seed}", {"fold": fold, "seed": seed}
+        yield Planned(f"proposed/{where}", head, {"arm": "proposed"} | labels)
+        for name in dict.fromkeys([*sizes["alone"], *more["modularity"]]):
+            yield Planned(f"only/{name}/{where}", _of(head, [name]), {"arm": "only", "member": name} | labels)
+        for name in more["switches"]:
+            yield Planned(f"switch/{name}/{where}", _switched(head, name), {"arm": "switch", "switch": name} | labels)
+        for name in more["modularity"]:
+            less = _of(head, [other for other in members if other != name])
+            yield Planned(f"without/{name}/{where}", less, {"arm": "without", "member": name} | labels)
+    for changes in sizes["joint"] if fold in sizes["joint_folds"] else ():
+        joint = joint_of(heads[sizes["seeds"][0]], **JOINT | {"augment": MEMBER.augment} | changes)
+        yield Planned(f"joint/fold{fold}", joint, {"arm": "joint", "fold": fold, "seed": joint.seed})
+
+
+def _longer(sizes: dict) -> Iterator[Planned]:
+    """Yield members that are trained longer, and heads on them, in the folds of the switches."""
     for name, changes in sizes["longer"].items():
         for fold in sizes["switch_folds"]:
-            member = _members(sizes, [name], fold=fold, **changes)
-            runs[f"longer/member/{name}/fold{fold}"] = member[name]
-            heads = {f"fold{fold}/seed{seed}": _head(sizes, member, seed=seed) for seed in sizes["seeds"]}
-            runs |= {f"longer/only/{name}/{where}": head for where, head in heads.items()}
-    for arm, names, changes in _harder(sizes):
-        members = _members(sizes, names, **changes)
-        runs |= {f"{arm}/member/{name}": config for name, config in members.items()}
+            member, labels = _members(sizes, [name], fold=fold, **changes), {"member": name, "fold": fold}
+            yield Planned(f"longer/member/{name}/fold{fold}", member[name], {"arm": "longer", "seed": 0} | labels)
+            for seed in sizes["seeds"]:
+                place, head = f"longer/only/{name}/fold{fold}/seed{seed}", _head(sizes, member, seed=seed)
+                yield Planned(place, head, {"arm": "longer_only"} | labels | {"seed": seed})
+
+
+def _harder(sizes: dict) -> Iterator[Planned]:
+    """Yield members and heads of the leak and of each source left out, and the heads that those are compared with."""
+    arms = [({"arm": "source", "source": name}, {"split": f"without_{name}"}) for name in sizes["sources"]]
+    for share in sizes["leakage"]:  # of the lesions of several images that give a test image
+        arms += [({"arm": arm}, UNSELECTED | {"split": arm, "test_share": share}) for arm in ARMS]
+    for labels, changes in arms:
+        start, which = "/".join(labels.values()), "source_members" if "source" in labels else "leakage_members"
+        members = _members(sizes, sizes[which], **changes)
+        for name, config in members.items():
+            yield Planned(f"{start}/member/{name}", config, labels | {"member": name, "seed": config.seed})
         for seed in sizes["seeds"]:
-            runs[f"{arm}/proposed/seed{seed}"] = _head(sizes, members, seed=seed, **changes)
+            head = _head(sizes, members, seed=seed, **changes)
+            yield Planned(f"{start}/proposed/seed{seed}", head, labels | {"seed": seed})
     for seed in sizes["seeds"] if sizes["sources"] else ():
-        same = _of(runs[f"proposed/fold0/seed{seed}"], sizes["source_members"])
-        runs |= {} if same in runs.values() else {f"same/fold0/seed{seed}": same}
-    return runs
+        same = _head(sizes, _members(sizes, sizes["source_members"], fold=0), seed=seed)
+        yield Planned(f"same/fold0/seed{seed}", same, {"arm": "same", "fold": 0, "seed": seed})
 
 
 def _members(sizes: dict, names: Iterable[str], **changes) -> dict[str, RunConfig]:
-    """Return name -> run, of members that the profile describes; an arm's changes go before what it says of a member.
-
-    A profile may give a member any setting of its own: epochs, lr, precision, or a schedule that suits few epochs.
-    """
+    """Return name -> run of members; a profile may give each any setting of its own, and an arm's changes go first."""
     shared = {name: sizes[name] for name in ("dataset", "folds", "image_size", "precision", "visits")}
     return {name: MEMBER.replace(**(shared | sizes["members"][name] | changes)) for name in names}
 
 
 def _head(sizes: dict, members: dict[str, RunConfig], *, seed: int, **changes) -> RunConfig:
-    """Return the proposed head of some members: their data and fold, its own objective and optimisation.
-
-    Its schedule and patience are its own, whatever suits its members; an arm changes them for both.
-    """
+    """Return the proposed head of some members: their data and fold, its own schedule unless an arm changes both."""
     first = next(iter(members.values()))
     same = {name: getattr(first, name) for name in ("dataset", "split", "test_share", "folds", "fold", "image_size")}
     options = sizes["design"] | {"members": {name: config.to_dict() for name, config in members.items()}}
     own = {"epochs": sizes["head_epochs"], "tta": sizes["views"], "options": options, "seed": seed}
-    # The head is small; half precision would save nothing.
-    return HEAD.replace(**(same | own | {"precision": "fp32"} | changes))
+    return HEAD.replace(**(same | own | {"precision": "fp32"} | changes))  # half precision would save nothing
 
 
 def _of(proposed: RunConfig, names: Iterable[str]) -> RunConfig:
@@ -149,21 +179,7 @@ def _of(proposed: RunConfig, names: Iterable[str]) -> RunConfig:
     return proposed.replace(options=proposed.options | {"members": members})
 
 
-def _beside(proposed: RunConfig, sizes: dict) -> Iterator[tuple[str, RunConfig]]:
-    """Yield the switches of the proposed head, and heads with a member less or with a lone one."""
-    for name in sizes["switches"]:
-        changes = dict(SWITCHES[name])
-        options = proposed.options | changes.pop("options", {})
-        yield f"switch/{name}", proposed.replace(options=options, **changes)
-    members = proposed.options["members"]
-    for name in sizes["modularity"]:
-        yield f"without/{name}", _of(proposed, [other for other in members if other != name])
-        yield f"only/{name}", _of(proposed, [name])
-
-
-def _harder(sizes: dict) -> Iterator[tuple[str, list[str], dict]]:
-    """Yield the arms of the leakage test, and every source that is left out, with their members and changes."""
-    for share in sizes["leakage"]:  # of the lesions of several images that give a test image
-        yield from ((arm, sizes["leakage_members"], ARM | {"split": arm, "test_share": share}) for arm in ARMS)
-    for source in sizes["sources"]:
-        yield f"source/{source}", sizes["source_members"], {"split": f"without_{source}"}
+def _switched(proposed: RunConfig, name: str) -> RunConfig:
+    """Return the proposed head with a switch of `SWITCHES`."""
+    changes = dict(SWITCHES[name])
+    return proposed.replace(options=proposed.options | changes.pop("options", {}), **changes)
