@@ -186,13 +186,6 @@ def redraw(run: Run, cohort: pd.DataFrame, chosen: Collection[str]) -> Iterator[
             yield name, {"input": given[k], "target": wanted[k], "drawn": output["superres"][k].float()}
 
 
-def prepared(path: str, run: Run) -> torch.Tensor:
-    """Return one image file as a run sees it, (1, 3, H, W): colour steps at full size, then resized and normalised."""
-    pixels = torch.from_numpy(apply(read_image(path), run.config.colour)).permute(2, 0, 1)
-    small = resize(pixels, list(run.config.image_size), antialias=True)
-    return to_model_input(small[None].float() / 255, run.config.normalisation)
-
-
 def latency(run: Run, image: pd.DataFrame, *, repeats: int = 20) -> pd.DataFrame:
     """Time one image with its metadata, one row of a cohort, on the CPU.
 
@@ -202,13 +195,15 @@ def latency(run: Run, image: pd.DataFrame, *, repeats: int = 20) -> pd.DataFrame
         A row a repeat: ``image`` (from the file to the network's input), ``network`` (one forward pass), seconds;
         ``machine``. The first, cold pass is left out.
     """
-    model, spans = run.model().cpu(), []
+    config, model, spans = run.config, run.model().cpu(), []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        x = prepared(image["image_path"].iloc[0], run)
+        pixels = torch.from_numpy(apply(read_image(image["image_path"].iloc[0]), config.colour)).permute(2, 0, 1)
+        small = resize(pixels, list(config.image_size), antialias=True)[None].float() / 255
+        x = to_model_input(small, config.normalisation)
         middle = time.perf_counter()
         with torch.inference_mode():
-            model(x, torch.from_numpy(columns(run.config, image, run.path.parent)["meta"]))
+            model(x, torch.from_numpy(columns(config, image, run.path.parent)["meta"]))
         spans.append({"image": middle - start, "network": time.perf_counter() - middle})
-    machine = f"{torch.get_num_threads()} threads, {run.config.backbone}, {run.config.image_size[0]} px"
+    machine = f"{torch.get_num_threads()} threads, {config.backbone}, {config.image_size[0]} px"
     return pd.DataFrame(spans[1:]).assign(machine=machine)

@@ -1,4 +1,4 @@
-"""Clinical metadata and a super-resolution task beside the image (Khurshid, Vatsa & Singh, 2024).
+"""Clinical metadata and a super-resolution task next to the image (Khurshid, Vatsa & Singh, 2024).
 
 The claim: features that must also redraw the image at twice its size separate skin lesions better, and metadata weigh
 them: FV = FV_image . FV_meta (eq. 2). Six-class diagnosis of smartphone images.
@@ -16,7 +16,7 @@ Departures, where the text is silent or cannot be meant:
 - "An adaptive convolution layer before the flattening layer": a 1x1 convolution to the 512 channels of the metadata
   branch, then the mean over the map. ``adaptive: "kernel"`` is the literal reading, a kernel as large as the map.
 - The target of super-resolution is computed from the input itself, so it holds no detail that the input lacks.
-- Nothing of the decoder but the number six is published: see `skinlib.models.superres`. It rests in prediction.
+- Nothing of the decoder but the number six is published: see `skinlib.models.superres`. A prediction skips it.
 - Blanks are filled in by `skinlib.models.imputation`, fitted on the training rows, "a neural network based imputation"
   not described; nothing tells the network which cells were filled.
 - timm's VGG carries its two wide fully connected layers in front of the pooling. They are left out, as in the
@@ -160,7 +160,7 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     Raises
     ------
     ValueError
-        For a variant, option or target that nobody knows, or that do not go together.
+        For an unknown variant, option or target, or some that do not go together.
     WeightsUnavailable
         When the weights of a backbone or of a published teacher cannot be had.
     """

@@ -105,18 +105,13 @@ DEFAULT = "patient/sixth"
 # Metadata alone, on every row of the table; "zeros" leaves the blanks to be seen.
 ALONE = {"metadata": "autoencoder", "metadata_zeros": "zeros"}
 
-# Named before any number, a family a question; primary is what the paper claims.
-FAMILIES = {
-    "table1": "primary",  # proposed against each published rival on the same backbone
-    "table3": "primary",  # each other way to enlarge against the bilinear one
-    "task": "side",  # proposed against itself without the task, on each backbone
-    "recipes": "side",  # a method by another recipe against itself by the paper's
-    "rivals_by_other_recipes": "side",
-    "no_image": "side",  # proposed against what sees no image
-    "ablation": "side",
-    "questions": "side",  # what the auxiliary task is worth, and which part of it
-    "leakage": "side",
-}
+# Named before any number, a family a question. Primary is the paper's claim: proposed against each published rival on
+# the same backbone, and each other way to enlarge against the bilinear one.
+FAMILIES = {"table1": "primary", "table3": "primary"} | dict.fromkeys(
+    ("task", "recipes", "rivals_by_other_recipes", "no_image", "ablation", "questions", "leakage"), "side"
+)
+PROPOSED_RUN = SEEING_RUN = {"arm": "method", "method": "proposed"}
+LOOKED_AT = {"Visual [14]": {"arm": "method", "method": "pundhir"}, "proposed": PROPOSED_RUN}
 
 
 def plan(profile: dict) -> list[Planned]:
@@ -180,11 +175,11 @@ def _methods(base: RunConfig, sizes: dict) -> Iterator[Planned]:
             labels = {"arm": "recipe", "recipe": recipe, "method": method, "backbone": phi, "protocol": DEFAULT}
             yield Planned(f"{recipe}/{method}/{phi}/{DEFAULT}", base.replace(**first, **changes), labels)
     alone = base.replace(variant="metadata", weights="none", **NO_TASK)  # the backbone is not built
-    labels = {"arm": "metadata", "rows": "with_image", "imputation": "autoencoder"}
-    yield Planned(f"metadata/{DEFAULT}", alone, labels)
+    images = {"arm": "metadata", "rows": "with_image", "imputation": "autoencoder"}
+    yield Planned(f"metadata/{DEFAULT}", alone, images)
     for name, imputation in ALONE.items():
         options = {"rows": "all", "imputation": imputation}
-        yield Planned(f"{name}/all", alone.replace(options=options), {"arm": "metadata", **options})
+        yield Planned(f"{name}/all", alone.replace(options=options), images | options)
 
 
 def _side(base: RunConfig, sizes: dict) -> Iterator[Planned]:
