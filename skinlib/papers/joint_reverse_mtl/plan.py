@@ -58,6 +58,9 @@ RECIPE = ("lr", "schedule_gamma", "keep")  # what a profile may set otherwise fo
 FAMILIES = dict.fromkeys(("table3", "against_single", "table4"), "primary")
 FAMILIES |= dict.fromkeys(("controls", "gates", "lambda_sweep", "mtl4_leakage", "corner_shortcut", "longer"), "side")
 
+PROPOSED_RUN = SEEING_RUN = {"arm": "ladder", "row": "mtl3"}
+LOOKED_AT = {"classifier alone": {"arm": "ladder", "row": "cls"}, "multi-task": PROPOSED_RUN}
+
 
 def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
