@@ -182,6 +182,10 @@ def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
     assert verdicts(found).loc["threshold", "roc_auc"] == ""
 
 
+def test_no_pairs_have_no_changes():
+    assert changes({}, ["roc_auc"], BOOT, family="side").empty and verdicts(changes({}, [], BOOT, family="side")).empty
+
+
 def test_holm_runs_within_family_and_metric():
     rows = [
         ("a", "x", 0.01, "primary"),

@@ -22,9 +22,17 @@ PROFILE = {
 }  # fmt: skip
 
 
+def with_sizes(**changes) -> dict:
+    return PROFILE | {"joint_reverse_mtl": PROFILE["joint_reverse_mtl"] | changes}
+
+
+def by_name(profile):
+    return {one.name: one.config for one in plan(profile)}
+
+
 @pytest.fixture
 def runs():
-    return plan(PROFILE)
+    return by_name(PROFILE)
 
 
 def test_the_names_of_the_runs(runs):
@@ -45,7 +53,28 @@ def test_the_names_of_the_runs(runs):
 
 
 def test_the_plan_is_pure_and_names_each_run_once():
-    assert_pure(plan, PROFILE)
+    assert_pure(by_name, PROFILE)
+
+
+def test_labels_say_which_row_of_the_exhibits_a_run_is():
+    labels = {one.name: dict(one.labels) for one in plan(PROFILE)}
+    rows = {name: each["row"] for name, each in labels.items() if each["arm"] == "ladder" and each["seed"] == 0}
+    assert list(rows.values()) == [
+        "cls", "cls, mobilenetv2_100, weights imagenet", "seg", "mtl0", "mtl1", "mtl2", "mtl3", "mtl4"
+    ]  # fmt: skip
+    assert rows["mtl4/clean/seed0"] == "mtl4"
+    assert labels["mtl4/as_published/seed0"] == {"arm": "leak", "row": "mtl4, as published", "seed": 0}
+    assert labels["corner/zeros/seed0"]["fill"] == "zeros"
+    assert labels["lambda/0.9-0.1/seed0"]["row"] == "dice 0.9, cross entropy 0.1"
+    longer = [each for each in labels.values() if each["arm"] == "longer"]
+    against = {each["row"]: each["against"] for each in longer}
+    assert against == {
+        "seg/64px-40": "seg", "seg/64px-40-lr0.001": "seg/64px-40",
+        "seg/64px-40-lr0.001-right_angles": "seg/64px-40-lr0.001",
+    }  # fmt: skip
+    more = [LONGER, LONGER | {"epochs": 20}]  # 400 visits do not continue the name of 40
+    longer = plan(with_sizes(longer=more))[-1].labels
+    assert (longer["row"], longer["against"]) == ("seg/64px-400", "seg")
 
 
 def test_the_papers_values_stand():
@@ -59,7 +88,7 @@ def test_the_papers_values_stand():
 
 def test_a_profile_may_set_the_recipe_of_all_its_runs():
     recipe = {"lr": 0.001, "schedule_gamma": 0.01, "keep": "last"}
-    found = plan(PROFILE | {"joint_reverse_mtl": PROFILE["joint_reverse_mtl"] | recipe})
+    found = by_name(with_sizes(**recipe))
     assert all({name: getattr(one, name) for name in recipe} == recipe for one in found.values())
     assert PROPOSED.keep == "best"
 
@@ -103,7 +132,7 @@ def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
 def test_two_runs_of_one_name_are_refused():
     more = [LONGER, LONGER | {"keep": "last"}]
     with pytest.raises(ValueError, match="two runs are called longer/seg/64px-40/seed0"):
-        plan(PROFILE | {"joint_reverse_mtl": PROFILE["joint_reverse_mtl"] | {"longer": more}})
+        plan(with_sizes(longer=more))
 
 
 def test_the_profile_sets_sizes_and_nothing_else(runs):

@@ -29,9 +29,12 @@ from skinlib.images.skin_tone import read_pair
 from skinlib.papers.joint_reverse_mtl.plan import ARMS
 from skinlib.provenance import generator
 from skinlib.training import losses
+from skinlib.training.features import batches_of
 from skinlib.training.fit import optimiser_for, place, total_loss
-from skinlib.training.predict import batches_of, keys, outputs
-from skinlib.training.runs import Run, cohort_of, split_of
+from skinlib.training.identify import cohort_of, split_of
+from skinlib.training.predict import outputs
+from skinlib.training.run import Run
+from skinlib.training.tables import keys
 
 BENIGN = "always benign"
 CLEAN = "clean arm: the added melanomas that ISIC 2016 does not have"
@@ -48,7 +51,7 @@ NAMES = ("benign", "melanoma")
 GATES = ("shuffled", "ones")  # that a trained network is asked for, in place of its own
 SHUFFLE = 32  # of the generator that draws the order of the images
 CORNER = 8  # pixels: side of each corner patch, ours
-UNTURNED = "unturned"  # each image once, as it is: what corners tell of the diagnosis without any filling
+UNTURNED = "unturned"  # what corners tell of the diagnosis without any filling
 PREDICTED = 64  # images at once when a part is predicted
 
 
@@ -88,16 +91,10 @@ def compare(calls: Mapping, masks: Mapping, boot: Boot, **options) -> pd.DataFra
 
 
 def gallery(chosen: pd.DataFrame, images: pd.DataFrame, masks: Mapping[str, Mapping], *, title: str) -> Figure:
-    """Draw images with the outlines of truth and networks, and what both networks say of each.
+    """Draw the images of ``chosen`` with the outlines of truth and networks, and what both networks say of each.
 
-    Parameters
-    ----------
-    chosen
-        By image id: case, label, dice, dice_unet, p_malignant, p_malignant_cls.
-    images
-        Cohort rows, theirs among them.
-    masks
-        Name of `LINES` -> image id -> (H, W) bool.
+    ``chosen`` has, by image id, case, label, dice, dice_unet, p_malignant, p_malignant_cls; ``images`` are cohort rows,
+    theirs among them; ``masks`` maps a name of `LINES` to image id -> (H, W) bool.
     """
     rows, pictures = images.set_index("image_id", drop=False), []
     for image_id, n in chosen.iterrows():
@@ -111,23 +108,10 @@ def gallery(chosen: pd.DataFrame, images: pd.DataFrame, masks: Mapping[str, Mapp
 
 
 def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
-    """Outline the test part with another gate in trained networks; nothing is trained anew.
+    """Return mask scores (a row an image, seed and ``gate`` of `GATES`) of trained networks with another gate.
 
-    The images are put into a drawn order: in that of their ids a neighbour often has the same diagnosis, and its gate
-    would be no other one.
-
-    Parameters
-    ----------
-    group
-        The seeds of one network.
-    test
-        The images of the test part; those without a mask are left out, as they are in the stored scores.
-
-    Returns
-    -------
-    DataFrame
-        ``gate`` (of `GATES`) and the columns of `skinlib.evaluation.segmentation.per_image` with those of a prediction
-        table, a row an image, seed and gate.
+    Nothing is trained anew. The images, but for those without a mask, are put into a drawn order: in that of their ids
+    a neighbour often has the same diagnosis, and its gate would be no other one.
     """
     test, tables = test[test["mask_path"].notna()].reset_index(drop=True), []
     for run in group:
@@ -156,12 +140,9 @@ def gate_values(run: Run, cohort: pd.DataFrame) -> np.ndarray:
 
 
 def views_of(config: RunConfig, part: pd.DataFrame, fill: str, results_root: str | Path) -> tuple[np.ndarray, ...]:
-    """Return every chosen view of a training part under a filling, as the network sees it but for the normalisation.
+    """Return every chosen view of a training part under a filling, and their (n,) positions in ``part``.
 
-    Returns
-    -------
-    tuple
-        (n, H, W, 3) float32 in [0, 1], and (n,) positions in ``part``.
+    Views are (n, H, W, 3) float32 in [0, 1], as the network sees them but for the normalisation.
     """
     chosen = models.chosen_visits(config, part)
     cache = Cache.build(part, config.image_size, root=Path(results_root) / "cache", colour=config.colour)
@@ -193,12 +174,9 @@ def corner_scores(features: np.ndarray, label: np.ndarray, image_id: np.ndarray,
 
 
 def corner_table(config: RunConfig, part: pd.DataFrame, fills: Sequence[str], results_root: str | Path) -> pd.DataFrame:
-    """Return the corner classifier's score of every training view under every filling, and of the unturned images.
+    """Return image_id, label, fill and the corner classifier's score of every training view under every filling.
 
-    Returns
-    -------
-    DataFrame
-        image_id, label, fill, score
+    The fill `UNTURNED` has each image once, as it is.
     """
     once = config.replace(options=config.options | {"views": dict.fromkeys(config.options["views"], "identity")})
     seen_as = {UNTURNED: (once, fills[0])} | {fill: (config, fill) for fill in fills}

@@ -4,7 +4,7 @@ The claim: one network that outlines a lesion and diagnoses it does both better 
 decoder's lesion map tells the classifier where to look; the classifier's fully connected layers gate, channel by
 channel, the last two decoder levels, which therefore run twice (eq. 2: X_L = ReLU(W_L * [X_{L-1} . FC_cls] + b_L)).
 
-Variants, each the one before with one idea more (section 4.2; `parts` of the reporting room counts them):
+Variants, each the one before with one idea more (section 4.2; notebook 22 counts their parameters):
 
 - ``cls``: a ResNet-50 alone, head 2048-128-64-K. ``seg``: the U-Net alone.
 - ``mtl0``: pooled maps of the last encoder level into fully connected layers 320-128-64-K.
@@ -43,6 +43,7 @@ from skinlib.images.visits import visits as chosen_views
 from skinlib.models import backbones
 from skinlib.models.blocks import CBAM, ConvBlock, MaskedFeatures, UpBlock
 from skinlib.models.system import Network, System
+from skinlib.training import losses
 
 VARIANTS = ("cls", "seg", "mtl0", "mtl1", "mtl2", "mtl3", "mtl4")
 WIDTHS = (32, 64, 128, 256, 320, 320)  # section 3.4.1, as in nnU-Net
@@ -225,16 +226,9 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     return MultiTask(config.variant, classes, widths=widths, gate=gate, dropout=config.dropout)
 
 
-def first_dice(config: RunConfig, weights: torch.Tensor | None) -> Callable:
-    """Return the term of the first pass's map: 1 - soft Dice as of the segmentation output, over images with a mask."""
-
-    def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
-        lesion, truth = output["first_mask"].float().softmax(1)[:, 1:], batch["mask"]
-        both, either = (lesion * truth).sum((1, 2, 3)), lesion.sum((1, 2, 3)) + truth.sum((1, 2, 3))
-        has = batch["has_mask"].float()
-        return ((1 - (2 * both + 1) / (either + 1)) * has).sum(), has.sum()
-
-    return term
+def first_dice(config: RunConfig, weights: torch.Tensor | None) -> losses.Term:
+    """Return the term of the first pass's map: Dice, as of the segmentation output."""
+    return lambda output, batch: losses.dice({"mask": output["first_mask"]}, batch)
 
 
 def visits(part: pd.DataFrame, config: RunConfig) -> dict[str, np.ndarray] | None:
