@@ -24,8 +24,7 @@ def planned(paper: str, profile: dict) -> list[Planned]:
     """
     if paper not in paper_names():
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
-    made = importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
-    return [Planned(name, config, {}) for name, config in made.items()] if isinstance(made, dict) else made
+    return importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
 
 
 def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:

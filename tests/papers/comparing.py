@@ -11,10 +11,10 @@ def difference(a: RunConfig, b: RunConfig) -> set[str]:
 
 
 def assert_pure(plan, profile: dict) -> None:
-    """A plan leaves its profile alone, says the same twice, names each configuration once; JSON gives each back."""
+    """A plan leaves its profile alone, says the same twice, names each configuration once, under one name; JSON gives each back."""
     before = copy.deepcopy(profile)
     first = plan(profile)
     assert profile == before
     assert first == plan(copy.deepcopy(profile))
-    assert len({config.to_json() for config in first.values()}) == len(first)
-    assert all(RunConfig.from_json(config.to_json()) == config for config in first.values())
+    assert len({one.name for one in first}) == len({one.config.to_json() for one in first}) == len(first)
+    assert all(RunConfig.from_json(one.config.to_json()) == one.config for one in first)

@@ -18,7 +18,7 @@ PROFILE = {
 
 @pytest.fixture
 def runs():
-    return plan(PROFILE)
+    return {one.name: one.config for one in plan(PROFILE)}
 
 
 def test_the_names_of_the_runs(runs):
