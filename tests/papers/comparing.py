@@ -11,7 +11,7 @@ def difference(a: RunConfig, b: RunConfig) -> set[str]:
 
 
 def assert_pure(plan, profile: dict) -> None:
-    """A plan leaves its profile alone, says the same twice, names each configuration once, under one name; JSON gives each back."""
+    """A plan leaves its profile alone, says the same twice, and names each configuration once; JSON gives each back."""
     before = copy.deepcopy(profile)
     first = plan(profile)
     assert profile == before

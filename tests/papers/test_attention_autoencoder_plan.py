@@ -51,7 +51,7 @@ def test_the_names_of_the_runs(runs):
 
 
 def test_the_plan_is_pure_and_names_each_run_once():
-    assert_pure(by_name, PROFILE)
+    assert_pure(plan, PROFILE)
 
 
 def test_labels_say_what_a_run_is():

@@ -62,7 +62,7 @@ def test_one_member_is_trained_longer_and_nothing_else_of_it_changes(runs):
 
 
 def test_the_plan_is_pure_and_names_each_run_once():
-    assert_pure(configs, PROFILE)
+    assert_pure(plan, PROFILE)
     assert len(plan(PROFILE)) == len(configs(PROFILE))
 
 

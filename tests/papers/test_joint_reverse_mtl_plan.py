@@ -53,7 +53,7 @@ def test_the_names_of_the_runs(runs):
 
 
 def test_the_plan_is_pure_and_names_each_run_once():
-    assert_pure(by_name, PROFILE)
+    assert_pure(plan, PROFILE)
 
 
 def test_labels_say_which_row_of_the_exhibits_a_run_is():
