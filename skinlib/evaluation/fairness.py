@@ -221,22 +221,8 @@ def _gap(found, first, second, name, level):
             p = delong_unpaired(y1, p1, y2, p2, groups=(units1, units2))[3] if of_auc else two_sided_p(drawn)
         except UndefinedMetricError as error:
             note = f"no test: {error}"
-    return (
-        name,
-        first,
-        second,
-        *values,
-        gap,
-        low,
-        high,
-        p,
-        np.nan,
-        test,
-        limit,
-        bool(abs(gap) > limit),
-        detectable,
-        note,
-    )
+    flagged = bool(abs(gap) > limit)
+    return (name, first, second, *values, gap, low, high, p, np.nan, test, limit, flagged, detectable, note)
 
 
 def described(gap, words):
