@@ -16,17 +16,10 @@ FEWEST_POSITIVES = 10
 
 
 def reliability(table_or_y, p=None, *, bins=10, level=0.95):
-    """Reliability table: observed share of positives against the mean score, bin by bin.
+    """Reliability table, a row a bin of equal width on [0, 1]: lower, upper, n, mean_score, share, low, high.
 
-    Parameters
-    ----------
-    table_or_y, p : as in `metrics.binary_metrics`
-    bins : number of bins of equal width on [0, 1]
-    level : of the Wilson interval of the share (rows taken as independent)
-
-    Returns
-    -------
-    DataFrame with a row a bin: lower, upper, n, mean_score, share, low, high; NaN in an empty bin
+    Takes a table or arrays as `metrics.binary_metrics`. The interval of the share of positives is Wilson's (rows taken
+    as independent); an empty bin is NaN.
     """
     y, p = as_arrays(table_or_y, p)
     member, edges, rows = score_bins(p, bins), np.linspace(0, 1, bins + 1), []
@@ -59,16 +52,9 @@ def recalibrate_threshold(table, groups, *, recall=0.85, step=0.02):
 
     Parameters
     ----------
-    table : validation (out-of-fold) rows, binary, column `part` = val
-    groups : column of the table; a missing value is the group "missing"
-    recall : to be reached, in [0, 1];  step : of the grid
-
-    Raises
-    ------
-    UndefinedMetricError
-        No group has 10 malignant rows.
-    TestDataError, PredictionTableError
-        As in `choose_threshold`.
+    table : validation (out-of-fold) rows, binary; refuses others as `choose_threshold` does
+    groups : column of the table; a missing value is the group "missing". With fewer than 10 malignant rows in each of
+        them there is an `UndefinedMetricError`.
 
     Source: Rumale et al. 2026, "Fairness analysis", gives a result (t = 0.38, recall gap -42 %) and no rule; the rule
     is ours.

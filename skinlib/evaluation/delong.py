@@ -73,19 +73,17 @@ def placements(y, score, codes, count=None):
     if y.shape != score.shape or y.ndim != 1 or not np.isin(y, (0, 1)).all() or not np.isfinite(score).all():
         raise ValueError("DeLong needs labels of 0 and 1 and as many finite scores")
     count = count or int(codes.max()) + 1
-    is_positive = y == 1
-    rank = stats.rankdata(score)
-    own = [(rank[rows] - stats.rankdata(score[rows])) for rows in (is_positive, ~is_positive)]  # ties count one half
-    members = np.stack([np.bincount(codes[rows], minlength=count) for rows in (is_positive, ~is_positive)])
+    members = np.stack([np.bincount(codes[y == label], minlength=count) for label in (1, 0)])
     clusters = tuple(int(found) for found in (members > 0).sum(axis=1))
     if min(clusters) < 2:
         raise UndefinedMetricError(f"DeLong needs two clusters of positives and of negatives, found {clusters}")
-    m, n = members.sum(axis=1)
-    v10, v01 = own[0] / n, 1 - own[1] / m
-    auc = float(v10.mean())
-    by_positive = np.bincount(codes[is_positive], weights=v10 - auc, minlength=count) / m
-    by_negative = np.bincount(codes[~is_positive], weights=v01 - auc, minlength=count) / n
-    return Placements(auc, np.stack([by_positive, by_negative]), members > 0)
+    rank, below, deviation = stats.rankdata(score), {}, []
+    for label, sign in ((1, 1), (0, -1)):
+        rows = y == label
+        share = (rank[rows] - stats.rankdata(score[rows])) / (~rows).sum()  # of the other class below, ties one half
+        below[label] = float(share.mean())
+        deviation.append(sign * np.bincount(codes[rows], share - below[label], count) / rows.sum())
+    return Placements(below[1], np.stack(deviation), members > 0)
 
 
 def auc_covariance(samples):
@@ -111,13 +109,9 @@ def cluster_covariance(first, second, member):
 
 
 def _compared(first, second):
-    covariance = auc_covariance([first, second])
+    covariance, difference = auc_covariance([first, second]), first.auc - second.auc
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    return first.auc, second.auc, *_normal(first.auc - second.auc, variance)
-
-
-def _normal(difference, variance):
-    if variance <= 1e-15:  # rounding leaves about 1e-18 where the two scores rank every pair alike
-        return (0.0, 1.0) if abs(difference) < 1e-12 else (float("nan"), float("nan"))
-    z = float(difference / np.sqrt(variance))
-    return z, float(2 * stats.norm.sf(abs(z)))
+    z = difference / np.sqrt(variance) if variance > 1e-15 else np.nan  # rounding leaves 1e-18 of equal rankings
+    if np.isnan(z) and abs(difference) < 1e-12:
+        z = 0.0
+    return first.auc, second.auc, float(z), float(2 * stats.norm.sf(abs(z)))

@@ -176,15 +176,12 @@ def gaps(table, group, *, reference=None, threshold=0.5, names=METRICS, n=2000, 
     is adjusted over the rows of the table (recall and fn_rate are one test). `flagged` is the paper's rule |gap| >
     `flag_limit`, no test.
 
-    Parameters
-    ----------
-    reference : name of the first group; None: the largest group that is not "missing"
-    others : as in `by_group`; counts (tp, fn, tn, fp) have no gap and are left out
+    `reference` is the first group of each row, None the largest that is not "missing"; the others are as in `by_group`.
 
     Returns
     -------
     DataFrame: metric, first, second, value_first, value_second, gap = first - second, low, high, p, p_holm, test,
-    flag_limit, flagged, detectable (`smallest_detectable_gap`), note
+    flag_limit, flagged, detectable (`smallest_detectable_gap`), note; counts (tp, fn, tn, fp) have no gap
     """
     names = [name for name in names if name not in COUNTS]
     found = _groups(table, group, threshold=threshold, names=names, n=n, seed=seed)
@@ -197,12 +194,12 @@ def gaps(table, group, *, reference=None, threshold=0.5, names=METRICS, n=2000, 
     for second in members:
         for name in names if second != first else ():
             rows.append(_gap(found, first, second, name, level))
-    result = pd.DataFrame(rows, columns=[column for column in GAP_COLUMNS if column != "p_holm"])
+    result = pd.DataFrame(rows, columns=GAP_COLUMNS)
     twin = (result["metric"] == "fn_rate") & ("recall" in names)  # 1 - recall: the same test, counted once
     result["p_holm"] = holm(result["p"].where(~twin).to_numpy(float))
     of_recall = result[result["metric"] == "recall"].set_index("second")["p_holm"]
     result.loc[twin, "p_holm"] = result.loc[twin, "second"].map(of_recall).astype(float)
-    return result[GAP_COLUMNS]
+    return result
 
 
 def _gap(found, first, second, name, level):
@@ -210,7 +207,7 @@ def _gap(found, first, second, name, level):
     limit, test = FLAGS.get(name, OTHER_FLAG), "clustered DeLong" if name == "roc_auc" else "cluster bootstrap"
     shortage = found.shortage(first, name) or found.shortage(second, name)
     if shortage:
-        return (name, first, second, *[np.nan] * 6, test, limit, False, np.nan, shortage)
+        return (name, first, second, *[np.nan] * 7, test, limit, False, np.nan, shortage)
     values = found.values.loc[[first, second], name]
     gap = values.iloc[0] - values.iloc[1]
     drawn = found.replicates[first, name] - found.replicates[second, name]
@@ -224,7 +221,8 @@ def _gap(found, first, second, name, level):
             p = delong_unpaired(y1, p1, y2, p2, groups=(units1, units2))[3] if of_auc else two_sided_p(drawn)
         except UndefinedMetricError as error:
             note = f"no test: {error}"
-    return (name, first, second, *values, gap, low, high, p, test, limit, bool(abs(gap) > limit), detectable, note)
+    flagged = bool(abs(gap) > limit)
+    return (name, first, second, *values, gap, low, high, p, np.nan, test, limit, flagged, detectable, note)
 
 
 def described(gap, words):

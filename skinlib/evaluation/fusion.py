@@ -107,16 +107,9 @@ def simplex_weights(members, *, objective="log_loss", steps=20):
 
     Parameters
     ----------
-    members : name -> prediction table of validation rows (column `part` = val)
+    members : name -> prediction table of validation rows (column `part` = val); refuses test rows
     objective : log_loss, or balanced_accuracy (all points of a lattice are tried; of equal ones the lowest log loss)
     steps : spacing 1 / steps of the lattice
-
-    Raises
-    ------
-    TestDataError
-        The tables hold test or external rows.
-    PredictionTableError
-        As `stacked`.
 
     Source: Ashok et al. 2023, section IV, "the weights are optimized based on model performance during validation". By
     what measure is not said: log loss is ours.
@@ -184,19 +177,11 @@ def _mean_recall(p, label, rows):
     return (np.bincount(label[right], minlength=len(rows)) / rows).mean()
 
 
-def stack(out_of_fold, targets, *, strength=1.0, seed=0):
+def stack(out_of_fold, targets):
     """Stacking: a multinomial logistic regression on the logarithms of all members' probabilities.
 
-    Parameters
-    ----------
-    out_of_fold : name -> table of validation rows, made by members that did not train on them; refuses test rows
-    targets : name -> table of the rows to fuse, of the same members
-    strength : C of the L2 penalty on standardised inputs (ours: 1)
-
-    Raises
-    ------
-    PredictionTableError
-        Other members in `targets`, or a class without a row to learn from.
+    It learns on `out_of_fold`, validation rows by member, made without training on them and with a row of every class,
+    and fuses `targets`, tables of the same members. The L2 penalty on standardised inputs has C = 1 (ours).
 
     Source: Wolpert 1992. The paper names stacking as what others do (section III).
     """
@@ -207,7 +192,7 @@ def stack(out_of_fold, targets, *, strength=1.0, seed=0):
     absent = [name for index, name in enumerate(tables.classes(first)) if index not in label]
     if absent:
         raise tables.PredictionTableError([f"class {name} has no validation row to stack on" for name in absent])
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000, random_state=seed))
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     side_by_side = lambda p: np.log(np.maximum(p, FLOOR)).transpose(1, 0, 2).reshape(p.shape[1], -1)  # (N, M * K)
     model.fit(side_by_side(values), label)
     values, first = stacked(targets)

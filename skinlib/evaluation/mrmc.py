@@ -10,12 +10,10 @@ patient, else a lesion, else an image. For reader j of r the difference is d_j =
     degrees of freedom = denominator^2 / (MS(TR)^2 / ((t - 1) (r - 1)))
 
 Cov2 is the mean covariance, through the cases, of two networks of one system, Cov3 that of two networks of different
-systems. Networks that were tested on different cases have a covariance of 0, so folds need no other formula. In
-simulations (tests/evaluation/test_mrmc.py) the 95 % intervals cover the truth in 94 to 95 % with five or more networks;
-with three in 92 to 95 %, as the networks' share in the luck may be.
-
-Networks are taken as independent. Where they are not (seeds within a fold share their training images), let the fold be
-the unit and average over its seeds: `compare(a, b, mean_over(metric, "seed"), unit="fold")`.
+systems. Networks that were tested on different cases have a covariance of 0, so folds need no other formula. Networks
+are taken as independent; seeds within a fold share their training images, so let the fold be the unit and average over
+its seeds: `compare(a, b, mean_over(metric, "seed"), unit="fold")`. In simulations (tests/evaluation/test_mrmc.py) the
+95 % intervals cover the truth in 94 to 95 % with five networks or more, and in 92 to 95 % with three.
 
 Source: Obuchowski & Rockette 1995, Communications in Statistics - Simulation 24:285 (model, factorial design, networks
 and cases random); Hillis 2007, Statistics in Medicine 26:596 (degrees of freedom). The jackknife's and DeLong's

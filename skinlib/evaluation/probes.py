@@ -71,20 +71,10 @@ def classifier(sees: str, kind: str, *, seed: int = 0) -> Pipeline:
 def probe(
     cohort: pd.DataFrame, split: pd.DataFrame, *, sees: str, kind: str = "forest", fold: int | None = 0, seed: int = 0
 ) -> pd.DataFrame:
-    """Train a probe on the training rows of a split and return its predictions of the others.
+    """Train a probe on the training rows of a split and return its predictions of the others, a prediction table.
 
-    Parameters
-    ----------
-    cohort
-        PAD-UFES-20 as `skinlib.data.readers.read` returns it, with ``label`` the index of the diagnosis.
-    split
-        As `skinlib.data.splits.make` returns it; ``fold`` None trains on validation rows too.
-
-    Returns
-    -------
-    DataFrame
-        A prediction table of parts val and test, ``system`` "probe_<sees>_<kind>", view "mean". A class without a
-        training row has probability 0.
+    ``cohort`` is PAD-UFES-20 with ``label`` the index of the diagnosis; ``fold`` None trains on validation rows too.
+    ``system`` is "probe_<sees>_<kind>"; a class without a training row has probability 0.
     """
     names = class_names(cohort["dataset"].iloc[0])
     seen, label = inputs(cohort, sees), cohort["label"].to_numpy().astype(int)

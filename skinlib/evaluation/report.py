@@ -93,9 +93,8 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
 
     Parameters
     ----------
-    table : prediction table with labels, one row an image and part. Rows of part val choose the threshold; the parts
-        test and external are evaluated; where there is neither, val, and else train. Without `part` all rows are
-        evaluated, at threshold 0.5.
+    table : labelled prediction table, one row an image and part. Rows of part val choose the threshold; test and
+        external are evaluated, else val, else train. Without `part` all rows are evaluated, at threshold 0.5.
     groups : names of columns for the fairness tables
     malignant : classes that count as malignant where the table holds diagnoses and no `p_malignant`
     recall : gamma of the threshold rule;  n, level, seed : of the bootstrap (by patient, else lesion, else image)

@@ -35,14 +35,11 @@ class Interval(_Triple):
 def resamples(groups, rows, n, seed, strata=None):
     """Bootstrap resamples as counts: yields float arrays (b, rows), n rows in all, the same for the same seed.
 
-    Parameters
-    ----------
-    groups : (rows,) cluster of each row; None for single rows; a tuple of such arrays for crossed clusters (lesions and
-        seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007). A missing cluster is one of its own.
-    strata : (rows,) or None; clusters (of several crossed ones the first) are drawn within their stratum, that of their
-        first row: a resample then has as many clusters of each stratum as the table, and loses none altogether. A tuple
-        has one for each of the crossed clusters: folds and seeds whose strata are the folds are two stages, in which
-        a fold is drawn with its seeds and these within it.
+    `groups` (rows,) has the cluster of each row, a missing one is one of its own; None: single rows; a tuple of such
+    arrays: crossed clusters (lesions and seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007).
+    Clusters (of several crossed ones the first) are drawn within their stratum of `strata` (rows,), that of their first
+    row: a resample then has as many clusters of each stratum as the table. A tuple has one for each of the crossed
+    clusters: folds and seeds whose strata are the folds are two stages, folds with their seeds, then seeds within them.
     """
     crossed = groups if isinstance(groups, tuple) else (groups,)
     within = strata if isinstance(strata, tuple) else (strata, *[None] * (len(crossed) - 1))
@@ -100,9 +97,8 @@ def percentile_interval(replicates, level=0.95):
     """
     undefined = int(np.isnan(replicates).sum())
     if undefined > MAX_UNDEFINED * len(replicates):
-        raise UndefinedMetricError(
-            f"the metric does not exist in {undefined} of {len(replicates)} resamples: too few rows"
-        )
+        said = f"the metric does not exist in {undefined} of {len(replicates)} resamples: too few rows"
+        raise UndefinedMetricError(said)
     low, high = np.nanquantile(replicates, [0.5 - level / 2, 0.5 + level / 2])
     return float(low), float(high), undefined
 
@@ -160,19 +156,13 @@ def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, s
 
     Parameters
     ----------
-    a, b : tables of the same rows in any order (matched by image_id, then seed and fold), or arrays in the same order
+    a, b : tables of the same rows in any order (matched by image_id, then seed and fold; else a
+        `PredictionTableError`), or arrays in the same order
     others : as in `bootstrap_ci`; columns and rows of groups and strata are those of `a`
 
     Returns
     -------
     difference, low, high, p : percentile interval and two-sided bootstrap p
-
-    Raises
-    ------
-    PredictionTableError
-        The tables hold different images or different labels, or an image several times.
-    UndefinedMetricError
-        As in `bootstrap_ci`.
     """
     b = aligned(a, b)
     difference = _existing(metric, float(metric(a)) - float(metric(b)))
@@ -229,8 +219,7 @@ def wilson_interval(k, n, level=0.95):
 def verdict(low, high, p_adjusted, alpha=0.05):
     """Verdict on a difference in a metric of which more is better, from its interval and its Holm-adjusted p.
 
-    "helps" where the interval lies above 0 and p < alpha, "harms" where it lies below 0 and p < alpha, else "no
-    evidence" (also where a figure is NaN).
+    "helps" or "harms" where p < alpha and the interval lies above or below 0, else "no evidence" (NaN too).
     """
     if p_adjusted < alpha and low > 0:
         return "helps"

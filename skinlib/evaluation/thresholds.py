@@ -78,20 +78,10 @@ def choose_threshold(table, *, recall=0.85, step=STEP):
 
     Parameters
     ----------
-    table : prediction table of validation rows (column `part` = val), binary
+    table : binary prediction table of validation rows (column `part` = val); a `TestDataError` refuses test and
+        external rows, a `PredictionTableError` others, an `UndefinedMetricError` a table without a malignant row
     recall : gamma, in [0, 1]
     step : spacing of the grid
-
-    Raises
-    ------
-    TestDataError
-        The table holds test or external rows.
-    UndefinedMetricError
-        It holds no malignant row.
-    PredictionTableError
-        It has no column `part`, rows of another part, or is faulty.
-
-    Source: Rumale et al. 2026, equation of t*.
     """
     tables.require_validation(table, "a threshold")
     curve = recall_curve(table, step=step)
