@@ -213,16 +213,13 @@ def test_official_parts_stay_and_their_training_part_folds():
     assert folded[folded["part"] == "val"].groupby("fold").size().to_dict() == {0: 14, 1: 14}
 
 
-def test_an_official_split_that_is_none_is_refused():
+def test_an_official_split_that_is_none_or_leaks_is_refused(tmp_path):
     cohort = people([1] * 40)
     with pytest.raises(DataError, match=r"no official training and test parts; use splits\.make"):
         splits.official(cohort)
     cohort["official_split"] = ["train"] * 30 + ["test"] * 10
     with pytest.raises(DataError, match="no validation part; ask for folds"):
         splits.official(cohort, folds=1)
-
-
-def test_an_official_split_that_leaks_is_not_saved(tmp_path):
     cohort = people([2] * 20)
     cohort["official_split"] = ["train", "test"] * 20  # the two images of a lesion
     with pytest.raises(splits.GroupOverlapError, match="first P"):
