@@ -11,7 +11,7 @@ import torch
 from skinlib.explain.gradcam import sharpen
 from skinlib.explain.localisation import localisation_table
 from skinlib.explain.run_maps import class_maps
-from skinlib.training.predict import batches_of
+from skinlib.training.features import batches_of
 from skinlib.training.runs import Run
 
 

@@ -16,9 +16,7 @@ from skinlib.training.fit import Place, place
 from skinlib.training.losses import lesion_probability
 from skinlib.training.run import Run
 from skinlib.training.symmetries import undo, views_of
-from skinlib.training.tables import KEYS, ensemble, keys, prediction_table
-
-__all__ = ["KEYS", "Outputs", "batches_of", "ensemble", "keys", "outputs", "predict", "probabilities"]
+from skinlib.training.tables import prediction_table
 
 
 class Outputs(NamedTuple):

@@ -16,7 +16,8 @@ from skinlib.data.synthetic import synthesise
 from skinlib.models.imputation import Imputer
 from skinlib.papers.metadata_sr import model as metadata_sr
 from skinlib.training import build, runs
-from skinlib.training.predict import batches_of, predict
+from skinlib.training.features import batches_of
+from skinlib.training.predict import predict
 
 TINY = RunConfig(
     system="metadata_sr", variant="concat", dataset="pad_ufes_20", label_space="diagnosis", image_size=(32, 32),

@@ -70,7 +70,7 @@ def test_features_are_those_of_the_network_and_its_views(head, cohort):
     member = head.parents()["one"]
     found = features.pooled(member, cohort, tta="flips")
     assert found.shape == (len(cohort), 3, 96) and found.dtype == np.float16
-    batches, model = predict.batches_of(member, cohort), member.model()
+    batches, model = features.batches_of(member, cohort), member.model()
     batch = next(batches.epoch(0, torch.device("cpu")))
     with torch.no_grad():
         for v, (_, image) in enumerate(views(batch["image"], "flips")):
@@ -141,7 +141,7 @@ def test_a_head_has_features_too_although_it_reads_no_image(head, cohort):
     fused = features.pooled(head, cohort.iloc[:6])
     assert fused.shape[:2] == (6, 1) and fused.std(0).max() > 0
     with torch.inference_mode():
-        batch = next(iter(predict.batches_of(head, cohort.iloc[:6]).epoch(0, torch.device("cpu"))))
+        batch = next(iter(features.batches_of(head, cohort.iloc[:6]).epoch(0, torch.device("cpu"))))
         output = head.model()(None, batch.get("meta"), features=batch["features"][:, 0])  # the image as it is
     assert np.allclose(fused[:, 0], output["features"].numpy(), atol=1e-2)
     assert features.pooled(head, cohort.iloc[:6], tta="flips").shape == (6, 3, fused.shape[2])

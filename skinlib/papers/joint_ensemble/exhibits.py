@@ -35,7 +35,7 @@ from skinlib.images.cache import Cache
 from skinlib.papers.joint_ensemble.model import members
 from skinlib.provenance import environment, generator
 from skinlib.training import features
-from skinlib.training.predict import batches_of
+from skinlib.training.features import batches_of
 from skinlib.training.runs import Run
 from skinlib.training.symmetries import SYMMETRIES, views
 

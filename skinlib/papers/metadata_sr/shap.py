@@ -15,7 +15,7 @@ from skinlib.explain.run_maps import OfImage
 from skinlib.explain.shap_values import image_shap
 from skinlib.images.batches import Batches
 from skinlib.training import runs
-from skinlib.training.predict import batches_of
+from skinlib.training.features import batches_of
 from skinlib.training.runs import Run
 
 EXPLAINED, BACKGROUND = 60, 20  # rows; permutations of 22 inputs ask each explained one 441 times the background
