@@ -192,7 +192,7 @@ def _change(row: str, after: Scored, before: Scored, name: str, metric: str, boo
     except UndefinedMetricError as error:
         return cell | {"ours": np.nan, "note": f"not defined: {error}"}
     if low == high == 0:
-        return cell | {"ours": value, "low": low, "high": high, "note": "the same rows: this step cannot move it"}
+        return cell | {"ours": value, "low": low, "high": high, "note": "nothing differs, so nothing is tested"}
     return cell | {"ours": value, "low": low, "high": high, "p": p}
 
 
@@ -210,7 +210,7 @@ def _inner(one: Scored, metric: str):
 def _of_trainings(found: mrmc.Comparison, value: float) -> dict:
     each = np.asarray(found.each, float)
     if not each.any() and found.standard_error == 0:
-        return {"ours": 0.0, "low": 0.0, "high": 0.0, "note": "the same rows: this step cannot move it"}
+        return {"ours": 0.0, "low": 0.0, "high": 0.0, "note": "nothing differs, so nothing is tested"}
     agree = max(int((each > 0).sum()), int((each < 0).sum()))
     note = f"{agree} of {len(each)} trainings agree in sign" if len(each) < LEAST_UNITS else ""
     return {"ours": value, "low": found.low, "high": found.high, "p": found.p, "units": len(each), "note": note}
