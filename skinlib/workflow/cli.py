@@ -10,7 +10,7 @@ from pathlib import Path
 
 from skinlib.workflow import commands
 
-LIBRARY = str(Path(__file__).parent)
+LIBRARY = str(Path(__file__).parents[1])
 
 
 def _place(parser: argparse.ArgumentParser) -> None:

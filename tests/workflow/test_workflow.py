@@ -49,6 +49,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "paper_names", lambda: ["paper_a", "paper_b"])
     of_papers = types.SimpleNamespace(import_module=lambda name: types.SimpleNamespace(plan=plan))
     monkeypatch.setattr(catalogue, "importlib", of_papers)
+    monkeypatch.setattr(reproduce, "plan_of", lambda paper, profile: plan(profile))
     (tmp_path / "tiny.yaml").write_text(PROFILE)
     (tmp_path / "data" / "ham10000").mkdir(parents=True)
     notebook(tmp_path / "notebooks", "00_start")
@@ -220,12 +221,10 @@ def test_the_machinery_is_no_input_of_a_notebook(place):
     assert not {"cli.py", "reproduce.py", "workflow/regression.py"} & code
 
 
-def test_other_papers_files_are_no_input_of_a_notebook(place, monkeypatch):
-    work = Work.open(**place)
-    monkeypatch.setattr(workflow, "paper_names", lambda: ["paper_a", "readers"])  # as if readers.py were a paper's
-    names = {Path(path).name for path in work.code_of(work.card("24_a"))}
-    assert not {"readers.py", "readers_isic.py"} & names
-    assert "cards.py" in names
+def test_other_papers_files_are_no_input_of_a_notebook(place):
+    notebook(Path(place["notebooks"]), "24_a", papers=["paper_a", "metadata_sr"])
+    code = Work.open(**place).code_of(Work.open(**place).card("24_a"))
+    assert {Path(path).parent.name for path in code if "/papers/" in path} == {"papers", "metadata_sr"}
 
 
 def report(work, stem, status, started, **more):
