@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 
 from skinlib.config import RunConfig
@@ -17,6 +18,8 @@ def paper_names() -> list[str]:
 def planned(paper: str, profile: dict) -> list[Planned]:
     """Return the runs that ``paper`` needs under ``profile``, by its ``plan(profile)``.
 
+    The environment variable ``SKINLIB_SEED`` is added to every seed, for the same work with other luck.
+
     Raises
     ------
     ValueError
@@ -25,7 +28,18 @@ def planned(paper: str, profile: dict) -> list[Planned]:
     if paper not in paper_names():
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
     made = importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
-    return [Planned(name, config, {}) for name, config in made.items()] if isinstance(made, dict) else made
+    found = [Planned(name, config, {}) for name, config in made.items()] if isinstance(made, dict) else made
+    by = int(os.environ.get("SKINLIB_SEED", 0))
+    return (
+        [one._replace(config=RunConfig.from_dict(_shifted(one.config.to_dict(), by))) for one in found] if by else found
+    )
+
+
+def _shifted(values: object, by: int) -> object:
+    """Return a configuration's values with every seed moved, those of the runs that it is built on too."""
+    if not isinstance(values, dict):
+        return values
+    return {name: value + by if name == "seed" else _shifted(value, by) for name, value in values.items()}
 
 
 def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:
