@@ -6,8 +6,7 @@ import importlib
 import os
 import pkgutil
 
-from skinlib.config import RunConfig
-from skinlib.exhibits.runs import Planned
+from skinlib.config import Planned, RunConfig
 
 
 def paper_names() -> list[str]:

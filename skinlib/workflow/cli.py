@@ -243,7 +243,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="skinlib", description="Skin-lesion systems, reproduced. No medical device.")
     words = parser.add_subparsers(required=True, metavar="COMMAND")
     data = words.add_parser("data", help="get, check or draw a data set").add_subparsers(required=True, metavar="WHAT")
-    get = _command(data, "get", data_get, "download a data set once its licence is accepted; no partial download is kept")
+    get = _command(
+        data, "get", data_get, "download a data set once its licence is accepted; no partial download is kept"
+    )
     get.add_argument("name")
     get.add_argument("--root", type=Path, required=True)
     get.add_argument("--accept-licence", action="store_true")
