@@ -4,6 +4,7 @@ DATA    ?=
 ONLY    ?=
 STALE   ?=
 CORES   ?=
+SEEDS   ?=
 ARGS    ?=
 # Where the programs are. `make ... BIN=` takes them from PATH instead (conda, containers) and installs nothing.
 BIN ?= .venv/bin/
@@ -41,8 +42,10 @@ lab: $(READY)        ## open JupyterLab on the notebooks; there the same cells t
 regression: $(READY)        ## compare the smoke exhibits with tests/expected/smoke
 	@$(BIN)skinlib regression
 
-accept: $(READY)        ## take the smoke exhibits as the new expectation (look at `git diff` after)
-	@$(BIN)skinlib regression --accept
+accept: $(READY)        ## take the smoke exhibits as the new expectation; with new bands, over an hour: SEEDS="0 1 2 3 4"
+	@for seed in $(SEEDS); do SKINLIB_SEED=$$seed $(BIN)skinlib notebooks reproduce --profile smoke \
+		--results results/seeds/$$seed || exit 1; done
+	@$(BIN)skinlib regression --accept --seeds $(SEEDS:%=results/seeds/%/smoke)
 
 publish: $(READY)        ## keep the exhibits of a whole run in results/reference, with their evidence: PROFILE=real DATA=<root>
 	@$(BIN)skinlib notebooks publish --profile "$(PROFILE)" --data "$(DATA)"

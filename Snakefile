@@ -4,7 +4,6 @@
 import shlex
 import sys
 
-from skinlib.workflow import warm
 from skinlib.data.roots import data_digest, generator_files
 from skinlib.paths import project_root
 from skinlib.workflow.work import PLANNING, Work
@@ -12,7 +11,7 @@ from skinlib.workflow.work import PLANNING, Work
 place = {name: str(config.get(name, "")) for name in ("data", "results", "notebooks", "only")}
 work = Work.open(str(config.get("profile", "sample")), **place)
 library = project_root() / "skinlib"
-skinlib = shlex.join(warm.command("skinlib.workflow.cli"))
+skinlib = shlex.join([sys.executable, "-m", "skinlib.workflow.cli"])
 
 if not work.generated:
     work.stamp_data()
@@ -24,7 +23,7 @@ localrules:
 
 
 wildcard_constraints:
-    id="[0-9a-f]+",
+    job="[0-9a-z_]+",
     code="[0-9a-f]+",
 
 
@@ -43,7 +42,7 @@ if work.generated:
         params:
             digest=data_digest(work.profile),
         shell:
-            f"{shlex.quote(sys.executable)} -m skinlib.workflow.cli data synthesise {work.place}"  # while the server imports
+            "{skinlib} data synthesise {work.place}"
 
 
 checkpoint plan:
@@ -58,20 +57,25 @@ checkpoint plan:
         "{skinlib} plan {work.place}"
 
 
+def configs_of(wildcards):
+    stamp = work.state / "runs" / f"{wildcards.job}-{wildcards.code}.json"
+    return [str(work.config_file(run)) for run in work.jobs(work.profile["papers"])[stamp]]
+
+
 rule train:
     input:
         ancient(work.plan_file),
     output:
-        str(work.state / "runs" / "{id}-{code}.json"),
+        str(work.state / "runs" / "{job}-{code}.json"),
     params:
-        config=lambda wildcards: work.config_file(wildcards.id),
+        configs=configs_of,
     priority: 1
     threads: work.profile["threads"]
     resources:
         train=1,
         mem_mb=4000,
     shell:
-        "{skinlib} train {params.config:q} {work.place} --stamp {output:q}"
+        "{skinlib} train {params.configs:q} {work.place} --stamp {output:q}"
 
 
 def runs_of(wildcards):
@@ -79,7 +83,7 @@ def runs_of(wildcards):
     if card.needs == "none":
         return []
     checkpoints.plan.get()  # waits until the runs have names
-    return work.run_stamps(work.papers([card]))
+    return list(work.jobs(work.papers([card])))
 
 
 rule notebook:
@@ -88,7 +92,7 @@ rule notebook:
         work.profile_file,
         sorted((project_root() / "data" / "published").rglob("*.csv")),
         notebook=lambda wildcards: work.card(wildcards.notebook).path,
-        code=lambda wildcards: work.code_of(work.card(wildcards.notebook)),
+        code=lambda wildcards: work.code_behind(work.card(wildcards.notebook)),
         runs=runs_of,
     output:
         str(work.state / "notebooks" / "{notebook}.ok"),

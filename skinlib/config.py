@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -163,6 +164,14 @@ class RunConfig:
     def from_json(cls, text: str) -> RunConfig:
         """Build a configuration from JSON, as `to_json` writes it."""
         return cls.from_dict(json.loads(text))
+
+
+class Planned(NamedTuple):
+    """A run of a plan: its name, its configuration, and what tells it from the others, as data."""
+
+    name: str
+    config: RunConfig
+    labels: Mapping[str, object]
 
 
 def _known(kind: type, values: Mapping[str, object]) -> dict:

@@ -13,11 +13,11 @@ import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
 
-from skinlib.config import RunConfig, load_profile
+from skinlib.config import Planned, RunConfig, load_profile
 from skinlib.data.readers_files import is_synthetic
 from skinlib.data.roots import find_data, synthesise
 from skinlib.exhibits import write
-from skinlib.exhibits.runs import Planned, Runs
+from skinlib.exhibits.runs import Runs
 from skinlib.exhibits.score import Boot
 from skinlib.figures import style
 from skinlib.papers import planned

@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny drawn data set, a results folder, one finished run, and a server of warm processes."""
+"""Shared fixtures: a tiny drawn data set, a results folder and one finished run."""
 
 from pathlib import Path
 
@@ -42,17 +42,3 @@ def finished_run(tiny_config, data_root, results_root):
     from skinlib.training import runs
 
     return runs.ensure(tiny_config, data_root=data_root, results_root=results_root, device="cpu")
-
-
-@pytest.fixture(scope="session")
-def warm_server():
-    """Let every process that `make reproduce` starts in a test be forked from one that has imported the libraries."""
-    from skinlib.workflow import warm
-
-    if not warm.is_possible():
-        yield
-        return
-    with pytest.MonkeyPatch.context() as patch, warm.serving() as environment:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        yield

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator
 
 import pandas as pd
 
-from skinlib.config import RunConfig
+from skinlib.config import Planned
 from skinlib.training.runs import Run
-
-
-class Planned(NamedTuple):
-    """A run of a plan: its name, its configuration, and what tells it from the others, as data."""
-
-    name: str
-    config: RunConfig
-    labels: Mapping[str, object]
 
 
 @dataclasses.dataclass(frozen=True)

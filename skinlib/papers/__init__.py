@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 
-from skinlib.config import RunConfig
-from skinlib.exhibits.runs import Planned
+from skinlib.config import Planned, RunConfig
 
 
 def paper_names() -> list[str]:
@@ -17,6 +17,8 @@ def paper_names() -> list[str]:
 def planned(paper: str, profile: dict) -> list[Planned]:
     """Return the runs that ``paper`` needs under ``profile``, by its ``plan(profile)``.
 
+    The environment variable ``SKINLIB_SEED`` is added to every seed, for the same work with other luck.
+
     Raises
     ------
     ValueError
@@ -24,7 +26,17 @@ def planned(paper: str, profile: dict) -> list[Planned]:
     """
     if paper not in paper_names():
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
-    return importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
+    found = importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
+    by = int(os.environ.get("SKINLIB_SEED", 0))
+    moved = lambda config: RunConfig.from_dict(_shifted(config.to_dict(), by))
+    return [one._replace(config=moved(one.config)) for one in found] if by else found
+
+
+def _shifted(values: object, by: int) -> object:
+    """Return a configuration's values with every seed moved, those of the runs that it is built on too."""
+    if not isinstance(values, dict):
+        return values
+    return {name: value + by if name == "seed" else _shifted(value, by) for name, value in values.items()}
 
 
 def plan_of(paper: str, profile: dict) -> dict[str, RunConfig]:

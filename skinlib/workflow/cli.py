@@ -1,107 +1,316 @@
-"""The console script ``skinlib``: its words. What they do is in `skinlib.workflow.commands`."""
+"""The console script ``skinlib``: its words, and what each command does; heavy imports wait until it is called."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from skinlib.workflow import commands
-
-LIBRARY = str(Path(__file__).parent)
+LIBRARY = str(Path(__file__).parents[1])
 
 
-def _place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="sample", help="smoke, sample, real, paper, or a YAML file like them")
-    parser.add_argument("--data", default="", help="data root; default: the profile's synthetic data, or data/raw")
-    parser.add_argument("--results", default="", help="default: results/ of the checkout")
-    parser.add_argument("--notebooks", default="", help="default: notebooks/ of the checkout")
+def data_get(arguments: argparse.Namespace) -> int:
+    """Download a data set."""
+    from skinlib.data import download
+
+    download.get(arguments.name, arguments.root, accept_licence=arguments.accept_licence)
+    return 0
+
+
+def data_check(arguments: argparse.Namespace) -> int:
+    """Print what a data set holds and every finding, of its tables and of every image; 1 when there are any."""
+    from skinlib.data import checks, readers
+
+    cohort = readers.read(arguments.name, arguments.root, allow_missing=True)
+    print(f"{arguments.name}: {len(cohort)} images; opening each", flush=True)
+    findings = [*cohort.attrs.get("findings", []), *checks.of_files(cohort)]
+    print(f"{arguments.name}: {len(findings)} findings")
+    print("\n".join(f"  {finding}" for finding in findings))
+    return 1 if findings else 0
+
+
+def data_synthesise(arguments: argparse.Namespace) -> int:
+    """Draw a profile's synthetic data where its notebooks look for them, or under the root given."""
+    from skinlib.config import load_profile
+    from skinlib.data.roots import synthesise
+
+    if arguments.data:
+        synthesise(load_profile(arguments.profile), Path(arguments.data).resolve())
+        return 0
+    work = _work(arguments)
+    synthesise(work.profile, work.data)
+    work.stamp_data()
+    return 0
+
+
+def write_plan(arguments: argparse.Namespace) -> int:
+    """Write the plan of a profile and print how many runs it has."""
+    work = _work(arguments)
+    for paper, reason in work.write_plan().items():
+        print(f"{paper} is left out: {reason}")
+    print(f"{len(work.planned(work.profile['papers']))} runs planned in {work.plan_file}")
+    return 0
+
+
+def train_runs(arguments: argparse.Namespace) -> int:
+    """Train runs one after the other in this process; finished ones are left alone, and a failure costs no other."""
+    work = _work(arguments)
+    from skinlib.training import runs
+
+    stale = os.environ.get("SKINLIB_STALE") or work.profile["stale"]
+    place = {"data_root": work.data, "results_root": work.results, "device": arguments.device, "stale": stale}
+    failed = []
+    with _processes(arguments.device):
+        for file in arguments.config:
+            _show_progress(work)
+            try:
+                run = runs.ensure(runs.read_config(file), **place)
+                if arguments.stamp:
+                    work.stamp_run(run.id, run.config.system, planned=file.stem)
+            except Exception as error:
+                if len(arguments.config) == 1:
+                    raise
+                traceback.print_exc()
+                failed.append(f"{file.stem} ({error})")
+    if failed:
+        print(f"skinlib: {len(failed)} of {len(arguments.config)} runs failed: {', '.join(failed)}", file=sys.stderr)
+        return 1
+    if arguments.stamp:
+        work.stamp(arguments.stamp, [file.stem for file in arguments.config])
+    return 0
+
+
+@contextlib.contextmanager
+def _processes(device: str) -> Iterator[None]:
+    """Join the other processes where torchrun started this one, each on a GPU of its own, and leave them at the end.
+
+    Losses are summed on the CPU and gradients where they are, so that one group serves tensors of both.
+    """
+    import torch
+    import torch.distributed as dist
+
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
+    yield
+    dist.destroy_process_group()  # after an error torchrun ends the others, which may be waiting for this one
+
+
+def predict_images(arguments: argparse.Namespace) -> int:
+    """Write the prediction table of a folder, or of the images that a CSV lists."""
+    from skinlib.data.readers_files import images_of
+    from skinlib.training import predict, runs
+
+    table = predict.predict(runs.load(arguments.run), images_of(arguments.images), tta=arguments.tta)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.out, index=False)
+    print(f"{len(table)} rows in {arguments.out}")
+    return 0
+
+
+def evaluate_table(arguments: argparse.Namespace) -> int:
+    """Print every table of an evaluation, and write them where a folder is given."""
+    from skinlib.evaluation.report import evaluate, read_predictions
+
+    table = read_predictions(arguments.table)
+    choices = {"groups": arguments.groups, "malignant": arguments.malignant, "recall": arguments.recall}
+    for name, frame in evaluate(table, **choices).items():
+        print(f"\n{name}\n{frame.to_string(index=False)}")
+        if arguments.out:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            frame.to_csv(arguments.out / f"{name.replace(' ', '_')}.csv", index=False)
+    return 0
+
+
+def run_notebook(arguments: argparse.Namespace) -> int:
+    """Execute one notebook, note how it went, and return 1 when it failed."""
+    work = _work(arguments)
+    from skinlib.paths import write_atomic, write_json
+    from skinlib.workflow.index import exhibits_of
+    from skinlib.workflow.runner import execute
+
+    _show_progress(work)
+    os.environ["SKINLIB_NOTEBOOK"] = arguments.notebook.stem
+    if not arguments.train:
+        os.environ["SKINLIB_TRAIN"] = "never"
+    parameters = {"profile": work.given, "data_root": str(work.data), "results_root": str(work.results)}
+    limit = work.profile["notebooks"]["time_limit_minutes"]
+    report = execute(arguments.notebook.resolve(), work.folder / "notebooks", parameters, minutes=limit)
+    report["exhibits"] = exhibits_of(work, report)
+    write_json(work.status_file(arguments.notebook.stem), report)
+    print(f"{report['notebook']}: {report['status']} in {report['seconds']:.0f} s. {report['reason']}", flush=True)
+    if report["status"] == "failed":
+        print("\n".join(report["traceback"]), file=sys.stderr)
+        return 1
+    if arguments.stamp:
+        write_atomic(arguments.stamp, report["status"] + "\n")
+    return 0
+
+
+def run_reproduce(arguments: argparse.Namespace) -> int:
+    """Do everything that a profile asks for."""
+    from skinlib.workflow.reproduce import reproduce
+
+    names = ("profile", "data", "results", "notebooks", "only", "stale", "cores", "extra")
+    return reproduce(**{name: getattr(arguments, name) for name in names})
+
+
+def write_page(arguments: argparse.Namespace) -> int:
+    """Write the index page of a profile anew."""
+    from skinlib.workflow.index import write_index
+
+    print(write_index(_work(arguments)))
+    return 0
+
+
+def print_summary(arguments: argparse.Namespace) -> int:
+    """Print how the notebooks of a profile went."""
+    from skinlib.workflow.index import summary
+
+    text, failures = summary(_work(arguments))
+    print(text)
+    return 1 if failures else 0
+
+
+def publish_results(arguments: argparse.Namespace) -> int:
+    """Make a run's exhibits the reference of its profile; 1 when a notebook of its papers failed or was not run."""
+    from skinlib.papers import plan_of
+    from skinlib.workflow.index import summary
+    from skinlib.workflow.reference import publish, size_of
+
+    work = _work(arguments)
+    work = dataclasses.replace(work, cards=tuple(card for card in work.cards if card.papers))
+    text, failures = summary(work)
+    if failures:
+        print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)
+        return 1
+    plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
+    drawn = work.profile["data"]["kind"] == "synthetic"
+    where = {"plans": plans, "run_store": work.results / "runs", "evidence": not drawn}
+    path = publish(work.folder, work.results / "reference", **where)
+    print(f"{path}: {size_of(path) / 1e6:.1f} MB")
+    return 0
+
+
+def restore_runs(arguments: argparse.Namespace) -> int:
+    """Put the runs behind a profile's reference into the run store, without weights."""
+    from skinlib.workflow.reference import restore
+
+    work = _work(arguments)
+    found = restore(work.results / "reference" / work.profile["name"], work.results)
+    print(f"{len(found)} runs restored from evidence, without weights, to {work.results / 'runs'}")
+    return 0
+
+
+def run_regression(arguments: argparse.Namespace) -> int:
+    """Compare a profile's exhibits with what is expected of them, or take them as expected."""
+    from skinlib.paths import project_root
+    from skinlib.workflow.regression import accept, compare
+
+    found = (arguments.found or project_root() / "results" / "smoke").resolve()
+    expected = project_root() / "tests" / "expected" / found.name
+    return accept(found, expected, arguments.seeds) if arguments.accept else compare(found, expected)
+
+
+def _work(arguments: argparse.Namespace):
+    """Open a profile's work; what decides its arithmetic is set first, for numpy and torch read it when imported."""
+    from skinlib.config import load_profile
+    from skinlib.workflow.arithmetic import settings
+
+    os.environ.update(settings(load_profile(arguments.profile)))
+    from skinlib.workflow.work import Work
+
+    return Work.open(arguments.profile, data=arguments.data, results=arguments.results, notebooks=arguments.notebooks)
+
+
+def _show_progress(work) -> None:
+    from skinlib.workflow.reproduce import progress
+
+    print(progress(work), file=sys.stderr, flush=True)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``call`` to the function that does it."""
     parser = argparse.ArgumentParser(prog="skinlib", description="Skin-lesion systems, reproduced. No medical device.")
     words = parser.add_subparsers(required=True, metavar="COMMAND")
-    _data_words(words)
-    _run_words(words)
-    _notebook_words(words)
-    return parser
-
-
-def _data_words(words) -> None:
-    data = words.add_parser("data", help="get, check or draw a data set")
-    kinds = data.add_subparsers(required=True, metavar="WHAT")
-    get = kinds.add_parser("get", help="download a data set once its licence is accepted; no partial download is kept")
+    data = words.add_parser("data", help="get, check or draw a data set").add_subparsers(required=True, metavar="WHAT")
+    get = _command(
+        data, "get", data_get, "download a data set once its licence is accepted; no partial download is kept"
+    )
     get.add_argument("name")
     get.add_argument("--root", type=Path, required=True)
     get.add_argument("--accept-licence", action="store_true")
-    get.set_defaults(call=commands.data_get)
-    check = kinds.add_parser("check", help="read a data set and list every finding")
+    check = _command(data, "check", data_check, "read a data set and list every finding")
     check.add_argument("name")
     check.add_argument("--root", type=Path, required=True)
-    check.set_defaults(call=commands.data_check)
-    draw = kinds.add_parser("synthesise", help="draw a profile's synthetic data")
-    _place(draw)
-    draw.set_defaults(call=commands.data_synthesise)
+    _command(data, "synthesise", data_synthesise, "draw a profile's synthetic data", profile=True)
 
-
-def _run_words(words) -> None:
-    plan = words.add_parser("plan", help="name the runs that a profile needs")
-    _place(plan)
-    plan.set_defaults(call=commands.write_plan)
-    train = words.add_parser("train", help="train one run, or go on with an interrupted one")
-    train.add_argument("config", type=Path)
-    _place(train)
+    _command(words, "plan", write_plan, "name the runs that a profile needs", profile=True)
+    train = _command(words, "train", train_runs, "train runs, or go on with interrupted ones", profile=True)
+    train.add_argument("config", type=Path, nargs="+")
     train.add_argument("--device", default="auto")
-    train.add_argument("--stamp", type=Path, help="file to write when the run is finished")
-    train.set_defaults(call=commands.train_run)
-    predict = words.add_parser("predict", help="turn a folder of images into a prediction table")
+    train.add_argument("--stamp", type=Path, help="file to write when all are finished")
+    predict = _command(words, "predict", predict_images, "turn a folder of images into a prediction table")
     predict.add_argument("run", type=Path, help="the run's folder, results/runs/<id>")
     predict.add_argument("--images", type=Path, required=True, help="a folder, or a CSV with a column image_path")
     predict.add_argument("--out", type=Path, required=True)
     predict.add_argument("--tta", choices=("none", "flips", "d4"), default="none")
-    predict.set_defaults(call=commands.predict_images)
-    evaluate = words.add_parser("evaluate", help="metrics, thresholds, intervals and fairness of a prediction table")
+    about = "metrics, thresholds, intervals and fairness of a prediction table"
+    evaluate = _command(words, "evaluate", evaluate_table, about)
     evaluate.add_argument("table", type=Path)
     evaluate.add_argument("--groups", nargs="*", default=[], help="columns that name groups of people")
     evaluate.add_argument("--malignant", nargs="*", default=[], help="classes that count as malignant")
     evaluate.add_argument("--recall", type=float, default=0.85, help="least recall that the threshold must keep")
     evaluate.add_argument("--out", type=Path, help="folder for the tables as CSV")
-    evaluate.set_defaults(call=commands.evaluate_table)
 
-
-def _notebook_words(words) -> None:
-    regression = words.add_parser("regression", help="compare the smoke exhibits with tests/expected/smoke")
+    about = "compare a profile's exhibits with tests/expected/<profile>"
+    regression = _command(words, "regression", run_regression, about)
+    regression.add_argument("found", type=Path, nargs="?", help="default: results/smoke")
     regression.add_argument("--accept", action="store_true", help="take them as the new expectation")
-    regression.add_argument("--widen", action="store_true", help="the same, and keep the ranges that were stored")
-    regression.set_defaults(call=commands.run_regression)
-    notebooks = words.add_parser("notebooks", help="execute notebooks, and show what came of it")
-    kinds = notebooks.add_subparsers(required=True, metavar="WHAT")
-    run = kinds.add_parser("run", help="execute one notebook strictly")
+    about = "with --accept: the same profile trained with other seeds, and once more with the same"
+    regression.add_argument("--seeds", type=Path, nargs="*", default=[], help=about)
+    _notebook_words(words.add_parser("notebooks", help="execute notebooks, and show what came of it"))
+    return parser
+
+
+def _notebook_words(parser: argparse.ArgumentParser) -> None:
+    words = parser.add_subparsers(required=True, metavar="WHAT")
+    run = _command(words, "run", run_notebook, "execute one notebook strictly", profile=True)
     run.add_argument("notebook", type=Path)
-    _place(run)
     run.add_argument("--stamp", type=Path, help="file to write when it came to its end")
     run.add_argument("--train", action="store_true", help="train missing runs instead of failing")
-    run.set_defaults(call=commands.run_notebook)
-    whole = kinds.add_parser("reproduce", help="everything: data, runs, notebooks, summary, index")
-    _place(whole)
+    about = "everything: data, runs, notebooks, summary, index"
+    whole = _command(words, "reproduce", run_reproduce, about, profile=True)
     whole.add_argument("--only", default="", help="numbers of notebooks, such as '24 43'")
     whole.add_argument("--stale", choices=("", "retrain", "stop", "reuse"), default="", help="runs made by older code")
     whole.add_argument("--cores", type=lambda text: int(text or 0), default=0)
     whole.add_argument("extra", nargs="*", help="arguments for Snakemake, after --")
-    whole.set_defaults(call=commands.run_reproduce)
-    others = {
-        "index": (commands.write_page, "page of what was executed"),
-        "summary": (commands.print_summary, "table of what was executed"),
-        "publish": (commands.publish_results, "copy what was executed into results/reference, with evidence"),
-        "restore": (commands.restore_runs, "put the runs of results/reference into the run store, without weights"),
-    }
-    for name, (call, words) in others.items():
-        shown = kinds.add_parser(name, help=words)
-        _place(shown)
-        shown.set_defaults(call=call)
+    _command(words, "index", write_page, "page of what was executed", profile=True)
+    _command(words, "summary", print_summary, "table of what was executed", profile=True)
+    about = "copy what was executed into results/reference, with evidence"
+    _command(words, "publish", publish_results, about, profile=True)
+    about = "put the runs of results/reference into the run store, without weights"
+    _command(words, "restore", restore_runs, about, profile=True)
+
+
+def _command(words, name: str, call: Callable, about: str, *, profile: bool = False) -> argparse.ArgumentParser:
+    parser = words.add_parser(name, help=about)
+    parser.set_defaults(call=call)
+    if profile:
+        parser.add_argument("--profile", default="sample", help="smoke, sample, real, paper, or a YAML file like them")
+        parser.add_argument("--data", default="", help="data root; default: the profile's synthetic data, or data/raw")
+        parser.add_argument("--results", default="", help="default: results/ of the checkout")
+        parser.add_argument("--notebooks", default="", help="default: notebooks/ of the checkout")
+    return parser
 
 
 def is_for_the_user(error: Exception) -> bool:

@@ -1,163 +1,171 @@
-"""The regression run: every smoke exhibit against the one stored, cell by cell.
+"""The regression run: every exhibit of a profile against the one stored, cell by cell.
 
-What follows from the data alone must be equal; what a model was trained for must lie in its stored range, which is
-narrow enough that permuted labels leave it; what measures the machine must only be there; a flag, or a precision where
-nothing may be called, may turn with the last digit of a weight. The published column, rows and their order, counts,
-data set and split must be equal in every exhibit. Intervals, verdicts and what else notes say are not compared: tests
-make them from known tables.
+`accept` stores the exhibits, the digests of the trained weights behind them, and how far each cell moves when the same
+runs are trained with other seeds. A cell that does not move is data, whatever its name; one that moves is trained and
+has a band; one that moves when the same seeds are trained again measures the machine. `compare` asks for every cell
+exactly. Only where the same code trained other weights from the same configurations, on another kind of machine, a
+trained number may lie anywhere in its band, and what follows from it (interval, p value, note) is not compared.
 """
 
 from __future__ import annotations
 
+import io
 import math
-import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from skinlib.exhibits.write import COLUMNS
 from skinlib.paths import read_json, write_atomic
+from skinlib.provenance import file_digest, processor
 
-STORED = ["row", "metric", "kind", "value", "low", "high", "n", "dataset", "split", "published", "note"]
-MACHINE = re.compile(r"second|minute|per_s|memory|speed")
-COUNTS = re.compile(r"^(tp|fp|tn|fn|count|best_epoch|epochs)$|^called ")
-AUC = re.compile(r"auc$")
-GAPS = re.compile(r"gap|diff|delta|gain|change|reduction|cosine")
-SIGNED_ROWS = re.compile(r"gap| - | minus ")
-FLAGS = re.compile(r"\bflag$")
-# In the note of a cell that training may fill or empty.
-UNDEFINED = re.compile(r"does not exist|not defined|counts only: \d+ called")
-MAY_VANISH = re.compile(r"^(malignant_)?precision")  # where a model calls nothing
-P_VALUE = re.compile(r"^p$|_p$|p_value")
-CONDITIONAL = re.compile(r"_of_|^count$")  # its n is itself a result, such as the number of false negatives
-OF_UNSURE = re.compile(r"(ambiguous|borderline) lesions$")  # their n is how often networks were unsure
-OF_MAPS = re.compile(r"^Grad-CAM\+\+|blob$")  # a row whose n leaves out images on which a network's map has no heat
-FEW_MAPS = 0.05  # the share of the images that this may be
-MARGIN = 0.15  # of a rate; about three standard errors of an AUC on the smoke test part
-WIDEST = 0.25  # even where the exhibit's own interval is wider
+KEY = ["row", "metric"]
+ADDED = ["kind", "least", "most"]  # data, trained, conditional (its n moves too), machine, or new: no other seed known
+ANYWHERE = ["dataset", "split", "published"]  # what no training moves
+FEW = 20  # images: with fewer a trained cell has no band
+FIGURES = (".png", ".jpg")
+RUN = ["run", "id", "code"]
 RESULT = ["exhibit", "row", "metric", "column", "expected", "got", "verdict"]
 
 
-def accept(found: Path, expected: Path, *, widen: bool = False) -> int:
+def accept(found: Path, expected: Path, others: Sequence[Path] = ()) -> int:
     """Store the exhibits under ``found`` as what is expected from now on; 0.
 
     Parameters
     ----------
-    widen
-        Let the ranges hold what they held before as well: for results of another seed or another machine.
+    others
+        Results of the same profile, trained with other seeds and once more with the same. Without them a cell keeps its
+        kind and its band, stretched to its new value; a cell that was not there is new and has no band.
 
     Raises
     ------
     FileNotFoundError
-        When there are none.
+        When there are no exhibits.
     """
-    names = exhibits(found)
-    if not names:
-        raise FileNotFoundError(f"no exhibits under {found}; run `make reproduce PROFILE=smoke` first")
-    before = {f"{file.parent.name}/{file.stem}": read(file) for file in expected.glob("*/*.csv")}
+    listed = exhibits(found)
+    if not listed:
+        raise FileNotFoundError(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
+    again = [other for other in others if _plan(other) == _plan(found)]
+    seeds = [other for other in others if other not in again]
+    stored = {}
+    for name in listed:
+        if (found / f"{name}.csv").is_file():
+            table, before = read(found / f"{name}.csv"), expected / f"{name}.csv"
+            moved = [[read(other / f"{name}.csv") for other in group] for group in (seeds, again)]
+            stored[name] = judge(table, *moved) if others else carry(table, read(before) if before.is_file() else None)
     for old in expected.glob("*/*.csv"):
         old.unlink()
-    for name in names:
-        if (found / f"{name}.csv").is_file():
-            stored = to_store(read(found / f"{name}.csv"), read_json(found / f"{name}.json")["kind"])
-            stored = _widened(stored, before[name]) if widen and name in before else stored
-            write_atomic(expected / f"{name}.csv", stored.to_csv(index=False))
-    files = pd.DataFrame({"exhibit": names, "figure": [(found / f"{name}.png").is_file() for name in names]})
-    write_atomic(expected / "exhibits.csv", files.to_csv(index=False))
-    print(f"{len(names)} exhibits accepted in {expected}")
+    stored |= {"weights": weights(found), "exhibits": pd.DataFrame(listed.items(), columns=["exhibit", "figure"])}
+    for name, table in stored.items():
+        write_atomic(expected / f"{name}.csv", table.to_csv(index=False))
+    print(f"{len(listed)} exhibits accepted in {expected}, with {len(seeds)} other seeds and {len(again)} repetitions")
     return 0
 
 
-def _widened(stored: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    ranges = before[before["kind"] == "range"].set_index(["row", "metric"])[["low", "high"]].astype(float)
-    cells = stored.to_dict("records")
-    for cell in cells:
-        if cell["kind"] == "range" and (cell["row"], cell["metric"]) in ranges.index:
-            old = ranges.loc[(cell["row"], cell["metric"])]
-            cell["low"] = f"{min(float(cell['low']), old['low']):.6g}"
-            cell["high"] = f"{max(float(cell['high']), old['high']):.6g}"
-    return pd.DataFrame(cells, columns=STORED)
-
-
-def exhibits(folder: Path) -> list[str]:
-    """Return the exhibits under a profile's results, as ``paper/exhibit``: what has a record beside it."""
-    skipped = ("state", "notebooks")
-    files = [file for file in folder.glob("*/*.json") if file.parent.name not in skipped]
-    return sorted(f"{file.parent.name}/{file.stem}" for file in files)
+def exhibits(folder: Path) -> dict[str, str]:
+    """Return the exhibits under a profile's results: ``paper/exhibit`` -> the ending of its figure, or ""."""
+    records = [file for file in sorted(folder.glob("*/*.json")) if file.parent.name not in ("state", "notebooks")]
+    figures = [next((end for end in FIGURES if file.with_suffix(end).is_file()), "") for file in records]
+    return {f"{file.parent.name}/{file.stem}": end for file, end in zip(records, figures, strict=True)}
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read an exhibit as text: the empty cell is "", and numbers are compared as numbers later."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    """Read a table as text: the empty cell is "", and notes call the processor the same on every machine."""
+    text = path.read_text(encoding="utf-8").replace(processor(), "one processor")
+    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
 
 
-def to_store(exhibit: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return what is stored of an exhibit: for each cell its kind (exact, range, machine, any, absent) and range."""
-    stored = exhibit.rename(columns={"ours": "value"}).drop(columns=["low", "high"])
-    judged = [_judge(cell, kind) for cell in exhibit.to_dict("records")]
-    stored["kind"], stored["low"], stored["high"] = zip(*judged, strict=True) if judged else ((), (), ())
-    return stored[STORED]
+def _plan(found: Path) -> dict:
+    return read_json(found / "state" / "plan.json")
 
 
-def _judge(cell: dict[str, str], kind: str) -> tuple[str, str, str]:
-    if kind != "data" and (FLAGS.search(cell["row"]) or (cell["ours"] == "" and UNDEFINED.search(cell["note"]))):
-        return "any", "", ""
-    if cell["ours"] == "":
-        return "absent", "", ""
-    if MACHINE.search(cell["metric"]):
-        return "machine", "", ""
-    if kind == "data" or not _is_number(cell["ours"]):
-        return "exact", "", ""
-    if P_VALUE.search(cell["metric"]):
-        return "range", "0", "1"
-    low, high = _range(cell)
-    return "range", f"{low:.6g}", f"{high:.6g}"
+def weights(found: Path) -> pd.DataFrame:
+    """Return the digest of each run's trained weights, with the ids of its configuration and of its code."""
+    rows = [
+        [f"{paper}/{name}", entry["id"], entry["code"], file_digest(file)[:16]]
+        for paper, plan in _plan(found).items()
+        for name, entry in plan.items()
+        if (file := found.parent / "runs" / entry["id"] / "model.safetensors").is_file()
+    ]
+    return pd.DataFrame(rows, columns=[*RUN, "weights"])
 
 
-def _range(cell: dict[str, str]) -> tuple[float, float]:
-    """Return the range of a trained number; a difference may be negative, a rate and a count may not."""
-    value, margin = float(cell["ours"]), MARGIN
-    known = (float(cell["low"]), float(cell["high"])) if cell["low"] and cell["high"] else None
-    signed = bool(GAPS.search(cell["metric"]) or SIGNED_ROWS.search(cell["row"]))
-    signed = signed or value < 0 or (known is not None and known[0] < 0)  # a correlation, say
-    if COUNTS.search(cell["metric"]):
-        margin = max(2.0, MARGIN * float(cell["n"] or 2 * abs(value)))
-    elif known and (signed or not AUC.search(cell["metric"])):
-        margin = min(max(MARGIN, (known[1] - known[0]) / 2), WIDEST)
-    low, high = value - margin, value + margin
-    if known and cell["metric"] == "threshold":  # its interval is far from symmetric
-        low, high = min(low, known[0]), max(high, known[1])
-    return (low, high) if signed else (max(low, 0.0), high if value > 1 else min(high, 1.0))
+def judge(table: pd.DataFrame, seeds: Sequence[pd.DataFrame], again: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return what is stored of an exhibit: its cells, each with its kind and, where it was trained, its band.
 
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def compare(found: Path, expected: Path) -> int:
-    """Compare all exhibits, write ``regression.csv`` beside them, print what differs; 1 when anything does.
+    A metric that moves with the seed in one row of an exhibit is trained in all of them. A band holds the values of all
+    seeds, and to either side as much more as the metric moves in that row of the exhibit in which it moves most.
 
     Parameters
     ----------
-    found
-        A profile's results, ``results/smoke``.
-    expected
-        What `accept` wrote.
+    seeds, again
+        The same exhibit after trainings with other seeds, and with the same.
+    """
+    metric, n = table["metric"], pd.to_numeric(table["n"], errors="coerce")
+    moved = _moved(table, seeds)
+    trained, conditional = (moved[of].any(axis=1).groupby(metric).transform("any") for of in (moved.columns, ["n"]))
+    machine = _moved(table, again).any(axis=1)
+    values = pd.DataFrame({k: _aligned(table, one)["ours"] for k, one in enumerate([table, *seeds])})
+    values = values.apply(pd.to_numeric, errors="coerce")[trained & ~machine & ~(n < FEW)].reindex(table.index)
+    least, most = values.min(axis=1), values.max(axis=1)
+    more = (most - least).groupby(metric).transform("max")
+    kind = np.select([machine, conditional, trained], ["machine", "conditional", "trained"], "data")
+    return table.assign(kind=kind, least=_written(least - more), most=_written(most + more))
+
+
+def _written(bounds: pd.Series) -> pd.Series:
+    return bounds.map("{:.6g}".format).where(bounds.notna(), "")
+
+
+def _aligned(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Return another training's cells in the order of a table; a row that is named after its seed keeps its place."""
+    if list(other["metric"]) == list(table["metric"]):
+        return other
+    return table[KEY].merge(other, on=KEY, how="left")
+
+
+def _moved(table: pd.DataFrame, others: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tell for each cell and column whether it differs in any other training."""
+    columns = table.columns.difference(KEY)
+    moved = pd.DataFrame(False, table.index, columns)
+    for other in others:
+        moved |= _aligned(table, other)[columns].ne(table[columns])
+    return moved
+
+
+def carry(table: pd.DataFrame, before: pd.DataFrame | None) -> pd.DataFrame:
+    """Return an exhibit with the kinds and bands that were stored of its cells, bands stretched to the new values."""
+    known = pd.DataFrame(columns=[*KEY, *ADDED]) if before is None else before[[*KEY, *ADDED]]
+    stored = table.merge(known, on=KEY, how="left").fillna({"kind": "new", "least": "", "most": ""})
+    inside = (stored["least"] != "") & (stored["ours"] != "")
+    for name, stretch in (("least", np.minimum), ("most", np.maximum)):
+        bounds = stretch(stored.loc[inside, name].astype(float), stored.loc[inside, "ours"].astype(float))
+        stored.loc[inside, name] = _written(bounds)
+    return stored
+
+
+def compare(found: Path, expected: Path) -> int:
+    """Check the exhibits under ``found``, print what failed, write every check to ``regression.csv`` there; 0 or 1.
 
     Raises
     ------
     FileNotFoundError
-        When nothing was ever accepted.
+        When nothing is expected.
     """
     began = time.perf_counter()
-    if not (expected / "exhibits.csv").is_file():
-        raise FileNotFoundError(f"{expected} holds no expectation; look at the smoke exhibits, then `make accept`")
-    wanted = read(expected / "exhibits.csv").set_index("exhibit")["figure"].to_dict()
-    rows = [check for name in sorted({*wanted, *exhibits(found)}) for check in _files(name, wanted, found, expected)]
+    if not (expected / "weights.csv").is_file():
+        raise FileNotFoundError(f"no {expected / 'weights.csv'}; run `make accept` first")
+    exact, why = same_machine(read(expected / "weights.csv"), weights(found))
+    wanted, there = dict(read(expected / "exhibits.csv").itertuples(index=False)), exhibits(found)
+    rows = []
+    for name in sorted({*wanted, *there}):
+        rows.append(_check(name, "figure", wanted.get(name, "no exhibit"), there.get(name, "no exhibit")))
+        stored, table = expected / f"{name}.csv", found / f"{name}.csv"
+        rows.append(_check(name, "table", str(stored.is_file()), str(table.is_file())))
+        if stored.is_file() and table.is_file():
+            rows += compare_exhibit(name, read(stored), read(table), exact=exact)
     result = pd.DataFrame(rows, columns=RESULT)
     write_atomic(found / "regression.csv", result.to_csv(index=False))
     bad = result[result["verdict"] == "FAILED"]
@@ -165,69 +173,75 @@ def compare(found: Path, expected: Path) -> int:
         where = f"{check['exhibit']}::{check['row']}::{check['metric']}"
         print(f"FAILED {where} - {check['column']}: expected {check['expected']}, got {check['got']}")
     counts = f"{len(bad)} failed, " if len(bad) else ""
-    print(f"regression: {counts}{len(result) - len(bad)} passed in {time.perf_counter() - began:.2f}s")
+    print(f"{why}\nregression: {counts}{len(result) - len(bad)} passed in {time.perf_counter() - began:.2f}s")
     return 1 if len(bad) else 0
 
 
-def _files(name: str, wanted: dict[str, str], found: Path, expected: Path) -> list[dict]:
-    """Return the checks of one exhibit: its files, then its cells."""
-    here = (found / f"{name}.json").is_file()
-    checks = [_check(name, "exhibit", "here" if name in wanted else "none", "here" if here else "none")]
-    if not here or name not in wanted:
-        return checks
-    checks.append(_check(name, "figure", wanted[name], str((found / f"{name}.png").is_file())))
-    stored, table = expected / f"{name}.csv", found / f"{name}.csv"
-    checks.append(_check(name, "table", str(stored.is_file()), str(table.is_file())))
-    return checks + (compare_exhibit(name, read(stored), read(table)) if stored.is_file() and table.is_file() else [])
+def same_machine(stored: pd.DataFrame, now: pd.DataFrame) -> tuple[bool, str]:
+    """Tell whether runs of the same configuration and code have the same weights, and say it.
+
+    Where no run is the same, the code is another, and its exhibits must be equal or be accepted.
+    """
+    both = stored.merge(now, on=RUN, suffixes=("", "_now"))
+    other = both.loc[both["weights"] != both["weights_now"], "run"]
+    if other.empty:
+        return True, f"every cell exactly: {len(both)} of {len(stored)} runs are the same, with the weights expected"
+    return False, (
+        f"THIS MACHINE COMPUTES OTHERWISE: {len(other)} of {len(both)} runs have other weights than expected, first "
+        f"{other.iloc[0]}; their numbers are compared with bands"
+    )
 
 
 def _check(
     name: str, column: str, wanted: str, got: str, *, passed: bool | None = None, cell: dict | None = None
 ) -> dict:
     key = {"row": cell["row"], "metric": cell["metric"]} if cell else {"row": "", "metric": ""}
-    fine = wanted == got if passed is None else passed
-    verdict = "passed" if fine else "FAILED"
+    verdict = "passed" if (wanted == got if passed is None else passed) else "FAILED"
     return {"exhibit": name, "column": column, "expected": wanted, "got": got, "verdict": verdict} | key
 
 
-def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame) -> list[dict]:
+def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame, *, exact: bool) -> list[dict]:
     """Return the checks of one exhibit's cells; where columns, rows or order differ, that one difference alone."""
-    if list(table.columns) != COLUMNS:
-        return [_check(name, "columns", " ".join(COLUMNS), " ".join(table.columns))]
+    columns = [column for column in stored if column not in ADDED]
+    if list(table.columns) != columns:
+        return [_check(name, "columns", " ".join(columns), " ".join(table.columns))]
     keys = [[f"{cell['row']} / {cell['metric']}" for cell in frame.to_dict("records")] for frame in (stored, table)]
     if keys[0] != keys[1]:
         changed = next((pair for pair in zip(*keys, strict=False) if pair[0] != pair[1]), ("end of table",) * 2)
         sizes = [f"{len(each)} cells; {first}" for each, first in zip(keys, changed, strict=True)]
-        return [_check(name, "rows", sizes[0], sizes[1], passed=False)]
+        return [_check(name, "rows", *sizes, passed=False)]
     checks = []
     for old, new in zip(stored.to_dict("records"), table.to_dict("records"), strict=True):
-        fixed = ["dataset", "split", "published"] + (["note"] if old["kind"] == "absent" else [])
-        trained = old["kind"] in ("range", "any")
-        fixed += [] if trained and CONDITIONAL.search(old["metric"]) else ["n"]
-        shares = {OF_MAPS: FEW_MAPS, OF_UNSURE: MARGIN} if trained else {}
-        spared = max((share for rows, share in shares.items() if rows.search(old["row"])), default=0.0)
-        wrong = [name for name in fixed if not _equal(old[name], new[name], rel=spared if name == "n" else 0.0)]
+        free = old["kind"] == "machine" or (not exact and old["kind"] != "data")
+        fixed = ANYWHERE + (["n"] if old["kind"] != "conditional" else []) if free else columns
+        wrong = [column for column in fixed if column != "ours" and not _equal(old[column], new[column])]
         checks += [_check(name, column, old[column], new[column], passed=False, cell=new) for column in wrong]
-        checks.append(_value(name, old, new))
+        checks.append(_value(name, old, new, free=free))
     return checks
 
 
-def _equal(old: str, new: str, *, rel: float = 0.0) -> bool:
+def _equal(old: str, new: str) -> bool:
     if _is_number(old) and _is_number(new):
-        return math.isclose(float(old), float(new), rel_tol=max(rel, 1e-5), abs_tol=1e-9)
+        return math.isclose(float(old), float(new), rel_tol=1e-6, abs_tol=1e-9)
     return old == new
 
 
-def _value(name: str, old: dict, new: dict) -> dict:
-    """Return the check of our own number."""
-    value, kind = new["ours"], old["kind"]
-    if kind == "any":
-        fine = value == "" or _is_number(value)
-        return _check(name, "ours", "a number or none", value, passed=fine, cell=new)
-    if kind == "range":
-        vanished = value == "" and bool(MAY_VANISH.search(new["metric"]) and UNDEFINED.search(new["note"]))
-        fine = vanished or (_is_number(value) and float(old["low"]) <= float(value) <= float(old["high"]))
-        return _check(name, "ours", f"[{old['low']}, {old['high']}]", value, passed=fine, cell=new)
-    if kind == "machine":
+def _value(name: str, old: dict, new: dict, *, free: bool) -> dict:
+    """Return the check of our own number; a trained one may be missing on another machine, where its note says why."""
+    value = new["ours"]
+    if not free:
+        return _check(name, "ours", old["ours"], value, passed=_equal(old["ours"], value), cell=new)
+    if old["kind"] == "machine":
         return _check(name, "ours", "a number above 0", value, passed=_is_number(value) and float(value) > 0, cell=new)
-    return _check(name, "ours", old["value"], value, passed=_equal(old["value"], value), cell=new)
+    fine = _is_number(value) if value else bool(new["note"])
+    few = _is_number(new["n"]) and float(new["n"]) < FEW
+    if old["least"] and value and fine and not few:
+        fine = float(old["least"]) <= float(value) <= float(old["most"])
+    return _check(name, "ours", f"[{old['least']}, {old['most']}]", value, passed=fine, cell=new)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from skinlib.papers import plan_of
 from skinlib.paths import Lock, project_root, read_json, write_json
-from skinlib.workflow import warm
+from skinlib.workflow.arithmetic import settings
 from skinlib.workflow.catalogue import image_visits
 from skinlib.workflow.index import summary, write_index
 from skinlib.workflow.work import Work
@@ -83,7 +82,8 @@ def forget(work: Work) -> None:
     if work.generated and not (work.data / "made_from.json").is_file():
         work.data_stamp.unlink(missing_ok=True)
     for stamp in work.state.glob("runs/*.json"):
-        if not (work.results / "runs" / stamp.stem.partition("-")[0] / "metrics.json").is_file():  # its last file
+        finished = [work.results / "runs" / key / "metrics.json" for key in read_json(stamp)["runs"]]  # its last file
+        if not all(file.is_file() for file in finished):
             stamp.unlink()
     for stamp in work.state.glob("notebooks/*.ok"):
         executed = work.folder / "notebooks" / f"{stamp.stem}.ipynb"
@@ -98,7 +98,8 @@ def progress(work: Work) -> str:
     cards = [card for card in work.cards if card.stem in stems]
     counts = [("notebooks", [work.notebook_stamp(card.stem) for card in cards])]
     if work.plan_file.is_file():
-        counts.insert(0, ("runs", work.run_stamps(work.papers(cards))))
+        entries = work.planned(work.papers(cards)).values()
+        counts.insert(0, ("runs", [work.run_stamp(entry) for entry in entries]))
     form = "|{bar:20}| {n_fmt}/{total_fmt}"
     done = [(name, sum(file.is_file() for file in files), len(files)) for name, files in counts if files]
     return "   ".join(f"{name} {tqdm.format_meter(n, total, 0, bar_format=form)}" for name, n, total in done)
@@ -171,20 +172,11 @@ def reproduce(
         write_json(work.state / "wanted.json", {"notebooks": [card.stem for card in work.cards]})
         began = time.time()
         line = command(work, only=only, cores=cores or min(4, os.cpu_count() or 1), extra=extra, **place)
-        with _starting(work, extra) as environment:
-            failed = _run(line, os.environ | environment | ({"SKINLIB_STALE": stale} if stale else {}))
+        failed = _run(line, os.environ | settings(work.profile) | ({"SKINLIB_STALE": stale} if stale else {}))
         text, missing = summary(work, since=began)
         page = write_index(Work.open(profile, **place), since=began)
     print(f"\n{text}\nminutes: {(time.time() - began) / 60:.1f}\nindex: {page}", flush=True)
     return 1 if failed or missing else 0
-
-
-def _starting(work: Work, extra: Sequence[str]) -> contextlib.AbstractContextManager[dict[str, str]]:
-    """Return what gives the environment in which jobs of this machine start: warm, where that can be."""
-    if "--executor" in extra or warm.ADDRESS in os.environ or not warm.is_possible():
-        return contextlib.nullcontext({})
-    need = estimate(work)
-    return warm.serving(threads=work.profile["threads"], now=bool(need["runs_left"] or need["notebooks_left"]))
 
 
 def _run(line: list[str], environment: dict) -> int:

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from skinlib.paths import write_atomic
-from skinlib.study import SkipNotebook
 
 TRACEBACK_LINES = 15
+SKIPS = "SkipNotebook"  # of `skinlib.study`, which would import torch here
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -121,7 +121,7 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
         lines = ANSI.sub("", "\n".join(error.traceback)).splitlines()
         report |= {"status": "failed", "reason": f"{error.ename}: {error.evalue}"}
         report["traceback"] = lines[-TRACEBACK_LINES:]
-        if error.ename == SkipNotebook.__name__:
+        if error.ename == SKIPS:
             report |= {"status": "skipped", "reason": error.evalue, "traceback": []}
     except CellTimeoutError as error:
         report |= {"status": "failed", "reason": f"time limit of {minutes:g} minutes"}

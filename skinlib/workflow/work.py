@@ -21,6 +21,11 @@ MACHINERY = ("workflow", "data/download.py")
 PLANNING = ("config.py", "data/*.*", "images/*.py", "models/*.py", "training/*.py", "papers/**/*.py")
 
 
+def code_of(system: str) -> str:
+    """Return a digest of the code that a training run of a system passes through."""
+    return digest(canonical_json(code_fingerprint(system)))[:12]
+
+
 @dataclasses.dataclass(frozen=True)
 class Work:
     """One profile on one data root: where its files lie and what is to be done. `Work.open` makes it."""
@@ -114,8 +119,8 @@ class Work:
         plan = {}
         for name, config in plan_of(paper, self.profile).items():
             run_id = runs.identify(config, data_root=self.data, results_root=self.results).id
-            code = digest(canonical_json(code_fingerprint(config.system)))[:12]
-            plan[name] = {"id": run_id, "code": code, "visits": image_visits(config, self.profile)}
+            visits = image_visits(config, self.profile)
+            plan[name] = {"id": run_id, "code": code_of(config.system), "visits": visits}
             write_atomic(self.config_file(run_id), config.to_json())
         return plan
 
@@ -128,13 +133,44 @@ class Work:
         plans = read_json(self.plan_file)
         return {entry["id"]: entry for paper in papers for entry in plans.get(paper, {}).values()}
 
-    def run_stamps(self, papers: Sequence[str]) -> list[Path]:
-        """Return the files that say that the papers' runs are trained by today's code."""
-        return [self.run_stamp(entry) for entry in self.planned(papers).values()]
+    def jobs(self, papers: Sequence[str]) -> dict[Path, list[str]]:
+        """Return what is trained in one process: its stamp -> run ids. All runs of a paper where the profile says so.
+
+        The name of a stamp changes with the configurations and with their code.
+        """
+        if not self.profile.get("together"):
+            return {self.run_stamp(entry): [key] for key, entry in self.planned(papers).items()}
+        found = {}
+        for paper in papers:
+            if entries := self.planned([paper]):
+                code = digest(canonical_json([[key, entry["code"]] for key, entry in entries.items()]))[:12]
+                found[self.state / "runs" / f"{paper}-{code}.json"] = list(entries)
+        return found
 
     def run_stamp(self, entry: dict) -> Path:
-        """Return the stamp of one planned run."""
+        """Return the file that says that a planned run is trained by today's code."""
         return self.state / "runs" / f"{entry['id']}-{entry['code']}.json"
+
+    def stamp_run(self, run_id: str, system: str, *, planned: str) -> None:
+        """Say that a run of a system is trained.
+
+        Raises
+        ------
+        ValueError
+            When it is not the run that was planned.
+        """
+        if run_id != planned:
+            raise ValueError(
+                f"{planned} was planned and {run_id} was trained: `precision: auto` means something else on this "
+                "machine; write fp32 or bf16 into the profile"
+            )
+        self.stamp(self.run_stamp({"id": run_id, "code": code_of(system)}), [run_id])
+
+    def stamp(self, file: Path, ids: Sequence[str]) -> None:
+        """Say in ``file`` that runs are trained; what said so of older code goes, so that going back trains anew."""
+        write_json(file, {"runs": list(ids)})
+        for other in set(file.parent.glob(f"{file.stem.rpartition('-')[0]}-*.json")) - {file}:
+            other.unlink(missing_ok=True)
 
     def notebook_stamp(self, stem: str) -> Path:
         """Return the file that says that a notebook was executed to its end."""
@@ -148,7 +184,7 @@ class Work:
         """Return the card of a selected notebook."""
         return next(card for card in self.cards if card.stem == stem)
 
-    def code_of(self, card: Card) -> list[str]:
+    def code_behind(self, card: Card) -> list[str]:
         """Return the library's files that can change what a notebook shows; other papers' files cannot."""
         library = project_root() / "skinlib"
         others = [library / "papers" / paper for paper in set(paper_names()) - set(card.papers)]

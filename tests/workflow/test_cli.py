@@ -10,25 +10,27 @@ import torch
 from PIL import Image
 
 from skinlib.config import RunConfig
-from skinlib.workflow import cli, commands
+from skinlib.paths import read_json, write_json
+from skinlib.workflow import cli
+from skinlib.workflow.work import Work, code_of
 
 
 @pytest.mark.parametrize(
     ("words", "call"),
     [
-        ("data get ham10000 --root x --accept-licence", commands.data_get),
-        ("data check ham10000 --root x", commands.data_check),
-        ("data synthesise --profile smoke", commands.data_synthesise),
-        ("train c.json --profile smoke", commands.train_run),
-        ("predict run --images x --out y.csv", commands.predict_images),
-        ("evaluate t.csv --groups sex age --out d", commands.evaluate_table),
-        ("plan", commands.write_plan),
-        ("regression --accept", commands.run_regression),
-        ("notebooks run n.ipynb --profile smoke", commands.run_notebook),
-        ("notebooks index", commands.write_page),
-        ("notebooks summary", commands.print_summary),
-        ("notebooks publish --profile real", commands.publish_results),
-        ("notebooks restore --profile real", commands.restore_runs),
+        ("data get ham10000 --root x --accept-licence", cli.data_get),
+        ("data check ham10000 --root x", cli.data_check),
+        ("data synthesise --profile smoke", cli.data_synthesise),
+        ("train c.json --profile smoke", cli.train_runs),
+        ("predict run --images x --out y.csv", cli.predict_images),
+        ("evaluate t.csv --groups sex age --out d", cli.evaluate_table),
+        ("plan", cli.write_plan),
+        ("regression --accept", cli.run_regression),
+        ("notebooks run n.ipynb --profile smoke", cli.run_notebook),
+        ("notebooks index", cli.write_page),
+        ("notebooks summary", cli.print_summary),
+        ("notebooks publish --profile real", cli.publish_results),
+        ("notebooks restore --profile real", cli.restore_runs),
     ],
 )
 def test_words_lead_to_their_command(words, call):
@@ -64,7 +66,7 @@ def test_an_error_of_the_user_is_one_line(capsys):
 
 
 def test_an_error_of_ours_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(commands, "print_summary", lambda arguments: int("x"))  # raised outside the library
+    monkeypatch.setattr(cli, "print_summary", lambda arguments: int("x"))  # raised outside the library
     with pytest.raises(ValueError, match="invalid literal"):
         cli.main(["notebooks", "summary"])
 
@@ -96,19 +98,51 @@ def test_data_check_opens_every_image_and_mask(capsys, data_root, tmp_path):
     assert f"{mask.name.removesuffix('_segmentation.png')}: its mask is 20 x 30, its image 32 x" in shown
 
 
-def train(folder, monkeypatch, *words):
-    """Call `skinlib train`, with ``aa`` as the run that it finds."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("skinlib.training.runs.ensure", lambda *_, **__: types.SimpleNamespace(id="aa"))
-    (folder / "c.json").write_text(RunConfig().to_json())
-    return cli.main(["train", str(folder / "c.json"), "--profile", "smoke", "--results", str(folder), *words])
+@pytest.fixture
+def train(monkeypatch, tmp_path):
+    """Call `skinlib train` on runs of given ids, which are found finished, but for one that begins with ``bad``."""
+
+    def ensure(config, **_):
+        if config.variant.startswith("bad"):
+            raise ZeroDivisionError(config.variant)
+        return types.SimpleNamespace(id=config.variant, config=config)
+
+    def call(*ids, words=()):
+        for name in ids:
+            (tmp_path / f"{name}.json").write_text(RunConfig(variant=name).to_json())
+        files = [str(tmp_path / f"{name}.json") for name in ids]
+        return cli.main(["train", *files, "--profile", "smoke", "--results", str(tmp_path), *words])
+
+    monkeypatch.setattr("skinlib.training.runs.ensure", ensure)
+    return call
 
 
-def test_a_trained_run_keeps_the_stamp_of_its_code_alone(monkeypatch, tmp_path):
-    for name in ("aa-c0", "aa-c1", "aab-c0", "bb-c0"):
-        (tmp_path / f"{name}.json").write_text("{}")
-    assert train(tmp_path, monkeypatch, "--stamp", str(tmp_path / "aa-c1.json")) == 0
-    assert {file.stem for file in tmp_path.glob("*-*.json")} == {"aa-c1", "aab-c0", "bb-c0"}
+def test_a_trained_run_keeps_the_stamp_of_its_code_alone(train, tmp_path):
+    stamps = tmp_path / "smoke" / "state" / "runs"
+    now = code_of("recall_oriented")
+    for name in ("aa-c0", f"aa-{now}", "aab-c0", "bb-c0"):
+        write_json(stamps / f"{name}.json", {})
+    assert train("aa", words=["--stamp", str(stamps / f"aa-{now}.json")]) == 0
+    assert {file.stem for file in stamps.glob("*.json")} == {f"aa-{now}", "aab-c0", "bb-c0"}
+
+
+def test_a_run_that_fails_costs_none_of_those_trained_with_it(train, tmp_path, capsys):
+    work = Work.open("smoke", results=str(tmp_path))
+    together = work.state / "runs" / "recall_oriented-c1.json"
+    assert train("aa", "bad0", "bb", words=["--stamp", str(together)]) == 1
+    assert "1 of 3 runs failed: bad0 (bad0)" in capsys.readouterr().err
+    now = code_of("recall_oriented")
+    assert {file.stem for file in together.parent.glob("*.json")} == {f"aa-{now}", f"bb-{now}"}
+    assert train("aa", "bb", words=["--stamp", str(together)]) == 0
+    assert read_json(together) == {"runs": ["aa", "bb"]}
+    with pytest.raises(ZeroDivisionError):
+        train("bad0")
+
+
+def test_a_run_that_is_not_the_planned_one_gets_no_stamp(monkeypatch, train, tmp_path, capsys):
+    monkeypatch.setattr("skinlib.training.runs.read_config", lambda file: RunConfig(variant="other"))
+    assert train("aa", words=["--stamp", str(tmp_path / "aa-c0.json")]) == 2
+    assert "aa was planned and other was trained" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -120,7 +154,7 @@ def test_a_trained_run_keeps_the_stamp_of_its_code_alone(monkeypatch, tmp_path):
         (False, "auto", {"cpu": "gloo", "cuda": "gloo"}),
     ],
 )
-def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypatch, tmp_path, gpu, device, backends):
+def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypatch, train, gpu, device, backends):
     told = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
@@ -128,7 +162,7 @@ def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypat
     monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(index))
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda name: told.append(name))
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: told.append("left"))
-    assert train(tmp_path, monkeypatch, "--device", device) == 0
+    assert train("aa", words=["--device", device]) == 0
     *where, name, last = told
     of_device = torch.distributed.distributed_c10d.BackendConfig(torch.distributed.Backend(name))
     assert backends.items() <= of_device.get_device_backend_map().items()

@@ -8,7 +8,7 @@ import pytest
 
 from skinlib.workflow.runner import ParameterError, check_parameters, execute, literals, parameters_of
 
-NOTEBOOKS = Path(__file__).parent / "notebooks"
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
 def load(name: str) -> dict:

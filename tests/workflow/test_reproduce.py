@@ -15,7 +15,6 @@ from skinlib.paths import read_json
 from skinlib.workflow import reproduce
 from skinlib.workflow.work import Work
 
-pytestmark = pytest.mark.usefixtures("warm_server")
 PROFILE = """
 name: tiny
 papers: [recall_oriented]
@@ -24,6 +23,7 @@ dataset: ham10000
 stale: retrain
 threads: 1
 jobs: 2
+together: true
 minutes: 1
 disk_gb: 0.001
 notebooks: {time_limit_minutes: 2}
@@ -57,7 +57,8 @@ def times(work: Work) -> dict[str, int]:
 
 
 def test_an_interrupted_call_is_gone_on_with_and_a_failed_run_costs_no_other(place, tmp_path, capfd):
-    (tmp_path / "tiny.yaml").write_text(PROFILE.replace("BACKBONE", "nobody"))
+    profile = PROFILE.replace("BACKBONE", "nobody")
+    (tmp_path / "tiny.yaml").write_text(profile)
     work = Work.open(**place)
     words = [word for name, value in place.items() for word in (f"--{name}", value)]
     line = [sys.executable, "-m", "skinlib.workflow.cli", "notebooks", "reproduce", *words, "--cores", "2"]
@@ -72,16 +73,20 @@ def test_an_interrupted_call_is_gone_on_with_and_a_failed_run_costs_no_other(pla
 
     assert reproduce.reproduce(**place, cores=2) == 1
     shown = capfd.readouterr()
-    assert "timm knows no model 'nobody'" in shown.err
     failed = next(entry for name, entry in planned(work).items() if "nobody" in name)
-    assert str(work.run_stamp(failed)) in shown.err
+    assert f"1 of 10 runs failed: {failed['id']} (timm knows no model 'nobody'" in shown.err
     assert "notebooks: 1 ok, 1 not run" in shown.out
     second = times(work)
     assert len(second) == len(planned(work)) - 1 == 9
     assert first.items() <= second.items()
 
-    assert reproduce.reproduce(**place, only="0", cores=2) == 0
+    (tmp_path / "tiny.yaml").write_text(profile.replace("together: true\n", ""))  # each run in its own process
+    assert reproduce.reproduce(**place, cores=2) == 1
+    shown = capfd.readouterr().err
+    assert "skinlib: timm knows no model 'nobody'" in shown and str(work.run_stamp(failed)) in shown
     assert times(work) == second
+
+    assert reproduce.reproduce(**place, only="0", cores=2) == 0
     assert "Nothing to be done" in capfd.readouterr().err
 
 

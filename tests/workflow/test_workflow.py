@@ -49,6 +49,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(catalogue, "paper_names", lambda: ["paper_a", "paper_b"])
     of_papers = types.SimpleNamespace(import_module=lambda name: types.SimpleNamespace(plan=plan))
     monkeypatch.setattr(catalogue, "importlib", of_papers)
+    monkeypatch.setattr(reproduce, "plan_of", lambda paper, profile: plan(profile))
     (tmp_path / "tiny.yaml").write_text(PROFILE)
     (tmp_path / "data" / "ham10000").mkdir(parents=True)
     notebook(tmp_path / "notebooks", "00_start")
@@ -142,7 +143,7 @@ def test_a_paper_without_its_data_is_left_out_of_the_plan_alone(place, monkeypat
     assert first.endswith(f"is not under {data_root}: the folder isic2016/ is missing.")
     assert second.startswith("1 runs planned in ")
     work = Work.open(**place)
-    assert (len(work.run_stamps(["paper_a"])), work.run_stamps(["paper_b"])) == (1, [])
+    assert (len(work.jobs(["paper_a"])), work.jobs(["paper_b"])) == (1, {})
 
 
 def write_plan(work):
@@ -150,6 +151,17 @@ def write_plan(work):
     write_json(work.plan_file, {"paper_a": entries | {"again": entries["aa"]}})
     work.stamp_data()
     return entries
+
+
+def test_a_job_is_a_run_or_where_the_profile_says_so_a_paper(place):
+    work = Work.open(**place)
+    entries = write_plan(work)
+    assert work.jobs(["paper_a", "paper_b"]) == {work.run_stamp(entries[name]): [name] for name in ("aa", "bb")}
+    work.profile["together"] = True
+    ((stamp, ids),) = work.jobs(["paper_a", "paper_b"]).items()
+    assert (stamp.stem.partition("-")[0], ids) == ("paper_a", ["aa", "bb"])
+    write_json(work.plan_file, {"paper_a": {"aa": entries["aa"], "bb": entries["bb"] | {"code": "c1"}}})
+    assert stamp not in work.jobs(["paper_a"])
 
 
 def test_visits_are_counted_by_hand(place):
@@ -189,7 +201,8 @@ def test_what_is_gone_or_was_skipped_is_done_again(place):
     work = Work.open(**place)
     entries = write_plan(work)
     for name in ("aa", "bb"):
-        write_json(work.run_stamp(entries[name]), {})
+        work.stamp(work.run_stamp(entries[name]), [name])
+    work.stamp(work.state / "runs" / "paper_a-c0.json", ["aa", "bb"])
     write_json(work.results / "runs" / "aa" / "metrics.json", {})
     (work.results / "runs" / "bb").mkdir()  # begun anew, and not finished
     for stem, status in (("00_start", "ok"), ("24_a", "skipped"), ("25_b", "ok")):
@@ -215,17 +228,17 @@ def test_progress_counts_runs_and_notebooks(place):
 
 def test_the_machinery_is_no_input_of_a_notebook(place):
     work = Work.open(**place)
-    code = {Path(path).relative_to(project_root() / "skinlib").as_posix() for path in work.code_of(work.card("24_a"))}
+    code = {
+        Path(path).relative_to(project_root() / "skinlib").as_posix() for path in work.code_behind(work.card("24_a"))
+    }
     assert {"config.py", "data/readers.py", "training/fit.py"} <= code
     assert not {"cli.py", "reproduce.py", "workflow/regression.py"} & code
 
 
-def test_other_papers_files_are_no_input_of_a_notebook(place, monkeypatch):
-    work = Work.open(**place)
-    monkeypatch.setattr(workflow, "paper_names", lambda: ["paper_a", "readers"])  # as if readers.py were a paper's
-    names = {Path(path).name for path in work.code_of(work.card("24_a"))}
-    assert not {"readers.py", "readers_isic.py"} & names
-    assert "cards.py" in names
+def test_other_papers_files_are_no_input_of_a_notebook(place):
+    notebook(Path(place["notebooks"]), "24_a", papers=["paper_a", "metadata_sr"])
+    code = Work.open(**place).code_behind(Work.open(**place).card("24_a"))
+    assert {Path(path).parent.name for path in code if "/papers/" in path} == {"papers", "metadata_sr"}
 
 
 def report(work, stem, status, started, **more):
@@ -292,7 +305,6 @@ def test_one_run_of_a_profile_at_a_time(place):
         reproduce.reproduce(**place)
 
 
-@pytest.mark.usefixtures("warm_server")
 def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_rest(tmp_path, capfd):
     (tmp_path / "tiny.yaml").write_text(
         PROFILE.replace("[paper_a]", "[]").replace("limit_minutes: 1", "limit_minutes: 0.5")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from skinlib.config import Augment, RunConfig
-from skinlib.exhibits.runs import Planned
+from skinlib.config import Augment, Planned, RunConfig
 
 # Ours, against cross entropy of weight 1: the mask's weight, half Dice and half cross entropy of its pixels, and the
 # reconstruction's, a mean squared error of pixels in [0, 1].

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skinlib.config import Augment, RunConfig
-from skinlib.exhibits.runs import Planned
+from skinlib.config import Augment, Planned, RunConfig
 
 # 3.2: benign images in four rotations, melanomas in eight rotations and eight flips; every pair once an epoch.
 # What mtl4 adds is not augmented (ours).

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skinlib.config import Augment, RunConfig
-from skinlib.exhibits.runs import Planned
+from skinlib.config import Augment, Planned, RunConfig
 
 STEP, EPOCHS = 15, 70  # 3, Implementation details: the learning rate falls every 15 of 70 epochs
 AUGMENT = Augment(

@@ -5,8 +5,7 @@ Values with a section or table are the paper's. Where the paper is silent the co
 
 from __future__ import annotations
 
-from skinlib.config import Augment, RunConfig
-from skinlib.exhibits.runs import Planned
+from skinlib.config import Augment, Planned, RunConfig
 
 AUGMENT = Augment(
     flips=True,  # III, Preprocessing: horizontal and vertical
