@@ -201,6 +201,8 @@ def load_profile(name: str | Path) -> dict:
     fewer_papers = {"papers": profile.get("papers")}  # a copy with fewer may keep the name: what it makes is the same
     if shipped.is_file() and _read_yaml(shipped) | fewer_papers != profile:
         raise ValueError(f"{path} has the name of {shipped} and would replace its results; give it a name of its own")
+    if "like" in profile:  # the settings of another profile, but for what this one says
+        profile = load_profile(profile["like"]) | profile
     for where, value in _leaves(profile):
         if hint := _as_number(value):
             raise ValueError(f"{path}: {where} is {value!r}{hint}")

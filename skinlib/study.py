@@ -211,8 +211,8 @@ def begin(
     settings["dataset"] = dataset or settings["dataset"]
     results = Path(results_root) if results_root else project_root() / "results"
     kind = settings["data"]["kind"]
-    reference = project_root() / "results" / "reference" / settings["data"]["of"] if kind == EVIDENCE else None
-    root = reference or find_data(settings, data_root, results)
+    root = find_data(settings, data_root, results)
+    reference = root if kind == EVIDENCE else None
     if not data_root and kind == "synthetic":
         synthesise(load_profile(profile or "sample"), root)
     if device == "auto":

@@ -15,8 +15,12 @@ from skinlib.provenance import canonical_json, digest, file_digest
 def find_data(profile: dict, given: str | Path = "", results: Path | None = None) -> Path:
     """Return the data root: the one given, else the profile's synthetic one, else SKINLIB_DATA, else data/raw.
 
+    A profile of evidence has no data; its root is the reference of the profile that it is ``of``.
+
     Where the profile's real data set is not there, a ``FileNotFoundError`` says how to get it.
     """
+    if profile["data"]["kind"] == "evidence":
+        return project_root() / "results" / "reference" / profile["data"]["of"]
     if not given and profile["data"]["kind"] == "synthetic":
         return (results or project_root() / "results") / "synthetic" / profile["name"]
     root = Path(given or os.environ.get("SKINLIB_DATA") or project_root() / "data" / "raw").expanduser().resolve()

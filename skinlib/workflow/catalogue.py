@@ -26,6 +26,7 @@ class Card:
     papers: tuple[str, ...]
     needs: str  # plan: the finished runs of its papers; none
     minutes: dict[str, float]  # profile -> minutes on the reference machine
+    evidence: bool = False  # it runs whole on results/reference, without data and weights
 
     @property
     def stem(self) -> str:
@@ -53,7 +54,7 @@ def read_card(path: Path) -> Card:
         raise ValueError(f"{path.name}: metadata.skinlib.needs is {card['needs']!r}; write plan or none")
     if not path.stem.partition("_")[0].isdigit():
         raise ValueError(f"{path.name}: the name of a notebook begins with its number")
-    return Card(path, tuple(card["papers"]), card["needs"], dict(card["minutes"]))
+    return Card(path, tuple(card["papers"]), card["needs"], dict(card["minutes"]), card.get("evidence", False))
 
 
 def check_keys(profile: dict) -> None:
@@ -81,6 +82,8 @@ def check_keys(profile: dict) -> None:
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     """Return the notebooks of a profile: those of its papers and those of no paper; ``only`` names numbers ("24 43").
 
+    A profile of evidence has those notebooks alone that say that they run on it.
+
     Raises
     ------
     ValueError
@@ -88,6 +91,8 @@ def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     """
     cards = [read_card(path) for path in sorted(folder.glob("*.ipynb"))]
     fitting = [card for card in cards if not card.papers or set(card.papers) & set(profile["papers"])]
+    if profile["data"]["kind"] == "evidence":
+        fitting = [card for card in fitting if card.evidence]
     words = str(only).replace(",", " ").split()
     if unknown := [word for word in words if not word.isdigit() or int(word) not in {card.number for card in fitting}]:
         have = " ".join(f"{card.number:02d}" for card in fitting)

@@ -177,6 +177,22 @@ def compare(found: Path, expected: Path) -> int:
     return 1 if len(bad) else 0
 
 
+def compare_evidence(found: Path, reference: Path) -> int:
+    """Check the exhibits made from evidence against those of the reference they come from; print, and return 0 or 1."""
+    rows = []
+    for table in sorted(found.glob("*/*.csv")):
+        name, stored = f"{table.parent.name}/{table.stem}", reference / table.parent.name / table.name
+        rows.append(_check(name, "table", "in the reference", "in the reference" if stored.is_file() else "new"))
+        if stored.is_file():
+            rows += compare_exhibit(name, read(stored).assign(kind="data"), read(table), exact=True)
+    bad = [check for check in rows if check["verdict"] == "FAILED"]
+    for check in bad:
+        where = f"{check['exhibit']}::{check['row']}::{check['metric']}"
+        print(f"FAILED {where} - {check['column']}: expected {check['expected']}, got {check['got']}")
+    print(f"evidence: {len(bad)} failed, {len(rows) - len(bad)} passed against {reference}")
+    return 1 if bad else 0
+
+
 def same_machine(stored: pd.DataFrame, now: pd.DataFrame) -> tuple[bool, str]:
     """Tell whether runs of the same configuration and code have the same weights, and say it.
 

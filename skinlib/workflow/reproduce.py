@@ -18,6 +18,7 @@ from skinlib.paths import Lock, project_root, read_json, write_json
 from skinlib.workflow.arithmetic import settings
 from skinlib.workflow.catalogue import image_visits
 from skinlib.workflow.index import summary, write_index
+from skinlib.workflow.regression import compare_evidence
 from skinlib.workflow.work import Work
 
 
@@ -175,6 +176,8 @@ def reproduce(
         failed = _run(line, os.environ | settings(work.profile) | ({"SKINLIB_STALE": stale} if stale else {}))
         text, missing = summary(work, since=began)
         page = write_index(Work.open(profile, **place), since=began)
+        if work.profile["data"]["kind"] == "evidence":
+            failed = compare_evidence(work.folder, work.data) or failed
     print(f"\n{text}\nminutes: {(time.time() - began) / 60:.1f}\nindex: {page}", flush=True)
     return 1 if failed or missing else 0
 

@@ -117,6 +117,8 @@ class Work:
         from skinlib.training import runs
 
         plan = {}
+        if self.profile["data"]["kind"] == "evidence":  # its runs are finished
+            return plan
         for name, config in plan_of(paper, self.profile).items():
             run_id = runs.identify(config, data_root=self.data, results_root=self.results).id
             visits = image_visits(config, self.profile)
