@@ -23,10 +23,7 @@ SPACES = ("features", "tsne", "umap")
 def reduced(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Return features (N, D) as at most 50 principal components (N, C) float64, centred, not scaled.
 
-    Raises
-    ------
-    ValueError
-        For fewer than 4 rows, or values that are not finite.
+    Raises ValueError for fewer than 4 rows, or values that are not finite.
     """
     features = np.asarray(features, float)
     if features.ndim != 2 or len(features) < 4 or not np.isfinite(features).all():

@@ -21,10 +21,7 @@ def attention_maps(model: nn.Module, batches: Batches) -> Iterator[np.ndarray]:
     ------
     (H, W) float32 in (0, 1), of no more detail than the network's own ``attention`` (B, 1, h, w).
 
-    Raises
-    ------
-    ValueError
-        When the network's output has no ``attention``.
+    Raises ValueError when the network's output has no ``attention``.
     """
     model.eval()
     device = next(model.parameters()).device

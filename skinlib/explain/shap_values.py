@@ -54,10 +54,7 @@ def shap_values(
     seed
         Of the permutations; up to `EXACT` inputs nothing is drawn.
 
-    Raises
-    ------
-    ValueError
-        When the columns differ, a value is missing, or there is no background.
+    Raises ValueError when the columns differ, a value is missing, or there is no background.
     """
     if list(inputs.columns) != list(background.columns):
         raise ValueError(f"inputs have the columns {list(inputs.columns)}, the background {list(background.columns)}")

@@ -64,9 +64,7 @@ def measure(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
         colour_deviation : mean distance (Delta E*ab, CIE 1976) of the lesion's pixels from their mean colour
         cut : share of the outline's pixels on the image's edge; above one half the three measures of shape are NaN
 
-    Raises
-    ------
-    ValueError : the mask is empty or not of the image's size.
+    Raises ValueError when the mask is empty or not of the image's size.
 
     Source: ours, after Stolz et al. 1994; none of the papers says how it would measure them.
     """
@@ -147,9 +145,7 @@ def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, worker
     Table of image_id, the columns of `measure`, note; without a lesion all measures are missing and the note is "no
     mask" or "empty mask", of a lesion that the image cuts off it is "cut off".
 
-    Raises
-    ------
-    ValueError : an id that is not in the cohort.
+    Raises ValueError for an id that is not in the cohort.
     """
 
     def one(row: Any) -> dict:

@@ -26,10 +26,7 @@ CACHE_VERSION = 1  # raise it whenever a decoded or resized pixel can come out d
 def read_image(path: str | Path) -> np.ndarray:
     """Decode an image file to (H, W, 3) uint8, RGB.
 
-    Raises
-    ------
-    OSError
-        When the file is missing, truncated or no image; the message names it.
+    Raises OSError when the file is missing, truncated or no image; the message names it.
     """
     try:
         with Image.open(path) as image:
@@ -79,10 +76,7 @@ class Cache:
         root
             The folder of caches; this one is named after data, size and colour steps.
 
-        Raises
-        ------
-        OSError
-            When a file cannot be read; nothing is left behind.
+        Raises OSError when a file cannot be read; nothing is left behind.
         """
         ids = digest("\n".join(cohort["image_id"]))  # the order of the rows
         key = [cohort_fingerprint(cohort), ids, list(size), colour, colour_steps.VERSION, CACHE_VERSION, masks]

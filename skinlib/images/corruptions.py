@@ -38,9 +38,7 @@ def corrupt(images: np.ndarray, kind: str, level: float, *, seed: int = 0) -> np
     ``kind`` is a key of `CORRUPTIONS`, ``level`` >= 0 in its function's unit; 0 changes nothing. Each image draws its
     own from (seed, its place), the same at every level.
 
-    Raises
-    ------
-    ValueError : an unknown kind, or a negative level.
+    Raises ValueError for an unknown kind, or a negative level.
     """
     if kind not in CORRUPTIONS:
         raise ValueError(f"no corruption {kind!r}; there are {', '.join(CORRUPTIONS)}")

@@ -179,9 +179,7 @@ def artefact_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, wo
     Table of image_id, hair and ruler (shares of the image, 0..1), contrast (Delta E), note; without a mask the contrast
     is missing and the note "no mask".
 
-    Raises
-    ------
-    ValueError : an id that is not in the cohort.
+    Raises ValueError for an id that is not in the cohort.
     """
 
     def measure(row: Any) -> tuple:

@@ -19,10 +19,7 @@ def nested_share(part: pd.DataFrame, share: float, seed: int) -> np.ndarray:
     seed
         Of the order in which lesions are taken: a smaller share of one seed lies in a larger one.
 
-    Raises
-    ------
-    ValueError
-        For a share outside (0, 1].
+    Raises ValueError for a share outside (0, 1].
     """
     if not 0 < share <= 1:
         raise ValueError(f"the share of training images is {share}; give more than 0, at most 1")

@@ -159,9 +159,7 @@ def skin_from_ring(image: np.ndarray, *, width: float = 0.1) -> np.ndarray:
 def rows_of(cohort: pd.DataFrame, ids: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the rows of the images ``ids`` of a cohort, in their order; all without ``ids``.
 
-    Raises
-    ------
-    ValueError : an id that is not in the cohort.
+    Raises ValueError for an id that is not in the cohort.
     """
     if ids is None:
         return cohort

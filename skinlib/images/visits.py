@@ -28,10 +28,7 @@ def visits(views: Iterable[str]) -> dict[str, np.ndarray]:
         ``row`` (n,) int64 positions 0 to N - 1, each as often as it has views; ``angle`` (n,) float32 radians and
         ``flip`` (n, 2) float32 of 1 and -1.
 
-    Raises
-    ------
-    ValueError
-        For a name that is not in `VIEWS`.
+    Raises ValueError for a name that is not in `VIEWS`.
     """
     names = list(views)
     if unknown := sorted(set(names) - set(VIEWS)):

@@ -27,10 +27,7 @@ def systems() -> list[str]:
 def system_of(config: RunConfig) -> System:
     """Return the system that a configuration names.
 
-    Raises
-    ------
-    ValueError
-        When there is none of that name.
+    Raises ValueError when there is none of that name.
     """
     if config.system not in systems():
         raise ValueError(f"no system {config.system!r}; there are {', '.join(systems())}")
@@ -64,10 +61,7 @@ def build(config: RunConfig, *, weights_file: Path | None = None) -> Network:
 def chosen_visits(config: RunConfig, part: pd.DataFrame) -> Mapping[str, np.ndarray] | None:
     """Return the list of training visits that a system draws up itself, as `System` describes it; None: each row once.
 
-    Raises
-    ------
-    ValueError
-        When the list does not fit the training rows ``part``.
+    Raises ValueError when the list does not fit the training rows ``part``.
     """
     chosen = system_of(config).visits(part, config)
     if chosen is None:
@@ -85,10 +79,7 @@ def chosen_visits(config: RunConfig, part: pd.DataFrame) -> Mapping[str, np.ndar
 def columns(config: RunConfig, cohort: pd.DataFrame, runs: Path) -> dict[str, np.ndarray]:
     """Return what a system has in its batches of each row of a cohort, as `System` describes it.
 
-    Raises
-    ------
-    ValueError
-        When a column has not a value for each row.
+    Raises ValueError when a column has not a value for each row.
     """
     found = system_of(config).columns(cohort, config, runs)
     if wrong := {name: len(values) for name, values in found.items() if len(values) != len(cohort)}:

@@ -24,10 +24,7 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
     ``imagenet`` looks for ``<backbone>*.safetensors`` in the folder named by ``SKINLIB_WEIGHTS``, then in ``weights/``
     in the data root and next to it.
 
-    Raises
-    ------
-    WeightsUnavailable
-        When ``weights`` names a file that is not there, or several files fit.
+    Raises WeightsUnavailable when ``weights`` names a file that is not there, or several files fit.
     """
     if weights == "none":
         return None
@@ -51,22 +48,10 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
 def create(backbone: str, weights: str = "imagenet", *, weights_file: Path | None = None, **options) -> nn.Module:
     """Build a timm backbone without classifier.
 
-    Parameters
-    ----------
-    weights
-        ``none`` (random), ``imagenet`` (``weights_file`` where given, else timm's hub), or the path of a file.
-    options
-        Handed to `timm.create_model` (``features_only=True``, ``global_pool=""`` ...).
+    ``weights`` is ``none`` (random), ``imagenet`` (``weights_file`` where given, else timm's hub), or the path of a
+    file. Without other options of `timm.create_model` it gives the last feature maps, (B, 3, H, W) -> (B, C, h, w).
 
-    Returns
-    -------
-    nn.Module
-        By default (B, 3, H, W) -> (B, C, h, w), the last feature maps.
-
-    Raises
-    ------
-    WeightsUnavailable
-        When the weights cannot be had, or the file does not fit the network.
+    Raises WeightsUnavailable when the weights cannot be had, or the file does not fit the network.
     """
     options = {"num_classes": 0, "global_pool": ""} | options
     if backbone not in timm.list_models():

@@ -34,8 +34,7 @@ class Imputer(nn.Module):
         Question -> its columns: several for a one-hot answer, one for a number.
     method
         ``autoencoder``: a masked autoencoder, one hidden layer, guesses hidden answers from the others. ``frequent``:
-        the most frequent answer, the median. ``zeros``: as the literature does; a block of zeros is a category of its
-        own that says "missing".
+        the most frequent answer, the median. ``zeros``: as the literature does; they say "missing".
     scale
         Standardise numbers by mean and deviation of the training rows; else they keep their units.
     """
@@ -56,10 +55,7 @@ class Imputer(nn.Module):
     def fit(self, table: torch.Tensor) -> None:
         """Learn from (N, D) training rows, NaN where there is no answer.
 
-        Raises
-        ------
-        ValueError
-            When no training row answers some question: it could never be filled in.
+        Raises ValueError when no training row answers some question: it could never be filled in.
         """
         table = table.float().cpu()
         known = ~table.isnan()
@@ -173,20 +169,15 @@ def hidden_errors(
 ) -> pd.DataFrame:
     """Hide known answers of rows that nothing was fitted on, fill them in again and report the error of each question.
 
-    Parameters
-    ----------
-    train, known
-        (N, D) and (M, D), encoded as `skinlib.data.clinical.encode` does; nothing is fitted on ``known``.
-    share
-        Of the answers hidden one by one.
+    ``train`` (N, D) and ``known`` (M, D) are encoded answers; nothing is fitted on ``known``.
 
     Returns
     -------
     DataFrame
-        A row a question, method (`METHODS` but zeros, and iterative) and pattern: ``alone``, answers hidden one by one;
-        ``together``, hidden together as training rows leave them blank. Columns: ``question``, ``method``, ``pattern``,
-        ``metric`` (``error_rate`` of answers, ``mean_absolute_error`` of numbers in their unit), ``error``, ``n``
-        hidden answers. A question of which nothing was hidden has no row.
+        A row a question, method (`METHODS` but zeros, and iterative) and pattern: ``alone``, a ``share`` of the answers
+        hidden one by one; ``together``, hidden together as training rows leave them blank. Columns: ``question``,
+        ``method``, ``pattern``, ``metric`` (``error_rate`` of answers, ``mean_absolute_error`` of numbers in their
+        unit), ``error``, ``n`` hidden answers. A question of which nothing was hidden has no row.
     """
     rng, blank = np.random.default_rng(seed), np.isnan(known)
     one_by_one = np.zeros_like(blank)

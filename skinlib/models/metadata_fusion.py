@@ -64,10 +64,7 @@ class MetaBlock(nn.Module):
 
     f and g are each a linear map of the answers with batch norm, one value for each of the C rows of V (B, C, 32).
 
-    Raises
-    ------
-    ValueError
-        When the features cannot be laid out in rows of 32.
+    Raises ValueError when the features cannot be laid out in rows of 32.
     """
 
     def __init__(self, features: int, m: int):

@@ -16,10 +16,7 @@ THINNEST = 16  # channels: levels of a decoder are not made narrower
 def skip_widths(backbone: nn.Module) -> list[int]:
     """Return the channels of a backbone's maps, finest first, without the last: those that a decoder may skip to.
 
-    Raises
-    ------
-    ValueError
-        For a backbone whose maps all have one size (a transformer), or that does not give them away.
+    Raises ValueError for a backbone whose maps all have one size (a transformer), or that does not give them away.
     """
     levels = [(level["num_chs"], level["reduction"]) for level in getattr(backbone, "feature_info", None) or ()]
     steps = [reduction for _, reduction in levels]
@@ -29,14 +26,7 @@ def skip_widths(backbone: nn.Module) -> list[int]:
 
 
 def pyramid(backbone: nn.Module, image: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Run a timm backbone once and keep what it saw on the way.
-
-    Returns
-    -------
-    tuple
-        The last feature maps (B, C, h, w), as the backbone itself returns them; and those of the depths before, finest
-        first, with the channels of `skip_widths`.
-    """
+    """Run a timm backbone once; return its last maps (B, C, h, w), and those before, finest first, as `skip_widths`."""
     last, levels = backbone.forward_intermediates(image)
     return backbone.forward_head(last), levels[:-1]  # without pooling and classifier: the layers that some have there
 
@@ -62,12 +52,7 @@ class Decoder(nn.Module):
     A level enlarges its maps to the size of a skip (nearest neighbour, so that sides need not be divisible), joins the
     skip's maps where it is given ``skips``, and has two 3x3 convolutions (`skinlib.models.blocks.ConvBlock`). The last
     maps, at half the image's size for most backbones, become ``outputs`` channels by a 1x1 convolution and are enlarged
-    bilinearly.
-
-    Parameters
-    ----------
-    skips
-        Channels joined at each level, finest first; zeros: the levels without the maps.
+    bilinearly. ``skips`` are the channels joined at each level, finest first; zeros: the levels without the maps.
     """
 
     def __init__(self, latent: int, skips: Sequence[int], outputs: int):

@@ -52,10 +52,7 @@ class Decoder(nn.Sequential):
 def pixels(image: torch.Tensor, normalisation: str) -> torch.Tensor:
     """Return the images in [0, 1] that a batch's normalised images were made of.
 
-    Raises
-    ------
-    ValueError
-        For ``minmax``, which forgets the range.
+    Raises ValueError for ``minmax``, which forgets the range.
     """
     if normalisation == "none":
         return image
@@ -158,13 +155,9 @@ def teacher(target: str) -> nn.Module:
     """Build the frozen network that draws a target; ``ninasr_here`` is random until it is trained.
 
     Published weights are looked for as ``ninasr_b0_x2.safetensors`` and ``edsr_baseline_x2.safetensors`` where
-    `skinlib.models.backbones.find_weights` looks; tensors are named as in the authors' files, whose mean shifts are
-    constants here.
+    `find_weights` looks; tensors are named as in the authors' files, whose mean shifts are constants here.
 
-    Raises
-    ------
-    WeightsUnavailable
-        When there is no such file, or it does not fit.
+    Raises WeightsUnavailable when there is no such file, or it does not fit.
     """
     name, network = ("edsr_baseline_x2", EDSR()) if target == "edsr" else ("ninasr_b0_x2", NinaSR())
     if target != "ninasr_here":

@@ -54,10 +54,7 @@ def cohort_elsewhere(
         The cohort; and how many images were left out because their image or lesion id is one of the run's own data set
         (ISIC 2019 holds HAM10000 again).
 
-    Raises
-    ------
-    ValueError
-        When the other set lacks a class of the label space, or has other classes.
+    Raises ValueError when the other set lacks a class of the label space, or has other classes.
     """
     config = run.config
     space = config.label_space
@@ -74,10 +71,7 @@ def cohort_elsewhere(
 def predict_elsewhere(run: Run, dataset: str, data_root: str | Path, *, allow_missing: bool = False) -> pd.DataFrame:
     """Apply a run to `cohort_elsewhere`: the prediction table, part ``external``, in the run's own classes.
 
-    Raises
-    ------
-    ValueError
-        As `cohort_elsewhere`, or when nothing is left of the other set.
+    Raises ValueError as `cohort_elsewhere`, or when nothing is left of the other set.
     """
     other, left_out = cohort_elsewhere(run, dataset, data_root, allow_missing=allow_missing)
     if other.empty:

@@ -50,10 +50,7 @@ def pooled(run: Run, cohort: pd.DataFrame, *, tta: str = "none", device: str = "
     ndarray
         (N, V, C) float16, rows as in the cohort, V the views of ``tta``, the image itself first.
 
-    Raises
-    ------
-    ValueError
-        When the network has no features, or one that half precision cannot hold.
+    Raises ValueError when the network has no features, or one that half precision cannot hold.
     """
     files = "\n".join(file_digest(path) for path in cohort["image_path"])
     key = digest(canonical_json([files, run.weights(), run.config.identity(), VERSION]))[:16]

@@ -97,10 +97,7 @@ def _rows(table: pd.DataFrame, column: str, value: str, path: Path) -> pd.DataFr
 def load(path: str | Path) -> Run:
     """Open a finished run's folder.
 
-    Raises
-    ------
-    RunMissing
-        When there is no finished run.
+    Raises RunMissing when there is no finished run.
     """
     path = Path(path)
     if not (path / stored.DONE).is_file():

@@ -22,10 +22,7 @@ def segment(run: Run, cohort: pd.DataFrame, *, tta: str = "none") -> tuple[pd.Da
         The scores of the images that have a true mask, as `skinlib.training.tables.mask_scores` describes them, part
         ``external``; and image id -> (H, W) bool, as the network gave it, at the run's image size.
 
-    Raises
-    ------
-    ValueError
-        When the run was not trained on masks.
+    Raises ValueError when the run was not trained on masks.
     """
     config = run.config
     if not trained_on_masks(config):

@@ -43,10 +43,7 @@ def prediction_table(
 def ensemble(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """Average the probabilities of several members for each image and view.
 
-    Raises
-    ------
-    ValueError
-        When the members did not see the same images, in which case their mean is no ensemble.
+    Raises ValueError when the members did not see the same images, in which case their mean is no ensemble.
     """
     keys = ["image_id", "view"]
     aligned = [table.sort_values(keys, ignore_index=True) for table in tables]
