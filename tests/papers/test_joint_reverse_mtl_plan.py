@@ -39,7 +39,7 @@ def test_the_names_of_the_runs(runs):
     ladder = ["cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", "seg", "mtl0", "mtl1", "mtl2", "mtl3"]
     ladder += ["mtl4/clean", *(f"control/{name}" for name in CONTROLS)]
     wanted = {f"{name}/seed{s}" for name in ladder for s in (0, 1)}
-    beside = [
+    side = [
         "mtl4/as_published",
         "lambda/0.9-0.1",
         "lambda/0.1-0.9",
@@ -48,7 +48,7 @@ def test_the_names_of_the_runs(runs):
         "longer/seg/64px-40-lr0.001",
         "longer/seg/64px-40-lr0.001-right_angles",
     ]
-    assert set(runs) == wanted | {f"{name}/seed0" for name in beside}
+    assert set(runs) == wanted | {f"{name}/seed0" for name in side}
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
 
 

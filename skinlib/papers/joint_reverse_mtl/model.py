@@ -203,7 +203,7 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     Raises
     ------
     ValueError
-        For a variant, an option that the variant does not have, or a gate that nobody knows.
+        For an unknown variant or gate, or an option that the variant does not have.
     WeightsUnavailable
         When a U-Net is to begin from published weights: there are none.
     """
