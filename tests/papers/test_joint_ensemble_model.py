@@ -204,7 +204,7 @@ def test_prepare_says_what_cannot_be_fitted():
     with pytest.raises(ValueError, match="PCA to 200 components"):
         model.prepare(batches, torch.device("cpu"))
     batches.columns["attributes"][:, 0] = np.nan
-    with pytest.raises(ValueError, match="no training image has a mask to measure asymmetry on"):
+    with pytest.raises(ValueError, match="no training image has a mask to measure asymmetry"):
         models.build(fused()).prepare(batches, torch.device("cpu"))
 
 
