@@ -257,7 +257,7 @@ def joint():
     return config, model.eval(), {name: part.eval() for name, part in parts.items()}
 
 
-def test_joint_begins_where_members_and_head_stood(joint):
+def test_joint_begins_where_members_and_head_were(joint):
     _, model, parts = joint
     batch = batch_of(4)
     pooled = torch.cat([parts[name](batch["image"])["features"] for name in ("mobile", "resnet")], 1)
