@@ -204,7 +204,7 @@ def test_prepare_says_what_cannot_be_fitted():
     with pytest.raises(ValueError, match="PCA to 200 components"):
         model.prepare(batches, torch.device("cpu"))
     batches.columns["attributes"][:, 0] = np.nan
-    with pytest.raises(ValueError, match="no training image has a mask to measure asymmetry on"):
+    with pytest.raises(ValueError, match="no training image has a mask to measure asymmetry"):
         models.build(fused()).prepare(batches, torch.device("cpu"))
 
 
@@ -257,7 +257,7 @@ def joint():
     return config, model.eval(), {name: part.eval() for name, part in parts.items()}
 
 
-def test_joint_begins_where_members_and_head_stood(joint):
+def test_joint_begins_where_members_and_head_were(joint):
     _, model, parts = joint
     batch = batch_of(4)
     pooled = torch.cat([parts[name](batch["image"])["features"] for name in ("mobile", "resnet")], 1)

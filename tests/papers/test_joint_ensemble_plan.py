@@ -40,9 +40,9 @@ def runs():
 def test_the_names_of_the_runs(runs):
     wanted = {f"member/{name}/fold{fold}" for name in MEMBERS for fold in range(3)}
     wanted |= {f"proposed/fold{fold}/seed{seed}" for fold in range(3) for seed in (0, 1)}
-    beside = [f"switch/{name}" for name in SWITCHES]
-    beside += [f"{how}/{name}" for how in ("without", "only") for name in ("resnet", "mobile")]
-    wanted |= {f"{name}/fold0/seed{seed}" for name in beside for seed in (0, 1)}
+    more = [f"switch/{name}" for name in SWITCHES]
+    more += [f"{how}/{name}" for how in ("without", "only") for name in ("resnet", "mobile")]
+    wanted |= {f"{name}/fold0/seed{seed}" for name in more for seed in (0, 1)}
     wanted |= {
         f"only/{name}/fold{fold}/seed{s}" for name in ("resnet", "pretrained") for fold in range(3) for s in (0, 1)
     }
@@ -162,7 +162,7 @@ def test_an_arm_decides_for_members_and_heads_alike(runs):
         assert (config.schedule, config.patience) == (usual.schedule, usual.patience)
 
 
-def test_a_source_left_out_has_a_head_on_the_same_members_beside_it(runs):
+def test_a_source_left_out_is_compared_with_a_head_on_the_same_members(runs):
     same, left = runs["same/fold0/seed0"], runs["source/rosendahl/proposed/seed0"]
     assert set(same.options["members"]) == set(left.options["members"]) == {"resnet", "mobile"}
     assert difference(same, left) == {"split", "options"}

@@ -48,7 +48,7 @@ HEAD = MEMBER.replace(
     epochs=40,
     tta="flips",  # the cached views: they are augmentation and TTA of the head
 )
-JOINT = {"lr": 1e-4, "lr_early": 0.1, "lr_late": 1 / 3, "batch_size": 32}  # ours: gently, from where the parts stood
+JOINT = {"lr": 1e-4, "lr_early": 0.1, "lr_late": 1 / 3, "batch_size": 32}  # ours: gently, from where the parts were
 CROSS_ENTROPY = {"losses": {"cross_entropy": 1.0}}
 NO_ATTRIBUTES = {"options": {"attributes": False}} | CROSS_ENTROPY
 # Each changes the proposed head in what its name says; "options" are put over those of the proposed one.
