@@ -105,17 +105,17 @@ def listing(root: Path) -> str:
 
     Linked folders belong to it.
     """
-    walked, seen = {}, []
+    seen, walked = [], set()
     for folder, below, names in os.walk(root, followlinks=True):
         below.sort()  # of two links to one folder it is always the same that counts
         real = os.path.realpath(folder)
         if real in walked:  # a link to a folder above would have no end
             below.clear()
-        walked.setdefault(real, (folder, names))
-    for folder, names in sorted(walked.values()):
+            continue
+        walked.add(real)
         tables = [Path(folder, name).stat() for name in sorted(names) if name.endswith((".csv", ".txt", ".json"))]
-        seen.append([os.path.relpath(folder, root), len(names), Path(folder).stat().st_mtime_ns])
-        seen.append([[table.st_size, table.st_mtime_ns] for table in tables])
+        about = [os.path.relpath(folder, root), len(names), Path(folder).stat().st_mtime_ns]
+        seen.append([*about, *([table.st_size, table.st_mtime_ns] for table in tables)])
     return digest(canonical_json(seen))
 
 
