@@ -91,7 +91,7 @@ def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     """
     cards = [read_card(path) for path in sorted(folder.glob("*.ipynb"))]
     fitting = [card for card in cards if not card.papers or set(card.papers) & set(profile["papers"])]
-    if profile["data"]["kind"] == "evidence":
+    if profile["data"]["kind"] == "reference":
         fitting = [card for card in fitting if card.evidence]
     words = str(only).replace(",", " ").split()
     if unknown := [word for word in words if not word.isdigit() or int(word) not in {card.number for card in fitting}]:

@@ -141,7 +141,7 @@ def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[st
         text, missing = summary(work, since=began)
         whole = dataclasses.replace(work, cards=tuple(selected(work.profile, "", work.notebooks)))
         page = write_index(whole, since=began)
-        if work.profile["data"]["kind"] == "evidence":
+        if work.profile["data"]["kind"] == "reference":
             failed = compare_evidence(work.folder, work.data) or failed
     print(f"\n{text}\nminutes: {(time.time() - began) / 60:.1f}\nindex: {page}", flush=True)
     return 1 if failed or missing else 0
