@@ -198,8 +198,8 @@ def load_profile(name: str | Path) -> dict:
     if not isinstance(profile, dict) or "name" not in profile:
         raise ValueError(f"{path} is no profile: it needs a mapping with a name")
     shipped = project_root() / "profiles" / f"{profile['name']}.yaml"
-    fewer_papers = {"papers": profile.get("papers")}  # a copy with fewer may keep the name: what it makes is the same
-    if shipped.is_file() and _read_yaml(shipped) | fewer_papers != profile:
+    papers = {"papers": profile["papers"]} if "papers" in profile else {}  # a copy with fewer may keep the name
+    if shipped.is_file() and _read_yaml(shipped) | papers != profile:
         raise ValueError(f"{path} has the name of {shipped} and would replace its results; give it a name of its own")
     if "like" in profile:  # the settings of another profile, but for what this one says
         profile = load_profile(profile["like"]) | profile

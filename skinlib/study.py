@@ -212,7 +212,7 @@ def begin(
     results = Path(results_root) if results_root else project_root() / "results"
     kind = settings["data"]["kind"]
     root = find_data(settings, data_root, results)
-    reference = root if kind == EVIDENCE else None
+    reference = root if kind == "reference" else None
     if not data_root and kind == "synthetic":
         synthesise(load_profile(profile or "sample"), root)
     if device == "auto":

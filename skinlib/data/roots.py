@@ -19,7 +19,7 @@ def find_data(profile: dict, given: str | Path = "", results: Path | None = None
 
     Where the profile's real data set is not there, a ``FileNotFoundError`` says how to get it.
     """
-    if profile["data"]["kind"] == "evidence":
+    if profile["data"]["kind"] == "reference":
         return project_root() / "results" / "reference" / profile["data"]["of"]
     if not given and profile["data"]["kind"] == "synthetic":
         return (results or project_root() / "results") / "synthetic" / profile["name"]

@@ -19,8 +19,7 @@ PINNED = {
     "MKL_CBWR": "COMPATIBLE",  # its matrix products
     "OPENBLAS_CORETYPE": "Haswell",  # matrix products and decompositions of numpy and scipy
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # numpy's functions, and how it sorts
-    "NUMBA_CPU_NAME": "haswell",  # umap
-    "NUMBA_CPU_FEATURES": "",
+    "NUMBA_CPU_NAME": "generic",  # umap
 }
 X86_64 = ("x86_64", "AMD64")
 

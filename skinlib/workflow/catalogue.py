@@ -91,7 +91,7 @@ def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     """
     cards = [read_card(path) for path in sorted(folder.glob("*.ipynb"))]
     fitting = [card for card in cards if not card.papers or set(card.papers) & set(profile["papers"])]
-    if profile["data"]["kind"] == "evidence":
+    if profile["data"]["kind"] == "reference":
         fitting = [card for card in fitting if card.evidence]
     words = str(only).replace(",", " ").split()
     if unknown := [word for word in words if not word.isdigit() or int(word) not in {card.number for card in fitting}]:
@@ -105,17 +105,17 @@ def listing(root: Path) -> str:
 
     Linked folders belong to it.
     """
-    walked, seen = {}, []
+    seen, walked = [], set()
     for folder, below, names in os.walk(root, followlinks=True):
         below.sort()  # of two links to one folder it is always the same that counts
         real = os.path.realpath(folder)
         if real in walked:  # a link to a folder above would have no end
             below.clear()
-        walked.setdefault(real, (folder, names))
-    for folder, names in sorted(walked.values()):
+            continue
+        walked.add(real)
         tables = [Path(folder, name).stat() for name in sorted(names) if name.endswith((".csv", ".txt", ".json"))]
-        seen.append([os.path.relpath(folder, root), len(names), Path(folder).stat().st_mtime_ns])
-        seen.append([[table.st_size, table.st_mtime_ns] for table in tables])
+        about = [os.path.relpath(folder, root), len(names), Path(folder).stat().st_mtime_ns]
+        seen.append([*about, *([table.st_size, table.st_mtime_ns] for table in tables)])
     return digest(canonical_json(seen))
 
 

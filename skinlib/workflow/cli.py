@@ -15,7 +15,7 @@ LIBRARY = str(Path(__file__).parents[1])
 
 
 def data_get(arguments: argparse.Namespace) -> int:
-    """Download a data set."""
+    """Download a data set once its licence is accepted; no partial download is kept."""
     from skinlib.data import download
 
     download.get(arguments.name, arguments.root, accept_licence=arguments.accept_licence)
@@ -23,14 +23,13 @@ def data_get(arguments: argparse.Namespace) -> int:
 
 
 def data_check(arguments: argparse.Namespace) -> int:
-    """Print what a data set holds and every finding, of its tables and of every image; 1 when there are any."""
+    """Read a data set, open every image and list every finding; 1 when there are any."""
     from skinlib.data import checks, readers
 
     cohort = readers.read(arguments.name, arguments.root, allow_missing=True)
     print(f"{arguments.name}: {len(cohort)} images; opening each", flush=True)
     findings = [*cohort.attrs.get("findings", []), *checks.of_files(cohort)]
-    print(f"{arguments.name}: {len(findings)} findings")
-    print("\n".join(f"  {finding}" for finding in findings))
+    print("\n  ".join([f"{arguments.name}: {len(findings)} findings", *findings]))
     return 1 if findings else 0
 
 
@@ -49,7 +48,7 @@ def data_synthesise(arguments: argparse.Namespace) -> int:
 
 
 def write_plan(arguments: argparse.Namespace) -> int:
-    """Write the plan of a profile and print how many runs it has."""
+    """Name the runs that a profile needs, and write their configurations."""
     work = _work(arguments)
     for paper, reason in work.write_plan().items():
         print(f"{paper} is left out: {reason}")
@@ -58,7 +57,7 @@ def write_plan(arguments: argparse.Namespace) -> int:
 
 
 def train_runs(arguments: argparse.Namespace) -> int:
-    """Train runs one after the other in this process; finished ones are left alone, and a failure costs no other."""
+    """Train runs one after the other, or go on with interrupted ones; a run that fails costs no other."""
     work = _work(arguments)
     from skinlib.training import runs
 
@@ -106,7 +105,7 @@ def _processes(device: str) -> Iterator[None]:
 
 
 def predict_images(arguments: argparse.Namespace) -> int:
-    """Write the prediction table of a folder, or of the images that a CSV lists."""
+    """Turn a folder of images, or those that a CSV lists, into a prediction table."""
     from skinlib.data.readers_files import images_of
     from skinlib.training import predict, runs
 
@@ -118,7 +117,7 @@ def predict_images(arguments: argparse.Namespace) -> int:
 
 
 def evaluate_table(arguments: argparse.Namespace) -> int:
-    """Print every table of an evaluation, and write them where a folder is given."""
+    """Print metrics, thresholds, intervals and fairness of a prediction table."""
     from skinlib.evaluation.report import evaluate, read_predictions
 
     table = read_predictions(arguments.table)
@@ -132,7 +131,7 @@ def evaluate_table(arguments: argparse.Namespace) -> int:
 
 
 def run_notebook(arguments: argparse.Namespace) -> int:
-    """Execute one notebook, note how it went, and return 1 when it failed."""
+    """Execute one notebook strictly; 1 when it failed."""
     work = _work(arguments)
     from skinlib.paths import write_atomic, write_json
     from skinlib.workflow.index import exhibits_of
@@ -157,15 +156,15 @@ def run_notebook(arguments: argparse.Namespace) -> int:
 
 
 def run_reproduce(arguments: argparse.Namespace) -> int:
-    """Do everything that a profile asks for."""
+    """Do everything that a profile asks for: data, runs, notebooks, summary, index."""
+    work = _work(arguments)
     from skinlib.workflow.reproduce import reproduce
 
-    names = ("profile", "data", "results", "notebooks", "only", "stale", "cores", "extra")
-    return reproduce(**{name: getattr(arguments, name) for name in names})
+    return reproduce(work, stale=arguments.stale, cores=arguments.cores, extra=arguments.extra)
 
 
 def write_page(arguments: argparse.Namespace) -> int:
-    """Write the index page of a profile anew."""
+    """Write the page of what was executed."""
     from skinlib.workflow.index import write_index
 
     print(write_index(_work(arguments)))
@@ -173,7 +172,7 @@ def write_page(arguments: argparse.Namespace) -> int:
 
 
 def print_summary(arguments: argparse.Namespace) -> int:
-    """Print how the notebooks of a profile went."""
+    """Print the table of what was executed."""
     from skinlib.workflow.index import summary
 
     text, failures = summary(_work(arguments))
@@ -182,7 +181,7 @@ def print_summary(arguments: argparse.Namespace) -> int:
 
 
 def publish_results(arguments: argparse.Namespace) -> int:
-    """Make a run's exhibits the reference of its profile; 1 when a notebook of its papers failed or was not run."""
+    """Make what was executed the reference of its profile; 1 when a notebook failed or was not run."""
     from skinlib.papers import plan_of
     from skinlib.workflow.index import summary
     from skinlib.workflow.reference import publish, size_of
@@ -202,7 +201,7 @@ def publish_results(arguments: argparse.Namespace) -> int:
 
 
 def restore_runs(arguments: argparse.Namespace) -> int:
-    """Put the runs behind a profile's reference into the run store, without weights."""
+    """Put the runs of results/reference into the run store, without weights."""
     from skinlib.workflow.reference import restore
 
     work = _work(arguments)
@@ -212,7 +211,7 @@ def restore_runs(arguments: argparse.Namespace) -> int:
 
 
 def run_regression(arguments: argparse.Namespace) -> int:
-    """Compare a profile's exhibits with what is expected of them, or take them as expected."""
+    """Compare a profile's exhibits with tests/expected/<profile>, or take them as the new expectation."""
     from skinlib.paths import project_root
     from skinlib.workflow.regression import accept, compare
 
@@ -229,7 +228,8 @@ def _work(arguments: argparse.Namespace):
     os.environ.update(settings(load_profile(arguments.profile)))
     from skinlib.workflow.work import Work
 
-    return Work.open(arguments.profile, data=arguments.data, results=arguments.results, notebooks=arguments.notebooks)
+    names = ("data", "results", "notebooks", "only")
+    return Work.open(arguments.profile, **{name: getattr(arguments, name, "") for name in names})
 
 
 def _show_progress(work) -> None:
@@ -242,68 +242,57 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``call`` to the function that does it."""
     parser = argparse.ArgumentParser(prog="skinlib", description="Skin-lesion systems, reproduced. No medical device.")
     words = parser.add_subparsers(required=True, metavar="COMMAND")
-    data = words.add_parser("data", help="get, check or draw a data set").add_subparsers(required=True, metavar="WHAT")
-    get = _command(
-        data, "get", data_get, "download a data set once its licence is accepted; no partial download is kept"
-    )
-    get.add_argument("name")
-    get.add_argument("--root", type=Path, required=True)
+    data = words.add_parser("data", help="Get, check or draw a data set.").add_subparsers(required=True, metavar="WHAT")
+    get, check = _command(data, "get", data_get), _command(data, "check", data_check)
+    for one in (get, check):
+        one.add_argument("name")
+        one.add_argument("--root", type=Path, required=True)
     get.add_argument("--accept-licence", action="store_true")
-    check = _command(data, "check", data_check, "read a data set and list every finding")
-    check.add_argument("name")
-    check.add_argument("--root", type=Path, required=True)
-    _command(data, "synthesise", data_synthesise, "draw a profile's synthetic data", profile=True)
-
-    _command(words, "plan", write_plan, "name the runs that a profile needs", profile=True)
-    train = _command(words, "train", train_runs, "train runs, or go on with interrupted ones", profile=True)
+    _command(data, "synthesise", data_synthesise, profile=True)
+    _command(words, "plan", write_plan, profile=True)
+    train = _command(words, "train", train_runs, profile=True)
     train.add_argument("config", type=Path, nargs="+")
     train.add_argument("--device", default="auto")
     train.add_argument("--stamp", type=Path, help="file to write when all are finished")
-    predict = _command(words, "predict", predict_images, "turn a folder of images into a prediction table")
+    predict = _command(words, "predict", predict_images)
     predict.add_argument("run", type=Path, help="the run's folder, results/runs/<id>")
     predict.add_argument("--images", type=Path, required=True, help="a folder, or a CSV with a column image_path")
     predict.add_argument("--out", type=Path, required=True)
     predict.add_argument("--tta", choices=("none", "flips", "d4"), default="none")
-    about = "metrics, thresholds, intervals and fairness of a prediction table"
-    evaluate = _command(words, "evaluate", evaluate_table, about)
+    evaluate = _command(words, "evaluate", evaluate_table)
     evaluate.add_argument("table", type=Path)
     evaluate.add_argument("--groups", nargs="*", default=[], help="columns that name groups of people")
     evaluate.add_argument("--malignant", nargs="*", default=[], help="classes that count as malignant")
     evaluate.add_argument("--recall", type=float, default=0.85, help="least recall that the threshold must keep")
     evaluate.add_argument("--out", type=Path, help="folder for the tables as CSV")
-
-    about = "compare a profile's exhibits with tests/expected/<profile>"
-    regression = _command(words, "regression", run_regression, about)
+    regression = _command(words, "regression", run_regression)
     regression.add_argument("found", type=Path, nargs="?", help="default: results/smoke")
     regression.add_argument("--accept", action="store_true", help="take them as the new expectation")
     about = "with --accept: the same profile trained with other seeds, and once more with the same"
     regression.add_argument("--seeds", type=Path, nargs="*", default=[], help=about)
-    _notebook_words(words.add_parser("notebooks", help="execute notebooks, and show what came of it"))
+    _notebook_words(words.add_parser("notebooks", help="Execute notebooks, and show what came of it."))
     return parser
 
 
 def _notebook_words(parser: argparse.ArgumentParser) -> None:
     words = parser.add_subparsers(required=True, metavar="WHAT")
-    run = _command(words, "run", run_notebook, "execute one notebook strictly", profile=True)
+    run = _command(words, "run", run_notebook, profile=True)
     run.add_argument("notebook", type=Path)
     run.add_argument("--stamp", type=Path, help="file to write when it came to its end")
     run.add_argument("--train", action="store_true", help="train missing runs instead of failing")
-    about = "everything: data, runs, notebooks, summary, index"
-    whole = _command(words, "reproduce", run_reproduce, about, profile=True)
+    whole = _command(words, "reproduce", run_reproduce, profile=True)
     whole.add_argument("--only", default="", help="numbers of notebooks, such as '24 43'")
     whole.add_argument("--stale", choices=("", "retrain", "stop", "reuse"), default="", help="runs made by older code")
     whole.add_argument("--cores", type=lambda text: int(text or 0), default=0)
     whole.add_argument("extra", nargs="*", help="arguments for Snakemake, after --")
-    _command(words, "index", write_page, "page of what was executed", profile=True)
-    _command(words, "summary", print_summary, "table of what was executed", profile=True)
-    about = "copy what was executed into results/reference, with evidence"
-    _command(words, "publish", publish_results, about, profile=True)
-    about = "put the runs of results/reference into the run store, without weights"
-    _command(words, "restore", restore_runs, about, profile=True)
+    others = {"index": write_page, "summary": print_summary, "publish": publish_results, "restore": restore_runs}
+    for name, call in others.items():
+        _command(words, name, call, profile=True)
 
 
-def _command(words, name: str, call: Callable, about: str, *, profile: bool = False) -> argparse.ArgumentParser:
-    parser = words.add_parser(name, help=about)
+def _command(words, name: str, call: Callable, *, profile: bool = False) -> argparse.ArgumentParser:
+    """Add a command that is explained by the docstring of its function."""
+    parser = words.add_parser(name, help=call.__doc__)
     parser.set_defaults(call=call)
     if profile:
         parser.add_argument("--profile", default="sample", help="smoke, sample, real, paper, or a YAML file like them")

@@ -22,25 +22,16 @@ figure { display: inline-block; margin: 8px; vertical-align: top; } figure img {
 pre { font-size: 13px; background: #f7f7f7; overflow-x: auto; padding: 8px; }
 """
 SHOWN_CELLS = 200
-NOT_RUN = {
-    "title": "",
-    "status": "not run",
-    "reason": "a run or the data that it needs failed, or it was interrupted",
-    "seconds": 0.0,
-    "exhibits": [],
-    "traceback": [],
-}
+WHY_NOT = "a run or the data that it needs failed, or it was interrupted"
+NOT_RUN = {"title": "", "status": "not run", "reason": WHY_NOT, "seconds": 0.0, "exhibits": [], "traceback": []}
 
 
 def exhibits_of(work: Work, report: dict) -> list[str]:
     """Return the exhibits that a notebook wrote in this execution, as ``paper/exhibit``."""
-    found = []
-    for sidecar in sorted(work.folder.glob("*/*.json")):
-        if sidecar.parent == work.state or sidecar.stat().st_mtime < report["started"] - 1:
-            continue
-        if read_json(sidecar).get("notebook") == report["notebook"]:
-            found.append(f"{sidecar.parent.name}/{sidecar.stem}")
-    return found
+    records = [file for file in sorted(work.folder.glob("*/*.json")) if file.parent != work.state]
+    fresh = [file for file in records if file.stat().st_mtime >= report["started"] - 1]
+    mine = [file for file in fresh if read_json(file).get("notebook") == report["notebook"]]
+    return [f"{file.parent.name}/{file.stem}" for file in mine]
 
 
 def reports(work: Work, since: float = 0.0) -> list[dict]:
@@ -90,12 +81,11 @@ def write_index(work: Work, since: float = 0.0) -> Path:
 
 
 def _notebook_row(work: Work, report: dict) -> str:
-    name = html.escape(report["notebook"])
-    page = work.folder / "notebooks" / f"{report['notebook']}.html"
-    link = f"<a href='notebooks/{name}.html'>{name}</a>" if page.is_file() else name
-    trace = html.escape("\n".join([report["reason"], *report["traceback"]]))
-    more = html.escape(", ".join(report["exhibits"])) or (f"<pre>{trace}</pre>" if trace.strip() else "")
-    status = report["status"]
+    name, status = html.escape(report["notebook"]), report["status"]
+    executed = (work.folder / "notebooks" / f"{report['notebook']}.html").is_file()
+    link = f"<a href='notebooks/{name}.html'>{name}</a>" if executed else name
+    trace = html.escape("\n".join([report["reason"], *report["traceback"]]).strip())
+    more = html.escape(", ".join(report["exhibits"])) or (trace and f"<pre>{trace}</pre>")
     return (
         f"<tr><td>{link}<br>{html.escape(report['title'])}</td><td class='{status.replace(' ', '-')}'>{status}</td>"
         f"<td>{report['seconds'] / 60:.1f}</td><td>{more}</td></tr>"
@@ -104,7 +94,7 @@ def _notebook_row(work: Work, report: dict) -> str:
 
 def _paper(folder: Path) -> str:
     parts = [f"<h2>{html.escape(folder.name)}</h2>"]
-    for figure in sorted(folder.glob("*.png")):
+    for figure in sorted(file for file in folder.iterdir() if file.suffix in (".png", ".jpg")):
         link = html.escape(f"{folder.name}/{figure.name}")
         image = f"<a href='{link}'><img loading='lazy' src='{link}' alt='{link}'></a>"
         parts.append(f"<figure>{image}<figcaption>{html.escape(figure.stem)}</figcaption></figure>")

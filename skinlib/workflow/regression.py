@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -154,43 +153,41 @@ def compare(found: Path, expected: Path) -> int:
     FileNotFoundError
         When nothing is expected.
     """
-    began = time.perf_counter()
     if not (expected / "weights.csv").is_file():
         raise FileNotFoundError(f"no {expected / 'weights.csv'}; run `make accept` first")
     exact, why = same_machine(read(expected / "weights.csv"), weights(found))
     wanted, there = dict(read(expected / "exhibits.csv").itertuples(index=False)), exhibits(found)
-    rows = []
+    checks = []
     for name in sorted({*wanted, *there}):
-        rows.append(_check(name, "figure", wanted.get(name, "no exhibit"), there.get(name, "no exhibit")))
         stored, table = expected / f"{name}.csv", found / f"{name}.csv"
-        rows.append(_check(name, "table", str(stored.is_file()), str(table.is_file())))
+        checks.append(_check(name, "figure", wanted.get(name, "no exhibit"), there.get(name, "no exhibit")))
+        checks.append(_check(name, "table", str(stored.is_file()), str(table.is_file())))
         if stored.is_file() and table.is_file():
-            rows += compare_exhibit(name, read(stored), read(table), exact=exact)
-    result = pd.DataFrame(rows, columns=RESULT)
-    write_atomic(found / "regression.csv", result.to_csv(index=False))
-    bad = result[result["verdict"] == "FAILED"]
-    for check in bad.to_dict("records"):
-        where = f"{check['exhibit']}::{check['row']}::{check['metric']}"
-        print(f"FAILED {where} - {check['column']}: expected {check['expected']}, got {check['got']}")
-    counts = f"{len(bad)} failed, " if len(bad) else ""
-    print(f"{why}\nregression: {counts}{len(result) - len(bad)} passed in {time.perf_counter() - began:.2f}s")
-    return 1 if len(bad) else 0
+            checks += compare_exhibit(name, read(stored), read(table), exact=exact)
+    print(why)
+    return _report(checks, found)
 
 
 def compare_evidence(found: Path, reference: Path) -> int:
-    """Check the exhibits made from evidence against those of the reference they come from; print, and return 0 or 1."""
-    rows = []
+    """Check, as `compare` does and exactly, the exhibits made from evidence against those of the reference."""
+    checks = []
     for table in sorted(found.glob("*/*.csv")):
         name, stored = f"{table.parent.name}/{table.stem}", reference / table.parent.name / table.name
-        rows.append(_check(name, "table", "in the reference", "in the reference" if stored.is_file() else "new"))
+        checks.append(_check(name, "table", "in the reference", "in the reference" if stored.is_file() else "new"))
         if stored.is_file():
-            rows += compare_exhibit(name, read(stored).assign(kind="data"), read(table), exact=True)
-    bad = [check for check in rows if check["verdict"] == "FAILED"]
-    for check in bad:
-        where = f"{check['exhibit']}::{check['row']}::{check['metric']}"
-        print(f"FAILED {where} - {check['column']}: expected {check['expected']}, got {check['got']}")
-    print(f"evidence: {len(bad)} failed, {len(rows) - len(bad)} passed against {reference}")
-    return 1 if bad else 0
+            checks += compare_exhibit(name, read(stored).assign(kind="data"), read(table), exact=True)
+    return _report(checks, found)
+
+
+def _report(checks: list[list[str]], found: Path) -> int:
+    result = pd.DataFrame(checks, columns=RESULT)
+    write_atomic(found / "regression.csv", result.to_csv(index=False))
+    bad = result[result["verdict"] == "FAILED"]
+    for check in bad.itertuples():
+        where = f"{check.exhibit}::{check.row}::{check.metric}"
+        print(f"FAILED {where} - {check.column}: expected {check.expected}, got {check.got}")
+    print(f"regression: {f'{len(bad)} failed, ' if len(bad) else ''}{len(result) - len(bad)} passed")
+    return 1 if len(bad) else 0
 
 
 def same_machine(stored: pd.DataFrame, now: pd.DataFrame) -> tuple[bool, str]:
@@ -208,52 +205,46 @@ def same_machine(stored: pd.DataFrame, now: pd.DataFrame) -> tuple[bool, str]:
     )
 
 
-def _check(
-    name: str, column: str, wanted: str, got: str, *, passed: bool | None = None, cell: dict | None = None
-) -> dict:
-    key = {"row": cell["row"], "metric": cell["metric"]} if cell else {"row": "", "metric": ""}
-    verdict = "passed" if (wanted == got if passed is None else passed) else "FAILED"
-    return {"exhibit": name, "column": column, "expected": wanted, "got": got, "verdict": verdict} | key
-
-
-def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame, *, exact: bool) -> list[dict]:
+def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame, *, exact: bool) -> list[list[str]]:
     """Return the checks of one exhibit's cells; where columns, rows or order differ, that one difference alone."""
     columns = [column for column in stored if column not in ADDED]
     if list(table.columns) != columns:
         return [_check(name, "columns", " ".join(columns), " ".join(table.columns))]
-    keys = [[f"{cell['row']} / {cell['metric']}" for cell in frame.to_dict("records")] for frame in (stored, table)]
+    keys = [[f"{cell.row} / {cell.metric}" for cell in frame.itertuples()] for frame in (stored, table)]
     if keys[0] != keys[1]:
         changed = next((pair for pair in zip(*keys, strict=False) if pair[0] != pair[1]), ("end of table",) * 2)
         sizes = [f"{len(each)} cells; {first}" for each, first in zip(keys, changed, strict=True)]
         return [_check(name, "rows", *sizes, passed=False)]
     checks = []
     for old, new in zip(stored.to_dict("records"), table.to_dict("records"), strict=True):
-        free = old["kind"] == "machine" or (not exact and old["kind"] != "data")
+        cell, free = (old["row"], old["metric"]), old["kind"] == "machine" or not (exact or old["kind"] == "data")
         fixed = ANYWHERE + (["n"] if old["kind"] != "conditional" else []) if free else columns
         wrong = [column for column in fixed if column != "ours" and not _equal(old[column], new[column])]
-        checks += [_check(name, column, old[column], new[column], passed=False, cell=new) for column in wrong]
-        checks.append(_value(name, old, new, free=free))
+        checks += [_check(name, column, old[column], new[column], cell=cell, passed=False) for column in wrong]
+        wanted, fine = _free(old, new) if free else (old["ours"], _equal(old["ours"], new["ours"]))
+        checks.append(_check(name, "ours", wanted, new["ours"], cell=cell, passed=fine))
     return checks
+
+
+def _check(name: str, column: str, wanted: str, got: str, *, cell=("", ""), passed: bool | None = None) -> list[str]:
+    fine = wanted == got if passed is None else passed
+    return [name, *cell, column, wanted, got, "passed" if fine else "FAILED"]
+
+
+def _free(old: dict, new: dict) -> tuple[str, bool]:
+    """Return what is asked of a number that may move, and whether it fulfils it: it may be missing with a reason."""
+    if old["kind"] == "machine":
+        return "a number above 0", _is_number(new["ours"]) and float(new["ours"]) > 0
+    wanted, few = f"[{old['least']}, {old['most']}]", _is_number(new["n"]) and float(new["n"]) < FEW
+    if not _is_number(new["ours"]):
+        return wanted, new["ours"] == "" and new["note"] != ""
+    return wanted, few or not old["least"] or float(old["least"]) <= float(new["ours"]) <= float(old["most"])
 
 
 def _equal(old: str, new: str) -> bool:
     if _is_number(old) and _is_number(new):
         return math.isclose(float(old), float(new), rel_tol=1e-6, abs_tol=1e-9)
     return old == new
-
-
-def _value(name: str, old: dict, new: dict, *, free: bool) -> dict:
-    """Return the check of our own number; a trained one may be missing on another machine, where its note says why."""
-    value = new["ours"]
-    if not free:
-        return _check(name, "ours", old["ours"], value, passed=_equal(old["ours"], value), cell=new)
-    if old["kind"] == "machine":
-        return _check(name, "ours", "a number above 0", value, passed=_is_number(value) and float(value) > 0, cell=new)
-    fine = _is_number(value) if value else bool(new["note"])
-    few = _is_number(new["n"]) and float(new["n"]) < FEW
-    if old["least"] and value and fine and not few:
-        fine = float(old["least"]) <= float(value) <= float(old["most"])
-    return _check(name, "ours", f"[{old['least']}, {old['most']}]", value, passed=fine, cell=new)
 
 
 def _is_number(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -9,14 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from tqdm import tqdm
 
 from skinlib.papers import plan_of
 from skinlib.paths import Lock, project_root, read_json, write_json
 from skinlib.workflow.arithmetic import settings
-from skinlib.workflow.catalogue import image_visits
+from skinlib.workflow.catalogue import image_visits, selected
 from skinlib.workflow.index import summary, write_index
 from skinlib.workflow.regression import compare_evidence
 from skinlib.workflow.work import Work
@@ -27,7 +27,7 @@ class NotEnoughDisk(ValueError):
 
 
 def estimate(work: Work) -> dict[str, float]:
-    """Return what is left to do: runs and runs_left, visits, notebooks and notebooks_left, minutes, disk_gb, free_gb.
+    """Return what is left to do: runs and runs_left, visits, notebooks and notebooks_left, and minutes of all.
 
     Before the data exist no run has an id, so each of the plan's runs counts as left.
     """
@@ -38,19 +38,15 @@ def estimate(work: Work) -> dict[str, float]:
         configs = {config.to_json(): config for paper in papers for config in plan_of(paper, work.profile).values()}
         runs = [(image_visits(config, work.profile), False) for config in configs.values()]
     left = [visits for visits, done in runs if not done]
-    training = work.profile["minutes"] * sum(left) / max(1, sum(visits for visits, _ in runs))
     waiting = [card for card in work.cards if not work.notebook_stamp(card.stem).is_file()]
-    reading = sum(card.minutes.get(work.profile["name"], 1.0) for card in waiting)
-    work.folder.mkdir(parents=True, exist_ok=True)
+    minutes = work.profile["minutes"] * sum(left) / max(1, sum(visits for visits, _ in runs))
     return {
         "runs": len(runs),
         "runs_left": len(left),
         "visits": sum(left),
         "notebooks": len(work.cards),
         "notebooks_left": len(waiting),
-        "minutes": training + reading,
-        "disk_gb": work.profile["disk_gb"],
-        "free_gb": shutil.disk_usage(work.folder).free / 1e9,
+        "minutes": minutes + sum(card.minutes.get(work.profile["name"], 1.0) for card in waiting),
     }
 
 
@@ -62,19 +58,19 @@ def announce(work: Work) -> str:
     NotEnoughDisk
         When work is left and the free space is below what the profile states.
     """
-    need = estimate(work)
-    if need["runs_left"] and need["free_gb"] < need["disk_gb"]:
+    work.folder.mkdir(parents=True, exist_ok=True)
+    need, disk, free = estimate(work), work.profile["disk_gb"], shutil.disk_usage(work.folder).free / 1e9
+    if need["runs_left"] and free < disk:
         raise NotEnoughDisk(
-            f"{work.folder} has {need['free_gb']:.1f} GB free and profile {work.profile['name']} needs "
-            f"{need['disk_gb']:g} GB; make room, or link results/ to a larger disk"
+            f"{work.folder} has {free:.1f} GB free and profile {work.profile['name']} needs {disk:g} GB; make room, or "
+            "link results/ to a larger disk"
         )
     origin = "synthetic, drawn here" if work.generated else "as given"
     return (
         f"profile {work.profile['name']}, data {work.data} ({origin})\n"
         f"to do: {need['runs_left']} of {need['runs']} training runs ({need['visits']:,} image visits), "
         f"{need['notebooks_left']} of {need['notebooks']} notebooks, and what changed since the last call\n"
-        f"needs about {need['minutes']:.0f} minutes on two cores and {need['disk_gb']:g} GB of disk "
-        f"({need['free_gb']:.0f} GB are free)"
+        f"needs about {need['minutes']:.0f} minutes on two cores and {disk:g} GB of disk ({free:.0f} GB are free)"
     )
 
 
@@ -97,86 +93,55 @@ def progress(work: Work) -> str:
     wanted = work.state / "wanted.json"
     stems = read_json(wanted)["notebooks"] if wanted.is_file() else [card.stem for card in work.cards]
     cards = [card for card in work.cards if card.stem in stems]
-    counts = [("notebooks", [work.notebook_stamp(card.stem) for card in cards])]
+    counts = {"notebooks": [work.notebook_stamp(card.stem) for card in cards]}
     if work.plan_file.is_file():
-        entries = work.planned(work.papers(cards)).values()
-        counts.insert(0, ("runs", [work.run_stamp(entry) for entry in entries]))
+        counts = {"runs": list(map(work.run_stamp, work.planned(work.papers(cards)).values()))} | counts
+    done = {name: (sum(file.is_file() for file in files), len(files)) for name, files in counts.items() if files}
     form = "|{bar:20}| {n_fmt}/{total_fmt}"
-    done = [(name, sum(file.is_file() for file in files), len(files)) for name, files in counts if files]
-    return "   ".join(f"{name} {tqdm.format_meter(n, total, 0, bar_format=form)}" for name, n, total in done)
+    return "   ".join(f"{name} {tqdm.format_meter(*count, 0, bar_format=form)}" for name, count in done.items())
 
 
-def command(work: Work, *, only: str, cores: int, extra: Sequence[str], **place: str) -> list[str]:
+def command(work: Work, *, cores: int, extra: Sequence[str]) -> list[str]:
     """Return Snakemake's command line; another executor in ``extra`` may train several runs at once."""
-    base = [sys.executable, "-m", "snakemake", "--snakefile", str(project_root() / "Snakefile")]
-    base += [
-        "--directory",
-        str(work.results),
-        "--rerun-incomplete",
-        "--keep-going",
-        "--nolock",
-        "--quiet",
-        "host",
-        "rules",
-        "reason",
-        "progress",
-    ]
+    line = [sys.executable, "-m", "snakemake", "--snakefile", str(project_root() / "Snakefile")]
+    line += ["--directory", str(work.results), "--rerun-incomplete", "--keep-going", "--nolock"]
+    line += ["--quiet", "host", "rules", "reason", "progress"]
     if "--executor" not in extra:
-        base += ["--cores", str(cores), "--resources", f"train={work.profile['jobs']}"]
-    config = {"profile": work.given, "only": only} | {
-        key: str(Path(value).resolve()) for key, value in place.items() if value
-    }
-    return [*base, *extra, "--config", *(f"{key}={value}" for key, value in config.items() if value)]
+        line += ["--cores", str(cores), "--resources", f"train={work.profile['jobs']}"]
+    config = {"profile": work.given, "results": work.results, "notebooks": work.notebooks}
+    config |= {} if work.generated else {"data": work.data}
+    config["only"] = " ".join(str(card.number) for card in work.cards)
+    return [*line, *extra, "--config", *(f"{key}={value}" for key, value in config.items())]
 
 
-def reproduce(
-    profile: str,
-    *,
-    data: str = "",
-    results: str = "",
-    notebooks: str = "",
-    only: str = "",
-    stale: str = "",
-    cores: int = 0,
-    extra: Sequence[str] = (),
-) -> int:
-    """Run the compendium and print its summary.
+def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[str] = ()) -> int:
+    """Run the compendium and print its summary; 0 when every notebook was executed or skipped, else 1.
 
     Parameters
     ----------
-    profile, data, results, notebooks
-        As `skinlib.workflow.work.Work.open` takes them.
-    only
-        Numbers of notebooks; their runs come with them. "" means all of the profile.
     stale
         What to do with runs made by older code: ``retrain``, ``stop``, ``reuse``; "" means what the profile says.
     cores
-        Most cores at once; 0 means all, four at most. No more runs are trained at once than the profile's ``jobs``.
+        Most cores at once; 0 means all, four at most. No more jobs train at once than the profile's ``jobs``.
     extra
         Further arguments for Snakemake, such as ``--executor slurm --jobs 8``.
-
-    Returns
-    -------
-    int
-        0 when every notebook was executed or skipped, 1 otherwise.
 
     Raises
     ------
     TimeoutError
         When the same profile is being run already.
     """
-    place = {"data": data, "results": results, "notebooks": notebooks}
-    work = Work.open(profile, only=only, **place)
     with Lock(work.state / ".lock", timeout=1):
         forget(work)
         print(announce(work), flush=True)
         write_json(work.state / "wanted.json", {"notebooks": [card.stem for card in work.cards]})
         began = time.time()
-        line = command(work, only=only, cores=cores or min(4, os.cpu_count() or 1), extra=extra, **place)
+        line = command(work, cores=cores or min(4, os.cpu_count() or 1), extra=extra)
         failed = _run(line, os.environ | settings(work.profile) | ({"SKINLIB_STALE": stale} if stale else {}))
         text, missing = summary(work, since=began)
-        page = write_index(Work.open(profile, **place), since=began)
-        if work.profile["data"]["kind"] == "evidence":
+        whole = dataclasses.replace(work, cards=tuple(selected(work.profile, "", work.notebooks)))
+        page = write_index(whole, since=began)
+        if work.profile["data"]["kind"] == "reference":
             failed = compare_evidence(work.folder, work.data) or failed
     print(f"\n{text}\nminutes: {(time.time() - began) / 60:.1f}\nindex: {page}", flush=True)
     return 1 if failed or missing else 0

@@ -44,13 +44,7 @@ def literals(source: str) -> dict[str, object]:
 
 
 def parameters_of(notebook: Mapping) -> dict[str, object]:
-    """Return the defaults in the one cell tagged ``parameters``.
-
-    Raises
-    ------
-    ParameterError
-        When no cell or several are tagged so, or the cell is not made of literals.
-    """
+    """Return the defaults in the one cell tagged ``parameters``; `ParameterError` where there is not exactly one."""
     tagged = [cell for cell in notebook["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
     if len(tagged) != 1:
         raise ParameterError(f"{len(tagged)} cells are tagged `parameters`; exactly one must be")
@@ -58,13 +52,7 @@ def parameters_of(notebook: Mapping) -> dict[str, object]:
 
 
 def check_parameters(notebook: Mapping, given: Mapping[str, object]) -> None:
-    """Refuse parameters that the notebook does not have, or of another type than its default.
-
-    Raises
-    ------
-    ParameterError
-        Naming the parameter, what was given and what is wanted.
-    """
+    """Refuse by `ParameterError` what a notebook has no parameter for, or one of another type than its default."""
     defaults = parameters_of(notebook)
     for name, value in given.items():
         if name not in defaults:
@@ -97,53 +85,44 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    started = time.time()
-    report = {"notebook": path.stem, "title": title(path), "started": started, "status": "ok"}
-    report |= {"reason": "", "traceback": []}
-    written = folder / path.name
+    notebook, started, written = json.loads(path.read_text(encoding="utf-8")), time.time(), folder / path.name
+    report = {"notebook": path.stem, "title": _title(notebook) or path.stem, "started": started}
+    outcome = {"status": "failed", "reason": "", "traceback": []}
+    options = {"kernel_name": "python3", "language": "python", "cwd": path.parent, "progress_bar": False}
+    options["extra_arguments"] = ["--log-level=ERROR"]
+    options["timeout_func"] = lambda cell: max(1, int(started + 60 * minutes - time.time()))
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        check_parameters(json.loads(path.read_text(encoding="utf-8")), parameters)
-        papermill.execute_notebook(
-            path,
-            written,
-            parameters=dict(parameters),
-            kernel_name="python3",
-            language="python",
-            cwd=path.parent,
-            progress_bar=False,
-            extra_arguments=["--log-level=ERROR"],
-            timeout_func=lambda cell: max(1, int(started + 60 * minutes - time.time())),
-        )
+        check_parameters(notebook, parameters)
+        papermill.execute_notebook(path, written, parameters=dict(parameters), **options)
+        outcome["status"] = "ok"
     except ParameterError as error:
-        report |= {"status": "failed", "reason": f"parameters: {error}"}
+        outcome["reason"] = f"parameters: {error}"
     except PapermillExecutionError as error:
-        lines = ANSI.sub("", "\n".join(error.traceback)).splitlines()
-        report |= {"status": "failed", "reason": f"{error.ename}: {error.evalue}"}
-        report["traceback"] = lines[-TRACEBACK_LINES:]
         if error.ename == SKIPS:
-            report |= {"status": "skipped", "reason": error.evalue, "traceback": []}
+            outcome |= {"status": "skipped", "reason": error.evalue}
+        else:
+            lines = ANSI.sub("", "\n".join(error.traceback)).splitlines()[-TRACEBACK_LINES:]
+            outcome |= {"reason": f"{error.ename}: {error.evalue}", "traceback": lines}
     except CellTimeoutError as error:
-        report |= {"status": "failed", "reason": f"time limit of {minutes:g} minutes"}
-        report["traceback"] = str(error).splitlines()[:5]
+        outcome |= {"reason": f"time limit of {minutes:g} minutes", "traceback": str(error).splitlines()[:5]}
     except DeadKernelError:
-        report |= {"status": "failed", "reason": "the kernel died; was memory short?"}
-    report["seconds"] = round(time.time() - started, 1)
+        outcome["reason"] = "the kernel died; was memory short?"
+    seconds = round(time.time() - started, 1)
     if written.is_file():
-        write_html(written)
-    return report
+        _write_html(written)
+    return report | outcome | {"seconds": seconds}
 
 
-def title(path: Path) -> str:
+def _title(notebook: Mapping) -> str:
     """Return the heading of a notebook's first cell."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    first = "".join(cells[0]["source"]).strip() if cells else ""
-    return first.splitlines()[0].lstrip("# ").strip() if first else path.stem
+    first = "".join(notebook["cells"][0]["source"]).strip() if notebook["cells"] else ""
+    return first.partition("\n")[0].lstrip("# ").strip()
 
 
-def write_html(path: Path) -> Path:
-    """Convert an executed notebook to one HTML file beside it, with its figures inside."""
+def _write_html(path: Path) -> None:
+    """Convert an executed notebook to one HTML file next to it, with its figures inside."""
     from nbconvert import HTMLExporter
 
-    html, _ = HTMLExporter().from_filename(str(path))
-    return write_atomic(path.with_suffix(".html"), html)
+    text, _ = HTMLExporter().from_filename(str(path))
+    write_atomic(path.with_suffix(".html"), text)

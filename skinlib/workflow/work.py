@@ -117,7 +117,7 @@ class Work:
         from skinlib.training import runs
 
         plan = {}
-        if self.profile["data"]["kind"] == "evidence":  # its runs are finished
+        if self.profile["data"]["kind"] == "reference":  # its runs are finished
             return plan
         for name, config in plan_of(paper, self.profile).items():
             run_id = runs.identify(config, data_root=self.data, results_root=self.results).id

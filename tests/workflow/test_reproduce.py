@@ -71,7 +71,7 @@ def test_an_interrupted_call_is_gone_on_with_and_a_failed_run_costs_no_other(pla
     first = times(work)
     assert 1 <= len(first) < 9
 
-    assert reproduce.reproduce(**place, cores=2) == 1
+    assert reproduce.reproduce(Work.open(**place), cores=2) == 1
     shown = capfd.readouterr()
     failed = next(entry for name, entry in planned(work).items() if "nobody" in name)
     assert f"1 of 10 runs failed: {failed['id']} (timm knows no model 'nobody'" in shown.err
@@ -81,12 +81,12 @@ def test_an_interrupted_call_is_gone_on_with_and_a_failed_run_costs_no_other(pla
     assert first.items() <= second.items()
 
     (tmp_path / "tiny.yaml").write_text(profile.replace("together: true\n", ""))  # each run in its own process
-    assert reproduce.reproduce(**place, cores=2) == 1
+    assert reproduce.reproduce(Work.open(**place), cores=2) == 1
     shown = capfd.readouterr().err
     assert "skinlib: timm knows no model 'nobody'" in shown and str(work.run_stamp(failed)) in shown
     assert times(work) == second
 
-    assert reproduce.reproduce(**place, only="0", cores=2) == 0
+    assert reproduce.reproduce(Work.open(**place, only="0"), cores=2) == 0
     assert "Nothing to be done" in capfd.readouterr().err
 
 
@@ -102,7 +102,7 @@ def test_a_paper_without_its_data_costs_its_own_notebooks_alone(place, tmp_path,
     source = "from skinlib.study import begin\nstudy = begin(profile, '', data_root, results_root)\n"
     source += f"[study.run(config) for config in study.plan('{lacking}').values()]"
     notebook(tmp_path / "notebooks", "22_lacks", needs="plan", source=source, paper=lacking)
-    assert reproduce.reproduce(**place, only="22", cores=2) == 1
+    assert reproduce.reproduce(Work.open(**place, only="22"), cores=2) == 1
     shown = capfd.readouterr().out
     assert f"{lacking} is left out: ISIC 2016" in shown
     reason = f"is not under {place['data']}: the folder isic2016/ is missing."

@@ -302,7 +302,7 @@ def test_exhibits_belong_to_the_notebook_that_wrote_them_now(place):
 def test_one_run_of_a_profile_at_a_time(place):
     work = Work.open(**place)
     with reproduce.Lock(work.state / ".lock"), pytest.raises(TimeoutError, match="another process"):
-        reproduce.reproduce(**place)
+        reproduce.reproduce(work)
 
 
 def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_rest(tmp_path, capfd):
@@ -312,8 +312,7 @@ def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_
     (tmp_path / "data" / "ham10000").mkdir(parents=True)
     place = {"profile": str(tmp_path / "tiny.yaml"), "notebooks": str(NOTEBOOKS)}
     place |= {key: str(tmp_path / key) for key in ("data", "results")}
-    choice = {"only": "1 2 3", "cores": 2}
-    assert reproduce.reproduce(**place, **choice) == 1
+    assert reproduce.reproduce(Work.open(**place, only="1 2 3"), cores=2) == 1
     folder = tmp_path / "results" / "tiny"
     assert {path.name for path in (folder / "state" / "notebooks").glob("*.ok")} == {"01_runs.ok", "03_skips.ok"}
     assert {path.stem for path in (folder / "notebooks").glob("*.html")} == {"01_runs", "02_fails", "03_skips"}
@@ -321,6 +320,6 @@ def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_
     shown = capfd.readouterr().out
     assert "notebooks: 1 ok, 1 failed, 1 skipped" in shown
     assert "02_fails: ZeroDivisionError: division by zero" in shown
-    assert reproduce.reproduce(**place, only="1", cores=2) == 0
+    assert reproduce.reproduce(Work.open(**place, only="1"), cores=2) == 0
     assert (folder / "state" / "notebooks" / "01_runs.json").read_text() == first
     assert "(unchanged)" in capfd.readouterr().out
