@@ -169,12 +169,22 @@ class Study:
         photographs
             It shows photographs: written as JPEG.
         """
-        paper = paper or self.paper
-        made = {"paper": paper, "exhibit": name, "study": self, "kind": "trained" if len(runs) else "data"}
-        made |= {"runs": list(runs), "notebook": self.notebook}
+        paper, ending = paper or self.paper, ".jpg" if photographs else ".png"
         if callable(figure) and self.reference is not None:
-            return style.copy(self.reference / paper / name, photographs=photographs, **made)
-        return style.save(figure() if callable(figure) else figure, photographs=photographs, **made)
+            data = read_picture(self.reference / paper / f"{name}{ending}")
+        else:
+            drawn = figure() if callable(figure) else figure
+            data = style.render(drawn, synthetic=self.synthetic, photographs=photographs)
+        made = {"kind": "trained" if len(runs) else "data", "runs": list(runs), "notebook": self.notebook}
+        write.write_picture(data, ending, paper=paper, exhibit=name, study=self, **made)
+        return Image(data=data, width=style.SHOWN_WIDTH)
+
+
+def read_picture(path: Path) -> bytes:
+    """Read a picture of the reference."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there, and this figure needs images and weights to be drawn")
+    return path.read_bytes()
 
 
 def begin(

@@ -171,16 +171,17 @@ def changes(
         if one in names and other not in names:
             raise ValueError(f"a change of {one} without {other} says nothing; ask for both")
     found = [
-        _change(row, *pair(*both), *each, boot) | {"family": family}
+        _change(pair(*both), metric, boot) | {"row": row, "metric": name, "family": family}
         for row, both in pairs.items()
-        for each in _named(metrics)
+        for name, metric in _named(metrics)
     ]
     judged = judge(cells(found), leak=leak)
     return judged.assign(metric=judged["metric"] + suffix)
 
 
-def _change(row: str, after: Scored, before: Scored, name: str, metric: str, boot: Boot) -> dict:
-    cell = {"row": row, "metric": name, "units": after.trainings, **after.origin()}
+def _change(both: tuple[Scored, Scored], metric: str, boot: Boot) -> dict:
+    after, before = both
+    cell = {"units": after.trainings, **after.origin()}
     a, b, formula = after.decided(), before.decided(), after.metric(metric)
     try:
         if _readers(after) > 1:

@@ -145,6 +145,13 @@ def write(
     return write_atomic(path.with_name(f"{path.name}.csv"), frame.to_csv(index=False, float_format="%.6g"))
 
 
+def write_picture(data: bytes, ending: str, *, paper: str, exhibit: str, study, **made) -> Path:
+    """Write an exhibit's picture; it shares its record with the table. Arguments as in `write`."""
+    path = target(study, paper=paper, exhibit=exhibit)
+    write_json(path.with_name(f"{path.name}.json"), record(study, paper=paper, exhibit=exhibit, **made))
+    return write_atomic(path.with_name(f"{path.name}{ending}"), data)
+
+
 def select(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None) -> pd.DataFrame:
     """Return some cells of an exhibit, for the figure that draws them (``fig3`` is cut from ``table1``)."""
     kept = frame["metric"].isin(list(metrics)) & (True if rows is None else frame["row"].isin(list(rows)))

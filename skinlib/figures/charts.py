@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from skinlib.evaluation import calibration
 from skinlib.figures.flow import data_flow
 from skinlib.figures.images import cam_gallery, image_grid
-from skinlib.figures.style import COLOURS, PUBLISHED, WIDTH, legend_below, new, save, stamp, style
+from skinlib.figures.style import COLOURS, PUBLISHED, WIDTH, legend_below, new, style
 
 __all__ = [
     "bars",
@@ -26,8 +26,6 @@ __all__ = [
     "new",
     "reliability",
     "roc",
-    "save",
-    "stamp",
     "style",
 ]
 

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Image
 from matplotlib.figure import Figure
 from PIL import Image as Pixels
 from scipy.ndimage import binary_erosion
 
 from skinlib.figures.images import image_grid
-from skinlib.figures.style import stamp
 from skinlib.images.skin_tone import read_pair
 
 LINE = (86, 180, 233)  # the outline's blue, RGB
-
-
-def picture(figure: Figure, study=None, *, dpi: int = 100) -> Image:
-    """Return a figure as a PNG that a notebook shows, stamped where the study's data are synthetic.
-
-    The figures of this room belong to no window, and Jupyter shows such a figure as text.
-
-    Parameters
-    ----------
-    study
-        None for a figure that no data are in.
-    """
-    if study is not None and study.synthetic:
-        stamp(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return Image(data=buffer.getvalue())
 
 
 def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

@@ -1,18 +1,13 @@
-"""The house style of figures, the stamp of synthetic data, and saving small files with their record."""
+"""The house style of figures, the stamp of synthetic data, and figures as files."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import matplotlib
 from IPython.display import Image as Displayed
 from matplotlib.figure import Figure
-
-from skinlib.exhibits.write import record, target
-from skinlib.paths import write_atomic, write_json
 
 # Okabe and Ito (2008): told apart with every common colour blindness. Black is kept for the published values.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
@@ -77,58 +72,18 @@ def stamp(figure: Figure) -> None:
         figure.text(0.995, 0.995, STAMP, ha="right", va="top", color="#D55E00", weight="bold", fontsize=9, zorder=10)
 
 
-def save(
-    figure: Figure,
-    *,
-    paper: str,
-    exhibit: str,
-    study,
-    kind: str = "trained",
-    runs: Sequence = (),
-    notebook: str = "",
-    photographs: bool = False,
-) -> Displayed:
-    """Write a figure, stamped where the data are synthetic, with the record of what made it; return it for a notebook.
-
-    Drawings become PNG, ``photographs`` JPEG. The file is ``<results_root>/<profile>/<paper>/<exhibit>[-<dataset>]``.
-
-    Parameters
-    ----------
-    study, kind, runs, notebook
-        As in `skinlib.exhibits.write.write`; a table and a figure of one exhibit share their record.
-    """
-    if study.synthetic:
+def render(figure: Figure, *, synthetic: bool, photographs: bool = False) -> bytes:
+    """Return a figure as the bytes of its file, stamped where the data are synthetic: PNG, or JPEG of photographs."""
+    if synthetic:
         stamp(figure)
     drawn = io.BytesIO()
     if photographs:
         figure.savefig(drawn, format="jpg", dpi=PHOTOGRAPH_DPI, pil_kwargs={"quality": 88, "optimize": True})
     else:
         figure.savefig(drawn, format="png", dpi=DRAWING_DPI, metadata={"Software": None})
-    return _write(drawn.getvalue(), ".jpg" if photographs else ".png", paper, exhibit, study, (kind, runs, notebook))
-
-
-def copy(source: Path, *, paper: str, exhibit: str, study, kind: str, runs: Sequence, notebook: str, photographs: bool):
-    """Take a picture of the reference as an exhibit's, for its pixels are not there; ``source`` has no ending."""
-    ending = ".jpg" if photographs else ".png"
-    picture = source.with_name(source.name + ending)
-    if not picture.is_file():
-        raise FileNotFoundError(f"{picture} is not there, and this figure needs images and weights to be drawn")
-    return _write(picture.read_bytes(), ending, paper, exhibit, study, (kind, runs, notebook))
-
-
-def _write(data: bytes, ending: str, paper: str, exhibit: str, study, made: tuple) -> Displayed:
-    kind, runs, notebook = made
-    path = target(study, paper=paper, exhibit=exhibit)
-    made_by = record(study, paper=paper, exhibit=exhibit, kind=kind, runs=list(runs), notebook=notebook)
-    write_json(path.with_name(f"{path.name}.json"), made_by)
-    write_atomic(path.with_name(f"{path.name}{ending}"), data)
-    return Displayed(data=data, width=SHOWN_WIDTH)
+    return drawn.getvalue()
 
 
 def displayed(figure: Figure, study=None) -> Displayed:
     """Return a figure for a notebook that is no exhibit, stamped where the study's data are synthetic."""
-    if study is not None and study.synthetic:
-        stamp(figure)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DRAWING_DPI)
-    return Displayed(data=drawn.getvalue(), width=SHOWN_WIDTH)
+    return Displayed(data=render(figure, synthetic=bool(study and study.synthetic)), width=SHOWN_WIDTH)

@@ -9,14 +9,14 @@ from PIL import Image
 
 from skinlib.across import data_sets, twins
 from skinlib.data.cards import CARDS
-from skinlib.figures.display import LINE, from_batch, outlined, picture, sheet, to_batch
-from skinlib.figures.style import STAMP, new
+from skinlib.figures.display import LINE, from_batch, outlined, sheet, to_batch
+from skinlib.figures.style import STAMP, displayed, new
 
 
 @pytest.mark.parametrize(("synthetic", "stamps"), [(True, [STAMP]), (False, [])])
-def test_a_picture_is_a_png_and_bears_the_stamp_of_drawn_data(synthetic, stamps):
+def test_a_picture_is_a_png_with_the_stamp_of_drawn_data(synthetic, stamps):
     figure, _ = new(height=1)
-    shown = picture(figure, SimpleNamespace(synthetic=synthetic))
+    shown = displayed(figure, SimpleNamespace(synthetic=synthetic))
     assert shown.data.startswith(b"\x89PNG")
     assert [text.get_text() for text in figure.texts] == stamps
 

@@ -1,7 +1,6 @@
 """Figures: what stands on them, the stamp, the shared colour scale, and shapes that come from the model."""
 
-import json
-from types import SimpleNamespace
+import io
 
 import numpy as np
 import pandas as pd
@@ -13,17 +12,7 @@ from torch import nn
 from skinlib.figures import charts as figures
 from skinlib.figures import style as figures_style
 from skinlib.figures.flow import trace
-
-
-def study(tmp_path, synthetic):
-    values = {"name": "smoke", "results_root": tmp_path, "dataset": "ham10000", "seed": 0}
-    return SimpleNamespace(**values, synthetic=synthetic, profile={"dataset": "ham10000"})
-
-
-def save(figure, tmp_path, *, synthetic=True):
-    return figures.save(
-        figure, paper="recall_oriented", exhibit="fig6", study=study(tmp_path, synthetic), notebook="24"
-    )
+from skinlib.figures.style import render
 
 
 def words(figure):
@@ -36,28 +25,20 @@ def legend(owner):
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
-def test_only_synthetic_data_are_stamped_and_the_file_is_small(tmp_path, synthetic):
+def test_only_synthetic_data_are_stamped(synthetic):
     figure = figures.confusion_matrix([[90, 10], [3, 7]], ["benign", "malignant"])
-    path = save(figure, tmp_path, synthetic=synthetic)
+    drawn = render(figure, synthetic=synthetic)
     assert words(figure).count("SYNTHETIC DATA") == int(synthetic)
-    assert path == tmp_path / "smoke" / "recall_oriented" / "fig6.png" and path.stat().st_size < 60_000
-    record = json.loads(path.with_suffix(".json").read_text())
-    assert record["synthetic"] is synthetic and record["notebook"] == "24"
+    assert drawn == render(figure, synthetic=synthetic), "the same bytes, and one stamp"
+    assert words(figure).count("SYNTHETIC DATA") == int(synthetic)
+    assert Image.open(io.BytesIO(drawn)).format == "PNG"
 
 
-def test_saving_twice_stamps_once_and_gives_the_same_bytes(tmp_path):
-    figure = figures.confusion_matrix([[1, 0], [0, 1]], ["a", "b"])
-    first = save(figure, tmp_path).read_bytes()
-    assert save(figure, tmp_path).read_bytes() == first
-    assert words(figure).count("SYNTHETIC DATA") == 1
-
-
-def test_a_heavy_figure_is_made_light(tmp_path):
+def test_photographs_become_jpeg_of_full_colour():
     noise = np.random.default_rng(0).integers(0, 256, (6, 200, 200, 3), dtype=np.uint8)
-    path = save(figures.image_grid(list(noise), columns=3), tmp_path)
-    assert path.stat().st_size <= figures_style.MOST_BYTES
-    with Image.open(path) as image:
-        assert image.size[0] > 250
+    drawn = render(figures.image_grid(list(noise), columns=3), synthetic=False, photographs=True)
+    image = Image.open(io.BytesIO(drawn))
+    assert image.format == "JPEG" and image.size[0] > 1000 and image.getcolors(10_000) is None
 
 
 def test_the_style_stays_inside():
