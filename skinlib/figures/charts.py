@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -63,14 +64,14 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, title: str = "
     with style():
         side = min(WIDTH, 2.2 + 0.7 * len(names))
         axis = axis or new(height=side * 0.85, width=side)[1][0]
-        axis.imshow(share, vmin=0, vmax=1, cmap="Blues")
-        for (i, j), count in np.ndenumerate(counts):
-            colour = "white" if share[i, j] > 0.55 else "black"
-            axis.text(j, i, f"{count:,}\n{share[i, j]:.1%}", ha="center", va="center", color=colour)
-        axis.set_xticks(range(len(names)), names, rotation=0 if len(names) < 4 else 45)
-        axis.set_yticks(range(len(names)), names)
+        words = [f"{n:,}\n{part:.1%}" for n, part in zip(counts.flat, share.flat, strict=True)]
+        drawn = {"vmin": 0, "vmax": 1, "cmap": "Blues", "cbar": False, "square": True, "ax": axis}
+        seaborn.heatmap(
+            share, annot=np.reshape(words, counts.shape), fmt="", xticklabels=names, yticklabels=names, **drawn
+        )
+        axis.tick_params(axis="x", rotation=0 if len(names) < 4 else 45)
+        axis.tick_params(axis="y", rotation=0)
         axis.set(xlabel="predicted", ylabel="true (rows add to 100 %)", title=title)
-        axis.grid(False)
     return axis.figure
 
 
