@@ -11,8 +11,8 @@ import os
 import platform
 from collections.abc import Mapping
 
-# Read when numpy is imported, or by the first computation: they must be set before. What each of them moves is measured
-# in the docstring of tests/workflow/test_arithmetic.py.
+# Read when numpy is imported, or by the first computation: they must be set before. On a processor with AVX-512 the
+# first three were seen to move trained weights, the next two other results; the last is a precaution.
 PINNED = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions

@@ -56,7 +56,7 @@ def test_parameters_of_the_right_type_pass_and_an_int_is_a_float():
 
 def test_a_notebook_runs_with_its_parameters(tmp_path):
     before = (NOTEBOOKS / "01_runs.ipynb").read_bytes()
-    report = execute(NOTEBOOKS / "01_runs.ipynb", tmp_path, {"profile": "smoke", "seed": 7}, minutes=1)
+    report = execute(NOTEBOOKS / "01_runs.ipynb", tmp_path, {"profile": "smoke", "seed": 7}, minutes=4)
     assert (report["status"], report["reason"], report["title"]) == ("ok", "", "runs")
     cells = nbformat.read(tmp_path / "01_runs.ipynb", as_version=4).cells
     assert cells[-1].outputs[0].text == "smoke 7 0.5\n"
@@ -66,7 +66,7 @@ def test_a_notebook_runs_with_its_parameters(tmp_path):
 
 
 def test_a_failing_cell_is_reported_with_its_traceback_and_ends_the_notebook(tmp_path):
-    report = execute(NOTEBOOKS / "02_fails.ipynb", tmp_path, {}, minutes=1)
+    report = execute(NOTEBOOKS / "02_fails.ipynb", tmp_path, {}, minutes=4)
     assert (report["status"], report["reason"]) == ("failed", "ZeroDivisionError: division by zero")
     assert "----> 1 1 / 0" in report["traceback"]
     assert not any("\x1b" in line for line in report["traceback"])
@@ -76,7 +76,7 @@ def test_a_failing_cell_is_reported_with_its_traceback_and_ends_the_notebook(tmp
 
 
 def test_a_skip_is_no_failure(tmp_path):
-    report = execute(NOTEBOOKS / "03_skips.ipynb", tmp_path, {}, minutes=1)
+    report = execute(NOTEBOOKS / "03_skips.ipynb", tmp_path, {}, minutes=4)
     assert (report["status"], report["reason"], report["traceback"]) == ("skipped", "no weights here", [])
 
 
