@@ -1,0 +1,104 @@
+"""Publishing: what becomes a reference, what is refused, and that what it keeps is whole and small."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from skinlib.config import RunConfig, load_profile
+from skinlib.papers import plan_of
+from skinlib.paths import project_root, read_json, write_atomic, write_json
+from skinlib.provenance import code_fingerprint
+from skinlib.training import runs, stored
+from skinlib.workflow import reference
+
+FOLDER = project_root() / "results" / "reference"
+REAL = FOLDER / "real"
+PAPER, CONFIG = "recall_oriented", RunConfig(precision="fp32", image_size=(32, 32))
+PLANS = {PAPER: {"proposed/fold0/seed0": CONFIG}}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Results with one exhibit, one kept table and the run behind them."""
+    folder = tmp_path / "runs" / "aa"
+    rows = {"image_id": ["1", "2"], "part": "test", "view": "mean", "label": [0, 1]}
+    stored.write(pd.DataFrame(rows | {"p_benign": [0.9, 0.1], "p_malignant": [0.1, 0.9]}), folder / stored.PREDICTIONS)
+    write_atomic(folder / stored.CONFIG, CONFIG.to_json())
+    write_atomic(folder / stored.WEIGHTS, b"weights")
+    write_json(folder / stored.DONE, {"code": code_fingerprint(PAPER), "epochs": 1, "images": 1})
+    found = tmp_path / "mine" / PAPER
+    write_atomic(found / "table3.csv", "row,metric\n")
+    write_atomic(found / "table3.jpg", b"picture")
+    write_json(found / "table3.json", {"stale": None, "commit": "abc", "runs": ["aa"]})
+    stored.write(pd.DataFrame({"image_id": ["1"], "ita": [40.0]}), found / "evidence" / "ita.csv.gz")
+    return tmp_path
+
+
+def publish(results, plans=PLANS, **options):
+    store = results / "runs"
+    return reference.publish(results / "mine", results / "reference", plans=plans, run_store=store, **options)
+
+
+def test_a_reference_has_exhibits_kept_tables_and_runs_without_weights(results):
+    final = publish(results)
+    files = {str(path.relative_to(final)) for path in final.rglob("*") if path.is_file()}
+    of_run = {f"evidence/aa/{name}" for name in (stored.PREDICTIONS, stored.CONFIG, stored.DONE)}
+    exhibits = {f"{PAPER}/table3{end}" for end in (".csv", ".jpg", ".json")}
+    assert files == of_run | exhibits | {"evidence/runs.json", f"{PAPER}/evidence/ita.csv.gz"}
+    assert read_json(final / "evidence" / "runs.json") == {PAPER: {"proposed/fold0/seed0": "aa"}}
+    assert runs.load(final / "evidence" / "aa").restored
+    assert publish(results) == final, "publishing again replaces it"
+
+
+def test_drawn_data_keep_no_evidence_and_no_picture_that_a_real_profile_has(results):
+    publish(results)
+    (results / "mine").rename(results / "real")
+    (results / "reference" / "mine").rename(results / "reference" / "real")
+    (results / "real").rename(results / "mine")
+    final = publish(results, evidence=False)
+    assert sorted(path.name for path in final.rglob("*") if path.is_file()) == ["table3.csv", "table3.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stale": "older code"}, "made from runs of older code"),
+        ({"commit": "abc+changes"}, r"made at abc\+changes"),
+    ],
+)
+def test_what_may_not_become_a_reference_is_refused_and_changes_nothing(results, change, words):
+    record = results / "mine" / PAPER / "table3.json"
+    write_json(record, json.loads(record.read_text()) | change)
+    with pytest.raises(reference.NotPublishable, match=words):
+        publish(results)
+    assert not (results / "reference").exists()
+
+
+def test_runs_of_another_plan_and_too_large_results_are_refused(results, monkeypatch):
+    with pytest.raises(reference.NotPublishable, match="not in the plan"):
+        publish(results, plans={PAPER: {"proposed/fold0/seed0": CONFIG.replace(seed=7)}})
+    monkeypatch.setattr(reference, "MOST_BYTES", 100)
+    with pytest.raises(reference.NotPublishable, match="100 are allowed"):
+        publish(results)
+
+
+def test_restored_runs_count_as_finished(results):
+    final = publish(results)
+    other = results / "elsewhere"
+    assert [path.name for path in reference.restore(final, other)] == ["aa"]
+    assert runs.load(other / "runs" / "aa").predictions()["p_malignant"].tolist() == [0.1, 0.9]
+    assert (other / "mine" / PAPER / "evidence" / "ita.csv.gz").is_file()
+    assert reference.restore(final, other) == [], "what is there is left alone"
+
+
+def test_the_real_reference_is_whole_small_and_from_one_clean_commit():
+    records = [read_json(path) for path in REAL.glob("*/*.json") if path.parent.name != "evidence"]
+    commits = {record["commit"] for record in records}
+    assert len(commits) == 1 and not commits.pop().endswith("+changes")
+    names = read_json(REAL / "evidence" / "runs.json")
+    for paper, ids in names.items():
+        assert set(ids) <= set(plan_of(paper, load_profile("real")))
+        assert all((REAL / "evidence" / key / stored.DONE).is_file() for key in ids.values())
+    assert reference.size_of(FOLDER) <= reference.MOST_BYTES
+    assert list(REAL.rglob("*.safetensors")) == []
