@@ -23,7 +23,7 @@ help:        ## this list
 
 install: $(READY)        ## install what uv.lock says; the others do it by themselves
 
-reproduce: $(READY)        ## run the compendium: PROFILE=sample|smoke|real|paper DATA=<root> ONLY="24 43" STALE=reuse CORES=n
+reproduce: $(READY)        ## run the compendium: PROFILE=sample|smoke|evidence|real|paper DATA=<root> ONLY="24 43" STALE=reuse CORES=n
 	@$(BIN)skinlib notebooks reproduce --profile "$(PROFILE)" --data "$(DATA)" --only "$(ONLY)" --stale "$(STALE)" --cores "$(CORES)" -- $(ARGS)
 
 test: $(READY)        ## run the tests, on two cores; one file: ARGS="tests/test_cli.py -n 0"
