@@ -53,7 +53,12 @@ def accept(found: Path, expected: Path, others: Sequence[Path] = ()) -> int:
         if (found / f"{name}.csv").is_file():
             table, before = read(found / f"{name}.csv"), expected / f"{name}.csv"
             moved = [[read(other / f"{name}.csv") for other in group] for group in (seeds, again)]
-            stored[name] = judge(table, *moved) if others else carry(table, read(before) if before.is_file() else None)
+            of_data = read_json(found / f"{name}.json")["kind"] == "data"
+            stored[name] = (
+                judge(table, *moved, of_data=of_data)
+                if others
+                else carry(table, read(before) if before.is_file() else None)
+            )
     for old in expected.glob("*/*.csv"):
         old.unlink()
     stored |= {"weights": weights(found), "exhibits": pd.DataFrame(listed.items(), columns=["exhibit", "figure"])}
@@ -91,7 +96,9 @@ def weights(found: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*RUN, "weights"])
 
 
-def judge(table: pd.DataFrame, seeds: Sequence[pd.DataFrame], again: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def judge(
+    table: pd.DataFrame, seeds: Sequence[pd.DataFrame], again: Sequence[pd.DataFrame], *, of_data: bool = False
+) -> pd.DataFrame:
     """Return what is stored of an exhibit: its cells, each with its kind and, where it was trained, its band.
 
     A metric that moves with the seed in one row of an exhibit is trained in all of them. A band holds the values of all
@@ -100,7 +107,9 @@ def judge(table: pd.DataFrame, seeds: Sequence[pd.DataFrame], again: Sequence[pd
     Parameters
     ----------
     seeds, again
-        The same exhibit after trainings with other seeds, and with the same.
+        The same exhibit after trainings with other seeds, and with the same. Without other seeds a cell is new.
+    of_data
+        No run is behind the exhibit: it is data.
     """
     metric, n = table["metric"], pd.to_numeric(table["n"], errors="coerce")
     moved = _moved(table, seeds)
@@ -110,7 +119,9 @@ def judge(table: pd.DataFrame, seeds: Sequence[pd.DataFrame], again: Sequence[pd
     values = values.apply(pd.to_numeric, errors="coerce")[trained & ~machine & ~(n < FEW)].reindex(table.index)
     least, most = values.min(axis=1), values.max(axis=1)
     more = (most - least).groupby(metric).transform("max")
-    kind = np.select([machine, conditional, trained], ["machine", "conditional", "trained"], "data")
+    kind = np.select(
+        [machine, conditional, trained], ["machine", "conditional", "trained"], "data" if seeds or of_data else "new"
+    )
     return table.assign(kind=kind, least=_written(least - more), most=_written(most + more))
 
 
