@@ -35,7 +35,7 @@ def test_synthetic_data_are_called_so_whatever_the_profile_says(given, tmp_path,
 def test_another_data_set_reaches_the_plans(given, tmp_path, monkeypatch):
     (tmp_path / "data" / "ph2").mkdir()
     study = notebooks.begin(**given, dataset="ph2")
-    monkeypatch.setattr(notebooks, "plan_of", lambda paper, profile: {paper: profile["dataset"]})
+    monkeypatch.setattr(notebooks, "planned", lambda paper, profile: {paper: profile["dataset"]})
     assert study.plan("any") == {"any": "ph2"}
 
 

@@ -114,7 +114,7 @@ def test_the_code_fingerprint_holds_the_shared_files_and_the_systems_own():
     found = provenance.code_fingerprint("recall_oriented")
     assert {"images/augment.py", "training/fit.py"} <= set(found)
     own = set(found) - set(provenance.code_fingerprint("another"))
-    assert own == {"papers/recall_oriented/model.py", "models/backbones.py"}
+    assert own == {"papers/recall_oriented/model.py", "models/backbones.py", "models/system.py"}
 
 
 def test_the_code_fingerprint_follows_imports_among_the_models():

@@ -53,7 +53,7 @@ def accept(found: Path, expected: Path, others: Sequence[Path] = ()) -> int:
         if (found / f"{name}.csv").is_file():
             table, before = read(found / f"{name}.csv"), expected / f"{name}.csv"
             moved = [[read(other / f"{name}.csv") for other in group] for group in (seeds, again)]
-            of_data = read_json(found / f"{name}.json")["kind"] == "data"
+            of_data = read_json(found / f"{name}.json").get("kind") == "data"
             stored[name] = (
                 judge(table, *moved, of_data=of_data)
                 if others

@@ -80,14 +80,6 @@ def test_the_patient_of_a_class_is_the_one_of_median_probability_that_has_an_out
     assert asked.patients(run, test)["image_id"].tolist() == ["i1", "i4"]
 
 
-def test_the_share_inside_the_outline_by_hand():
-    chosen = pd.DataFrame({"image_id": ["x"], "label": [1], "called": [0], "p_true": [0.25]})
-    size, mask = np.array([[[3.0, 1.0], [0.0, 0.0]]]), np.array([[[True, False], [False, False]]])
-    table = asked.image_table(chosen, size, mask, ("a", "b"), {"dataset": "d", "split": "s"}).set_index("metric")
-    assert table["ours"].to_dict() == {"energy": 0.75, "mask_fraction": 0.25, "p_true": 0.25}
-    assert set(table["row"]) == {"b"} and table["note"].iloc[0] == "image x, called a"
-
-
 def kept():
     rows = [("x", "age", 50.0, 4.0), ("x", "itch", 1.0, -6.0), ("x", "image", 0.0, 1.0)]
     rows += [("y", "age", 60.0, 0.0), ("y", "itch", 0.0, 1.0), ("y", "image", 1.0, 0.5)]
