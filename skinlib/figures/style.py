@@ -76,11 +76,11 @@ def render(figure: Figure, *, synthetic: bool, photographs: bool = False) -> byt
     """Return a figure as the bytes of its file, stamped where the data are synthetic: PNG, or JPEG of photographs."""
     if synthetic:
         stamp(figure)
-    drawn = io.BytesIO()
-    if photographs:
-        figure.savefig(drawn, format="jpg", dpi=PHOTOGRAPH_DPI, pil_kwargs={"quality": 88, "optimize": True})
-    else:
-        figure.savefig(drawn, format="png", dpi=DRAWING_DPI, metadata={"Software": None})
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout stays as it is, so that drawing again gives the same bytes
+    photo = {"format": "jpg", "dpi": PHOTOGRAPH_DPI, "pil_kwargs": {"quality": 88, "optimize": True}}
+    drawing = {"format": "png", "dpi": DRAWING_DPI, "metadata": {"Software": None}}
+    figure.savefig(drawn := io.BytesIO(), **(photo if photographs else drawing))
     return drawn.getvalue()
 
 

@@ -6,15 +6,19 @@ import pandas as pd
 import pytest
 
 from skinlib.config import RunConfig, load_profile
+from skinlib.exhibits.published import published
+from skinlib.exhibits.score import ALPHA, LEAST_UNITS
 from skinlib.papers import plan_of
 from skinlib.paths import project_root, read_json, write_atomic, write_json
 from skinlib.provenance import code_fingerprint
 from skinlib.training import runs, stored
 from skinlib.workflow import reference
 from skinlib.workflow.catalogue import read_card
+from skinlib.workflow.regression import compare_evidence
 
 FOLDER = project_root() / "results" / "reference"
 REAL = FOLDER / "real"
+MADE = [path for path in sorted(REAL.glob("*/*.csv")) if "verdict" in path.read_text().partition("\n")[0]]
 PAPER, CONFIG = "recall_oriented", RunConfig(precision="fp32", image_size=(32, 32))
 PLANS = {PAPER: {"proposed/fold0/seed0": CONFIG}}
 
@@ -104,3 +108,27 @@ def test_the_real_reference_is_whole_small_and_from_one_clean_commit():
         assert all((REAL / "evidence" / key / stored.DONE).is_file() for key in ids.values())
     assert reference.size_of(FOLDER) <= reference.MOST_BYTES
     assert list(REAL.rglob("*.safetensors")) == []
+
+
+@pytest.mark.parametrize("path", MADE, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_real_table_has_every_published_cell_and_no_verdict_on_fewer_than_five_trainings(path):
+    table, theirs = pd.read_csv(path), published(path.parent.name, path.stem.partition("-")[0])
+    both = theirs.merge(table, on=["row", "metric"], how="left", suffixes=("_printed", ""), indicator=True)
+    assert (both["_merge"] == "both").all(), "no published cell is dropped"
+    assert both["published_printed"].equals(both["published"].astype(float))
+    few = table[table["verdict"].isin(["helps", "harms", "no evidence", "trade", "inflates", "deflates"])]
+    assert (few["units"] >= LEAST_UNITS).all()
+    judged = table[table["verdict"].isin(["helps", "harms", "inflates", "deflates"])]
+    assert (judged["p_adjusted"] < ALPHA).all() and (judged["low"] * judged["high"] > 0).all()
+
+
+def test_evidence_that_gives_another_number_fails(tmp_path, capsys):
+    source = next(path for path in MADE if path.stem == "table3" and path.parent.name == PAPER)
+    found = tmp_path / PAPER / "table3.csv"
+    write_atomic(found, source.read_bytes())
+    assert compare_evidence(tmp_path, REAL) == 0
+    table = pd.read_csv(source)
+    table.loc[0, "ours"] += 0.001
+    table.to_csv(found, index=False)
+    assert compare_evidence(tmp_path, REAL) == 1
+    assert "final::roc_auc" in capsys.readouterr().out

@@ -58,19 +58,20 @@ def times(work: Work) -> dict[str, int]:
 
 def test_an_interrupted_call_is_gone_on_with_and_a_failed_run_costs_no_other(place, tmp_path, capfd):
     profile = PROFILE.replace("BACKBONE", "nobody")
-    (tmp_path / "tiny.yaml").write_text(profile)
+    (tmp_path / "tiny.yaml").write_text(profile.replace("together: true\n", ""))  # each run in its own process
     work = Work.open(**place)
     words = [word for name, value in place.items() for word in (f"--{name}", value)]
     line = [sys.executable, "-m", "skinlib.workflow.cli", "notebooks", "reproduce", *words, "--cores", "2"]
     interrupted = subprocess.Popen(line, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    while not list(work.results.glob("runs/*/metrics.json")):  # the first of the runs that one process trains
+    while not list(work.state.glob("runs/*.json")):
         time.sleep(0.05)
         assert interrupted.poll() is None
     interrupted.send_signal(signal.SIGTERM)
     assert interrupted.wait(120) == 1
     first = times(work)
-    assert 1 <= len(first) <= 9
+    assert 1 <= len(first) < 9
 
+    (tmp_path / "tiny.yaml").write_text(profile)
     assert reproduce.reproduce(Work.open(**place), cores=2) == 1
     shown = capfd.readouterr()
     failed = next(entry for name, entry in planned(work).items() if "nobody" in name)
