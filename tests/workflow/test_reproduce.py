@@ -101,7 +101,7 @@ def test_a_paper_without_its_data_costs_its_own_notebooks_alone(place, tmp_path,
     profile |= {"papers": [lacking, "recall_oriented"], lacking: load_profile("smoke")[lacking]}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(profile))
     source = "from skinlib.study import begin\nstudy = begin(profile, '', data_root, results_root)\n"
-    source += f"[study.run(config) for config in study.plan('{lacking}').values()]"
+    source += f"[study.run(planned.config) for planned in study.plan('{lacking}')]"
     notebook(tmp_path / "notebooks", "22_lacks", needs="plan", source=source, paper=lacking)
     assert reproduce.reproduce(Work.open(**place, only="22"), cores=2) == 1
     shown = capfd.readouterr().out
