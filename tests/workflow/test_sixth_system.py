@@ -126,6 +126,10 @@ def test_a_sixth_system_goes_from_its_plan_to_the_index(tree, data_root):
     assert record["notebook"] == "26_mean_colour" and len(record["runs"]) == 2
 
     step = pd.read_csv(tree / "results/toy/mean_colour/ablation.csv").iloc[0]
-    assert step["metric"] == "roc_auc" and step["low"] <= step["ours"] <= step["high"] and step["family"] == "primary"
+    assert (
+        step["metric"] == "roc_auc_change"
+        and step["low"] <= step["ours"] <= step["high"]
+        and step["family"] == "primary"
+    )
     index = (tree / "results/toy/index.html").read_text()
     assert all(words in index for words in ("36_mean_colour_ablation", "table1", "0.75"))
