@@ -15,21 +15,16 @@ def paper_names() -> list[str]:
 
 
 def planned(paper: str, profile: dict) -> list[Planned]:
-    """Return the runs that ``paper`` needs under ``profile``, by its ``plan(profile)``.
+    """Return the runs that ``paper`` needs under ``profile``, by its ``plan(profile)``; ValueError for another name.
 
     The environment variable ``SKINLIB_SEED`` is added to every seed, for the same work with other luck.
-
-    Raises
-    ------
-    ValueError
-        When no paper of that name exists.
     """
     if paper not in paper_names():
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
     found = importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
-    by = int(os.environ.get("SKINLIB_SEED", 0))
-    moved = lambda config: RunConfig.from_dict(_shifted(config.to_dict(), by))
-    return [one._replace(config=moved(one.config)) for one in found] if by else found
+    if by := int(os.environ.get("SKINLIB_SEED", 0)):
+        found = [one._replace(config=RunConfig.from_dict(_shifted(one.config.to_dict(), by))) for one in found]
+    return found
 
 
 def _shifted(values: object, by: int) -> object:

@@ -9,7 +9,7 @@ import torch
 
 from skinlib.across.shap_inputs import Subject, named, narrowed, swarm
 from skinlib.data import demographics
-from skinlib.papers.joint_ensemble import shap as asked
+from skinlib.papers.joint_ensemble import exhibits as ensemble
 
 LEVELS = {"sex": ("female", "male", "unknown")}
 
@@ -40,9 +40,9 @@ def test_the_swarm_has_a_panel_a_class_and_stays_on_its_lines():
 
 def test_people_are_read_back_as_they_were_encoded():
     cohort = pd.DataFrame({"age": [40.0, np.nan], "sex": ["male", None], "site": [None, "back"]})
-    found = asked.metadata(cohort)
-    assert list(found["age"]) == [40, asked.UNKNOWN_AGE]
-    again = asked.people(found.to_numpy(float))
+    found = ensemble.metadata(cohort)
+    assert list(found["age"]) == [40, ensemble.UNKNOWN_AGE]
+    again = ensemble.people(found.to_numpy(float))
     assert np.array_equal(again, demographics.encode(cohort))
 
 
@@ -51,7 +51,7 @@ def test_the_head_gets_the_features_of_the_image_that_is_named():
         return {"logits": torch.stack([features[:, 0, 0], meta[:, 0]], 1)}
 
     seen = np.array([[[0.0]], [[3.0]]], np.float16)
-    function = asked.head_function(types.SimpleNamespace(model=lambda: model), seen)
+    function = ensemble.head_function(types.SimpleNamespace(model=lambda: model), seen)
     rows = np.array([[1, 50, 0, 0], [0, 70, 1, 2]], float)  # image, age, sex, site
     assert function(rows) == pytest.approx(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).softmax(1).numpy() * 100, rel=1e-5)
 

@@ -71,9 +71,8 @@ def test_a_member_meets_every_seed_of_a_head_and_fewer_folds_are_in_the_name():
 
 def test_one_of_some_classes_by_hand():
     rows = {"blind": row(table(BLIND)), "half": row(table(HALF))}
-    frame = score(
-        rows, {name: one_of(["bcc", "mel"], name) for name in ("precision", "recall", "f1", "accuracy")}, BOOT
-    )
+    names = ("precision", "recall", "f1", "accuracy")
+    frame = score(rows, {name: one_of(["bcc", "mel"], name) for name in names}, BOOT)
     for name, wanted in {"blind": (1, 1 / 2, 2 / 3, 3 / 4), "half": (2 / 3, 1, 0.8, 3 / 4)}.items():
         assert list(frame.loc[frame["row"] == name, "ours"]) == pytest.approx(wanted)
     torn = table(RIGHT).assign(p_bcc=0.3, p_mel=0.3, p_nv=0.4)  # the likeliest class is benign, malignant the likelier
@@ -84,9 +83,8 @@ def test_one_of_some_classes_by_hand():
 
 def test_each_training_is_called_at_its_own_threshold_and_never_by_test_rows():
     val = pd.concat([table(BLIND, 0, 0, "val"), table(RIGHT, 0, 1, "val")])
-    found = melanoma_at(
-        row(trainings(RIGHT, folds=(0,))), val, lambda rows: recall_at_specificity(rows, specificity=0.95)[1]
-    )
+    at = lambda rows: recall_at_specificity(rows, specificity=0.95)[1]
+    found = melanoma_at(row(trainings(RIGHT, folds=(0,))), val, at)
     assert found.threshold == {(0, 0): np.inf, (0, 1): SURE}  # of seed 0 the score says nothing: half would be called
     frame = score({"a": found}, ["recall", "specificity"], BOOT)
     assert value(frame, "a", "recall") == 0.5 and value(frame, "a", "specificity") == 1
@@ -94,12 +92,6 @@ def test_each_training_is_called_at_its_own_threshold_and_never_by_test_rows():
     assert member.threshold == {0: 0.5}
     with pytest.raises(TestDataError):
         melanoma_at(found, table(RIGHT), lambda rows: 0.5)
-
-
-@pytest.mark.parametrize(("share", "wanted"), [(0.9, 0.2), (0.8, 0.2), (0.75, 0.4), (0.5, 0.6), (0.1, 0.8)])
-def test_the_threshold_that_finds_a_share(share, wanted):
-    val = pd.DataFrame({"label": [1, 1, 1, 1, 0], "p_malignant": [0.8, 0.2, 0.6, 0.4, 0.99]})
-    assert paper.threshold_finding(val, share) == wanted
 
 
 def test_a_correlation_of_ranks_and_its_resamples():
@@ -117,10 +109,8 @@ def test_a_correlation_of_ranks_and_its_resamples():
 
 def test_views_are_averaged_as_probabilities_and_members_by_their_weights(monkeypatch):
     """Of one member the two views give bcc 1/3 and 1, their mean is 2/3; the other member gives it 1/3."""
-    large = torch.tensor([50.0, 0.0, 0.0])
-    run = lambda name: types.SimpleNamespace(
-        name=name, predictions=lambda: table(RIGHT), model=lambda: types.SimpleNamespace(head=lambda x: x * large)
-    )
+    network = types.SimpleNamespace(head=lambda x: x * torch.tensor([50.0, 0.0, 0.0]))
+    run = lambda name: types.SimpleNamespace(name=name, predictions=lambda: table(RIGHT), model=lambda: network)
     seen = {"a": [0.0, 1.0], "b": [0.0, 0.0]}
     views = lambda one, cohort, tta: np.tile(np.array(seen[one.name])[None, :, None], (len(cohort), 1, 1))
     monkeypatch.setattr(paper.features, "pooled", views)
@@ -132,11 +122,13 @@ def test_views_are_averaged_as_probabilities_and_members_by_their_weights(monkey
 
 def test_a_gallery_has_a_line_a_member_and_each_its_own_scale(monkeypatch):
     images, maps = np.zeros((2, 8, 8, 3), np.uint8), np.stack([np.full((8, 8), 1.0), np.full((8, 8), 2.0)])
-    monkeypatch.setattr(paper, "pixels", lambda cohort, run: (images, np.stack([np.eye(8, dtype=np.uint8)] * 2)))
-    monkeypatch.setattr(paper, "member_maps", lambda *_: iter([("a", maps, [1, 2]), ("b", maps / 100, [0, 0])]))
-    runs = {"a": types.SimpleNamespace(predictions=lambda: table(RIGHT))}
-    figure = paper.member_gallery(runs, pd.DataFrame(index=range(2)), ["x", "y"])
+    masks = np.stack([np.eye(8, dtype=bool)] * 2)
+    found = [("a", maps, images, masks), ("b", maps / 100, images, masks)]
+    monkeypatch.setattr(paper, "member_maps", lambda *_: iter(found))
+    run = lambda called: types.SimpleNamespace(predictions=lambda: table(called))
+    runs = {"a": run(RIGHT), "b": run(np.roll(RIGHT, 1))}
+    figure = paper.member_gallery(runs, pd.DataFrame({"image_id": ["i1", "i2"]}), ["x", "y"])
     shown = [axis.images[0].get_array() for axis in figure.axes]
-    assert len(shown) == 6 and [axis.get_title() for axis in figure.axes[2:]] == ["a:\nmel", "a:\nnv"] + ["b:\nbcc"] * 2
+    assert [axis.get_title() for axis in figure.axes] == ["x", "y", "a:\nmel", "a:\nnv", "b:\nbcc", "b:\nmel"]
     assert np.array_equal(shown[2], shown[4]) and np.array_equal(shown[3], shown[5])  # whatever the logits' size
     assert shown[3].mean() > shown[2].mean()

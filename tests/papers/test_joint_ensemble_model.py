@@ -12,6 +12,7 @@ from skinlib.images.batches import Batches
 from skinlib.models.backbones import WeightsUnavailable
 from skinlib.models.feature_fusion import Attention
 from skinlib.papers.joint_ensemble import model as joint_ensemble
+from skinlib.papers.joint_ensemble.model import SYSTEM
 from skinlib.training import losses
 from skinlib.training.fit import total_loss
 
@@ -39,15 +40,10 @@ def batch_of(n=16, views=None, seed=0):
     g = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, generator=g)
     label = torch.arange(n) % 7
-    return {
-        "label": label,
-        "features": draw(n, *([views] if views else []), sum(WIDTHS))
-        + label.view(-1, *([1] * (2 if views else 1))) / 3,
-        "meta": draw(n, 20),
-        "attributes": 3 + 2 * draw(n, 5),
-        "image": draw(n, 3, 32, 32),
-        "index": torch.arange(n),
-    }
+    told = label.view(-1, *([1] * (2 if views else 1))) / 3
+    batch = {"label": label, "features": draw(n, *([views] if views else []), sum(WIDTHS)) + told}
+    batch |= {"meta": draw(n, 20), "attributes": 3 + 2 * draw(n, 5), "image": draw(n, 3, 32, 32)}
+    return batch | {"index": torch.arange(n)}
 
 
 def columns_of(n=40, views=2):
@@ -60,6 +56,10 @@ def run(model, batch):
     return model(batch.get("image"), batch["meta"], features=batch["features"])
 
 
+def loss_of(config, output, batch):
+    return total_loss(output, batch, losses.terms(config, batch["label"].numpy(), 7), config.losses)[0]
+
+
 @REDUCTIONS
 @pytest.mark.parametrize("classes", [("diagnosis", 7), ("malignancy", 2)])
 def test_shapes_of_the_fused_head(reduction, classes):
@@ -70,13 +70,9 @@ def test_shapes_of_the_fused_head(reduction, classes):
     assert out["features"].shape == (5, width)
     assert out["attributes"].shape == (5, len(abcd.MEASURES))
     assert ("attention" in out) == (reduction == "attention")
-
-
-def test_gates_are_a_share_of_each_member():
-    out = run(models.build(fused()).eval(), batch_of(5))
-    assert out["attention"].shape == (5, 2)
-    assert torch.allclose(out["attention"].sum(1), torch.ones(5))
-    assert out["attention"].std(0).min() > 0  # they depend on the image
+    if reduction == "attention":
+        assert out["attention"].shape == (5, 2) and torch.allclose(out["attention"].sum(1), torch.ones(5))
+        assert out["attention"].std(0).min() > 0  # the gates depend on the image
 
 
 def test_attention_by_hand():
@@ -111,19 +107,11 @@ def test_the_number_of_parameters_by_hand():
     assert sum(p.numel() for p in models.build(fused()).parameters()) == classifier + attention + meta
 
 
-def test_metadata_alone():
-    config = fused(members={}, attributes=False)
-    out = models.build(config).eval()(None, torch.randn(3, 20))
-    assert out["logits"].shape == (3, 7)
-    assert not joint_ensemble.reads_features(config) and not joint_ensemble.reads_images(config)
-
-
 @REDUCTIONS
 def test_gradients_reach_everything_that_learns(reduction):
     config = fused(reduction=reduction)
     model, batch = models.build(config).train(), batch_of()
-    terms = losses.terms(config, batch["label"].numpy(), 7)
-    total_loss(run(model, batch), batch, terms, config.losses)[0].backward()
+    loss_of(config, run(model, batch), batch).backward()
     silent = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum()}
     # A bias before batch norm is taken out again; components are 0 until they are fitted.
     assert {name for name in silent if not name.endswith("0.bias")} == set()
@@ -131,9 +119,7 @@ def test_gradients_reach_everything_that_learns(reduction):
 
 def test_branch_b_teaches_the_shared_layer_and_not_the_diagnosis():
     model, batch = models.build(fused()).train(), batch_of()
-    config = fused().replace(losses={"attributes": 1.0})
-    terms = losses.terms(config, batch["label"].numpy(), 7)
-    total_loss(run(model, batch), batch, terms, config.losses)[0].backward()
+    loss_of(fused().replace(losses={"attributes": 1.0}), run(model, batch), batch).backward()
     moved = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum()}
     assert moved == {"attention", "meta", "shared_layer", "attributes"}
 
@@ -143,15 +129,12 @@ def test_each_term_falls_on_a_batch_seen_again_and_again(term):
     config = fused().replace(losses={term: 1.0})
     model, batch = models.build(config), batch_of()
     model.prepare(columns_of(), torch.device("cpu"))
-    terms = losses.terms(config, batch["label"].numpy(), 7)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    seen = []
+    optimiser, seen = torch.optim.Adam(model.parameters(), lr=1e-2), []
     for _ in range(60):
-        loss = total_loss(run(model.train(), batch), batch, terms, config.losses)[0]
         optimiser.zero_grad()
-        loss.backward()
+        seen.append(loss_of(config, run(model.train(), batch), batch))
+        seen[-1].backward()
         optimiser.step()
-        seen.append(loss.item())
     assert seen[-1] < 0.2 * seen[0]
 
 
@@ -270,29 +253,27 @@ def test_joint_begins_where_members_and_head_were(joint):
 def test_joint_trains_every_member(joint):
     config, model, _ = joint
     batch = batch_of()
-    terms = losses.terms(config, batch["label"].numpy(), 7)
-    total_loss(model.train()(batch["image"], batch["meta"]), batch, terms, config.losses)[0].backward()
-    silent = {name for name, p in model.named_parameters() if p.grad is None}
-    assert silent == set()
+    loss_of(config, model.train()(batch["image"], batch["meta"]), batch).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
     assert set(model.depth_groups().values()) == {"early", "late", "head"}
 
 
 def test_what_each_variant_needs_first():
     config = fused()
-    assert joint_ensemble.parents(MEMBER) == {}
-    assert joint_ensemble.parents(config) == {"resnet": MEMBER, "mobile": SECOND}
+    assert SYSTEM.parents(MEMBER) == {}
+    assert SYSTEM.parents(config) == {"resnet": MEMBER, "mobile": SECOND}
+    assert SYSTEM.reads_features(config) and not SYSTEM.reads_images(config)
     joint = joint_ensemble.joint_of(config, lr=1e-4)
-    assert joint_ensemble.parents(joint) == {"resnet": MEMBER, "mobile": SECOND, "head": config}
+    assert SYSTEM.parents(joint) == {"resnet": MEMBER, "mobile": SECOND, "head": config}
     assert (joint.lr, joint.image_size, joint.variant) == (1e-4, (32, 32), "joint")
-    assert joint_ensemble.reads_images(joint) and not joint_ensemble.reads_features(joint)
-    assert joint_ensemble.reads_features(config) and not joint_ensemble.reads_images(config)
+    assert SYSTEM.reads_images(joint) and not SYSTEM.reads_features(joint)
     assert RunConfig.from_json(joint.to_json()) == joint
-
-
-def test_the_order_of_members_outlives_a_file():
     turned = fused(members=dict(reversed(MEMBERS.items())))
-    for config in (turned, fused(), RunConfig.from_json(turned.to_json())):
-        assert list(joint_ensemble.parents(config)) == ["mobile", "resnet"]
+    for same in (turned, config, RunConfig.from_json(turned.to_json())):  # the order of members outlives a file
+        assert list(SYSTEM.parents(same)) == ["mobile", "resnet"]
+    alone = fused(members={}, attributes=False)  # metadata alone
+    assert not SYSTEM.reads_features(alone) and not SYSTEM.reads_images(alone)
+    assert models.build(alone).eval()(None, torch.randn(3, 20))["logits"].shape == (3, 7)
 
 
 @pytest.mark.parametrize(
@@ -302,8 +283,6 @@ def test_the_order_of_members_outlives_a_file():
         (MEMBER.replace(options={"width": 3}), "variant member has no options"),
         (fused(wide=3), "variant fused has no option wide"),
         (fused(reduction="sum"), "no reduction 'sum'"),
-        (fused(members={}, metadata=False), "nothing to diagnose from"),
-        (fused(hidden=[3]), "hidden is"),
         (FUSED.replace(variant="joint"), "the one option head"),
     ],
 )

@@ -43,9 +43,8 @@ def test_the_names_of_the_runs(runs):
     more = [f"switch/{name}" for name in SWITCHES]
     more += [f"{how}/{name}" for how in ("without", "only") for name in ("resnet", "mobile")]
     wanted |= {f"{name}/fold0/seed{seed}" for name in more for seed in (0, 1)}
-    wanted |= {
-        f"only/{name}/fold{fold}/seed{s}" for name in ("resnet", "pretrained") for fold in range(3) for s in (0, 1)
-    }
+    both = [(name, fold, seed) for name in ("resnet", "pretrained") for fold in range(3) for seed in (0, 1)]
+    wanted |= {f"only/{name}/fold{fold}/seed{seed}" for name, fold, seed in both}
     wanted |= {f"same/fold0/seed{seed}" for seed in (0, 1)} | {"longer/member/mobile/fold0"}
     wanted |= {f"longer/only/mobile/fold0/seed{seed}" for seed in (0, 1)}
     for arm, other in {"leaky": "pretrained", "clean": "pretrained", "source/rosendahl": "mobile"}.items():
@@ -61,12 +60,8 @@ def test_one_member_is_trained_longer_and_nothing_else_of_it_changes(runs):
     assert head.options["members"] == {"mobile": longer.to_dict()}
 
 
-def test_the_plan_is_pure_and_names_each_run_once():
+def test_the_plan_is_pure_and_labels_say_what_tells_runs_apart():
     assert_pure(plan, PROFILE)
-    assert len(plan(PROFILE)) == len(configs(PROFILE))
-
-
-def test_labels_say_what_tells_runs_apart():
     labels = {one.name: dict(one.labels) for one in plan(PROFILE)}
     assert labels["member/mobile/fold1"] == {"arm": "member", "member": "mobile", "fold": 1, "seed": 0}
     assert labels["switch/pca/fold0/seed1"] == {"arm": "switch", "switch": "pca", "fold": 0, "seed": 1}
@@ -76,18 +71,13 @@ def test_labels_say_what_tells_runs_apart():
     assert len({tuple(sorted(one.items())) for one in labels.values()}) == len(labels)
 
 
-def test_every_run_that_others_need_is_a_run_of_its_own(runs):
+def test_every_run_can_be_built_has_its_losses_and_its_parents_are_runs_of_their_own(runs):
     known = {config.to_json() for config in runs.values()}
-    for config in runs.values():
-        assert {parent.to_json() for parent in parents(config).values()} <= known
-
-
-def test_every_run_can_be_built_and_has_its_losses(runs):
     for name, config in runs.items():
-        if config.weights == "imagenet" or not name.endswith(("fold0", "fold0/seed0")):
-            continue
-        assert not [p for p in models.build(config).parameters() if p.is_meta]
-        assert "attributes" not in losses.terms(config, [0, 1], 2) or config.variant != "member"
+        assert {parent.to_json() for parent in parents(config).values()} <= known
+        if config.weights != "imagenet" and name.endswith(("fold0", "fold0/seed0")):
+            assert not [p for p in models.build(config).parameters() if p.is_meta]
+            assert "attributes" not in losses.terms(config, [0, 1], 2) or config.variant != "member"
 
 
 def test_the_papers_words_stand():
@@ -97,48 +87,31 @@ def test_the_papers_words_stand():
     assert MEMBER.losses == {"cross_entropy": 1.0} and set(HEAD.losses) == {"cross_entropy", "attributes"}
 
 
-@pytest.mark.parametrize(
-    ("name", "fields", "options"),
-    [
-        ("pca", {"options"}, {"reduction"}),
-        ("concat", {"options"}, {"reduction"}),
-        ("no_metadata", {"options"}, {"metadata"}),
-        ("no_attributes", {"options", "losses"}, {"attributes"}),
-        ("features_only", {"options", "losses"}, {"metadata", "attributes"}),
-        ("metadata_only", {"options", "losses"}, {"members", "attributes"}),
-        ("attributes_0.1", {"losses"}, set()),
-        ("attributes_1", {"losses"}, set()),
-        ("class_weights", {"class_weights"}, set()),
-        ("binary", {"label_space"}, set()),
-        ("one_view", {"tta"}, set()),
-    ],
-)
-def test_a_switch_changes_what_its_name_says(runs, name, fields, options):
+OPTIONS, BOTH = {"options"}, {"options", "losses"}
+SWITCHED = {  # what a switch changes in the configuration, and of its options
+    "pca": (OPTIONS, {"reduction"}), "concat": (OPTIONS, {"reduction"}), "no_metadata": (OPTIONS, {"metadata"}),
+    "no_attributes": (BOTH, {"attributes"}), "features_only": (BOTH, {"metadata", "attributes"}),
+    "metadata_only": (BOTH, {"members", "attributes"}), "attributes_0.1": ({"losses"}, set()),
+    "attributes_1": ({"losses"}, set()), "class_weights": ({"class_weights"}, set()),
+    "binary": ({"label_space"}, set()), "one_view": ({"tta"}, set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_changes_what_its_name_says(runs, name):
     a, b = runs[START], runs[f"switch/{name}/fold0/seed0"]
-    assert difference(a, b) == fields
     changed = {key for key in {*a.options, *b.options} if a.options.get(key) != b.options.get(key)}
-    assert changed == options
-
-
-def test_every_switch_is_tried():
-    tried = test_a_switch_changes_what_its_name_says.pytestmark[0].args[1]
-    assert {name for name, *_ in tried} == set(SWITCHES)
+    assert (difference(a, b), changed) == SWITCHED[name]
 
 
 def test_a_member_less_changes_the_head_alone(runs):
-    whole, less, lone = (set(runs[f"{how}/fold0/seed0"].options["members"]) for how in
-                         ("proposed", "without/resnet", "only/resnet"))  # fmt: skip
+    hows = ("proposed", "without/resnet", "only/resnet")
+    whole, less, lone = (set(runs[f"{how}/fold0/seed0"].options["members"]) for how in hows)
     assert whole == set(MEMBERS) and less == whole - {"resnet"} and lone == {"resnet"}
     for how in ("without/resnet", "only/resnet"):
         assert difference(runs[START], runs[f"{how}/fold0/seed0"]) == {"options"}
         for name, member in runs[f"{how}/fold0/seed0"].options["members"].items():
             assert member == runs[f"member/{name}/fold0"].to_dict()
-
-
-def test_folds_and_seeds_change_nothing_else(runs):
-    assert difference(runs[START], runs["proposed/fold0/seed1"]) == {"seed"}
-    assert difference(runs[START], runs["proposed/fold1/seed0"]) == {"fold", "options"}
-    assert difference(runs["member/resnet/fold0"], runs["member/resnet/fold1"]) == {"fold"}
 
 
 def test_a_head_keeps_its_own_schedule_whatever_suits_its_members(runs):
@@ -170,15 +143,17 @@ def test_a_source_left_out_is_compared_with_a_head_on_the_same_members(runs):
     assert few["same/fold0/seed0"] == few["only/resnet/fold0/seed0"]  # one run of two names
 
 
-def test_arms_differ_in_the_split_alone(runs):
+def test_folds_seeds_and_arms_change_nothing_else(runs):
+    assert difference(runs[START], runs["proposed/fold0/seed1"]) == {"seed"}
+    assert difference(runs[START], runs["proposed/fold1/seed0"]) == {"fold", "options"}
+    assert difference(runs["member/resnet/fold0"], runs["member/resnet/fold1"]) == {"fold"}
     for name in ("member/resnet", "proposed/seed0"):
         found = difference(runs[f"leaky/{name}"], runs[f"clean/{name}"])
         assert found == {"split"} | ({"options"} if "proposed" in name else set())
     leaky = runs["leaky/proposed/seed0"]
     assert (leaky.fold, leaky.split, leaky.test_share, leaky.patience) == (None, "leaky", 0.5, None)
     assert {member["split"] for member in leaky.options["members"].values()} == {"leaky"}
-    left_out = {"split"}
-    assert difference(runs["member/resnet/fold0"], runs["source/rosendahl/member/resnet"]) == left_out
+    assert difference(runs["member/resnet/fold0"], runs["source/rosendahl/member/resnet"]) == {"split"}
 
 
 def test_joint_begins_at_the_proposed_head(runs):

@@ -18,11 +18,9 @@ def cells(exhibit):
 
 def test_every_number_has_a_source_and_shares_are_shares():
     assert set(exhibits(PAPER)) == {"claims", "members_vs_fusion", "modularity", "settings", "throughput"}
-    for name in exhibits(PAPER):
-        frame = published(PAPER, name)
+    for frame in (published(PAPER, name) for name in exhibits(PAPER)):
         assert (frame["source"] != "").all()
-        printed = frame["published"].notna() & frame["metric"].isin(SHARES)
-        assert frame.loc[printed, "published"].between(0, 1).all()
+        assert frame.loc[frame["metric"].isin(SHARES), "published"].dropna().between(0, 1).all()
 
 
 def test_what_the_text_prints_as_a_difference_is_no_level():
@@ -30,18 +28,15 @@ def test_what_the_text_prints_as_a_difference_is_no_level():
     differences = {key for name in ("claims", "members_vs_fusion") for key in cells(name) if " - " in key[0]}
     assert differences and all(metric.endswith("_change") for _, metric in differences)
     assert cells("claims")["proposed - best member", "accuracy_change"] == 0.05
-    assert (
-        cells("members_vs_fusion")["Pacheco and Krohling 2019 [4], metadata on - off", "balanced_accuracy_change"]
-        == 0.07
-    )
+    row = "Pacheco and Krohling 2019 [4], metadata on - off"
+    assert cells("members_vs_fusion")[row, "balanced_accuracy_change"] == 0.07
 
 
 def test_the_three_rates_are_not_one_operating_point():
     """accuracy = p recall + (1 - p) specificity gives the share p of melanoma that they would need."""
     claims = cells("claims")
-    accuracy, recall, specificity = (
-        claims["proposed", name] for name in ("accuracy", "melanoma_recall", "melanoma_specificity")
-    )
+    names = ("accuracy", "melanoma_recall", "melanoma_specificity")
+    accuracy, recall, specificity = (claims["proposed", name] for name in names)
     needed = (specificity - accuracy) / (specificity - recall)
     assert needed == pytest.approx(0.32, abs=0.005)
     counts = CARDS["ham10000"].counts["all"]
@@ -58,10 +53,8 @@ def test_the_three_rates_are_not_one_operating_point():
 
 def test_exhibits_repeat_the_claims():
     claims = cells("claims")
-    for exhibit in ("members_vs_fusion", "throughput"):
-        for key, value in cells(exhibit).items():
-            if key in claims and value == value:
-                assert value == claims[key]
+    again = [*cells("members_vs_fusion").items(), *cells("throughput").items()]
+    assert all(value == claims[key] for key, value in again if key in claims and value == value)
     assert cells("throughput")["ensemble, one GPU", "images_per_second"] == claims["proposed", "images_per_second"]
 
 

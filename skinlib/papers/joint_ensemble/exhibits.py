@@ -8,7 +8,7 @@ what another seed of a member would do is in no interval.
 from __future__ import annotations
 
 import dataclasses
-import time
+import timeit
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,10 +17,13 @@ import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from skinlib.data import demographics
+from skinlib.across.shap_inputs import Subject
+from skinlib.across.systems import proposed_runs, sample_of
+from skinlib.data import demographics, splits
+from skinlib.data.cards import class_names
 from skinlib.evaluation import tables
 from skinlib.evaluation.fusion import Weights, weighted_mean
-from skinlib.evaluation.metrics import OF_CALLS
+from skinlib.evaluation.metrics import binary
 from skinlib.evaluation.resampled import Metric, ratio
 from skinlib.exhibits.runs import Runs
 from skinlib.exhibits.scored import Scored, with_rarest
@@ -30,14 +33,11 @@ from skinlib.figures.display import outlined
 from skinlib.figures.images import image_grid
 from skinlib.figures.style import HEAT
 from skinlib.images import abcd
-from skinlib.images.batches import to_model_input
-from skinlib.images.cache import Cache
-from skinlib.papers.joint_ensemble.model import members
+from skinlib.papers.joint_ensemble.model import Joint, members
 from skinlib.provenance import environment, generator
 from skinlib.training import features
-from skinlib.training.features import batches_of
-from skinlib.training.runs import Run
-from skinlib.training.symmetries import SYMMETRIES, views
+from skinlib.training.runs import Run, cohort_of, split_of
+from skinlib.training.symmetries import views
 
 PAPER = "joint_ensemble"
 MELANOMA = "mel"
@@ -47,6 +47,8 @@ WHOLE = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "roc_
 KEYS = ["image_id", "lesion_id", "patient_id"]
 SEEN = 0.45  # of the image, through a map
 REPEATS = 5  # of a timing; the median counts
+UNKNOWN_AGE = -1.0  # years: what an unknown age is written as
+LEVELS = {"sex": (*demographics.SEXES, "unknown"), "site": (*demographics.SITES, "unknown")}
 
 
 def row(table: pd.DataFrame, units: tuple[str, ...] = OF_A_HEAD, *, note: str = "") -> Scored:
@@ -63,12 +65,7 @@ def named(name: str, one: Scored, whole: Scored) -> str:
 
 def one_of(classes: Sequence[str], name: str) -> Metric:
     """Return a metric of the question "one of these classes or not": probabilities summed, the larger sum called."""
-
-    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
-        y, p = tables.outcome(as_binary(rows, classes))
-        return OF_CALLS[name](y, p, 0.5, counts)
-
-    return Metric(name, weighted)
+    return Metric(name, lambda rows, counts: binary(name).weighted(as_binary(rows, classes), counts))
 
 
 def as_binary(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -79,22 +76,13 @@ def as_binary(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
 def melanoma_at(one: Scored, val: pd.DataFrame, rule: Callable[[pd.DataFrame], float], note: str = "") -> Scored:
     """Return the melanoma question of a row, each training called at the threshold that its validation rows give.
 
-    Parameters
-    ----------
-    rule
-        Validation rows of one training, as the question "melanoma or not" -> threshold.
+    ``rule`` takes the validation rows of one training, as the question "melanoma or not", and gives the threshold.
     """
     tables.require_validation(val, "a threshold")
     keys = list(one.units) if len(one.units) > 1 else one.units[0]
     chosen = {key: rule(rows) for key, rows in as_binary(val, [MELANOMA]).groupby(keys)}
     words = "; ".join(filter(None, [one.note, note]))
     return dataclasses.replace(one, table=as_binary(one.table, [MELANOMA]), threshold=chosen, note=words)
-
-
-def threshold_finding(val: pd.DataFrame, share: float) -> float:
-    """Return the highest threshold at which this share of the positive rows is still found."""
-    scores = np.sort(val.loc[val["label"] == 1, "p_malignant"])[::-1]
-    return float(scores[int(np.ceil(share * len(scores))) - 1])
 
 
 def rank_correlation(a: pd.Series, b: pd.Series) -> Metric:
@@ -114,19 +102,14 @@ def weighted_views(groups: Mapping[str, Runs], weights: Weights, cohort: pd.Data
     """Return the members' weighted mean over the views that the fused head sees: a test table of every fold.
 
     A member's head is linear on its pooled features, and those of every view lie in the cache, so no image is read.
-
-    Parameters
-    ----------
-    cohort
-        The whole cohort, as the members' runs saw it.
+    ``cohort`` is the whole one, as the members' runs saw it.
     """
-    place = pd.Series(np.arange(len(cohort)), index=cohort["image_id"])
-    found = {}
+    place, found = pd.Index(cohort["image_id"]), {}
     for name, group in groups.items():
         parts = []
         for run in group:
             table = run.predictions().query("part == 'test'")
-            seen = features.pooled(run, cohort, tta=tta)[place[table["image_id"]]]  # (N, V, C)
+            seen = features.pooled(run, cohort, tta=tta)[place.get_indexer(table["image_id"])]  # (N, V, C)
             p = run.model().head(torch.from_numpy(seen).float()).softmax(-1).mean(1).numpy()
             parts.append(table.assign(**{f"p_{code}": p[:, k] for k, code in enumerate(tables.classes(table))}))
         found[name] = pd.concat(parts, ignore_index=True)
@@ -137,62 +120,39 @@ def weighted_views(groups: Mapping[str, Runs], weights: Weights, cohort: pd.Data
 def branch_b(heads: Runs, cohort: pd.DataFrame, images: Sequence[str]) -> pd.DataFrame:
     """Return what branch B predicts of some images, next to what was measured on mask and image; means over heads.
 
-    Parameters
-    ----------
-    heads
-        Of one design with attention.
-    cohort
-        The whole cohort, as the heads saw it: its features and measures lie on disk.
-
-    Returns
-    -------
-    DataFrame
-        image_id, lesion_id, patient_id; each measure, ``predicted_<measure>``, and ``gate_<member>``, how much
-        attention gave it, 0 to 1.
+    The heads are of one design with attention, ``cohort`` is the whole one, whose features and measures lie on disk.
+    Columns are image_id, lesion_id, patient_id; each measure, ``predicted_<measure>``, and ``gate_<member>``, how much
+    attention gave it, 0 to 1.
     """
-    predicted, gates = [], []
+    found = []
     for run in heads:
-        model, batches = run.model(), batches_of(run, cohort).epoch(0, torch.device("cpu"))
-        seen = [model(None, one.get("meta"), features=one.get("features")) for one in batches]
-        predicted.append(torch.cat([output["attributes"] for output in seen]).numpy())
-        gates.append(torch.cat([output["attention"] for output in seen]).numpy())
-    measured = abcd.stored(cohort, heads.first.path.parents[1] / "cache")[list(abcd.MEASURES)].to_numpy()
-    columns = {
-        **{name: measured[:, k] for k, name in enumerate(abcd.MEASURES)},
-        **{f"predicted_{name}": np.mean(predicted, 0)[:, k] for k, name in enumerate(abcd.MEASURES)},
-        **{f"gate_{name}": np.mean(gates, 0)[:, k] for k, name in enumerate(members(heads.first.config))},
-    }
-    table = cohort[KEYS].reset_index(drop=True).assign(**columns)
+        model, batches = run.model(), features.batches_of(run, cohort).epoch(0, torch.device("cpu"))
+        seen = [model(None, one.get("meta"), features=one["features"]) for one in batches]
+        found.append(torch.cat([torch.cat([one["attributes"], one["attention"]], 1) for one in seen]).numpy())
+    names = [f"predicted_{name}" for name in abcd.MEASURES] + [f"gate_{name}" for name in members(heads.first.config)]
+    measured = abcd.stored(cohort, heads.first.path.parents[1] / "cache")[list(abcd.MEASURES)].reset_index(drop=True)
+    table = cohort[KEYS].reset_index(drop=True).join(measured).join(pd.DataFrame(np.mean(found, 0), columns=names))
     return table[table["image_id"].isin(images)].reset_index(drop=True)
 
 
-def member_maps(runs: Mapping[str, Run], cohort: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield member, its Grad-CAM++ maps (N, H, W) of the class that it calls, and that class (N,)."""
+def member_maps(runs: Mapping[str, Run], cohort: pd.DataFrame) -> Iterator[tuple]:
+    """Yield member, its Grad-CAM++ maps (N, H, W) of the class it calls, images, and masks, empty where unknown."""
     for name, run in runs.items():
-        model, batches = run.model(), batches_of(run, cohort)
-        with torch.inference_mode():
-            seen = [model(batch["image"])["logits"].argmax(1) for batch in batches.epoch(0, torch.device("cpu"))]
-        called = torch.cat(seen).numpy()
-        yield name, np.stack(list(class_maps(model, batches, called))), called
+        batches = features.batches_of(run, cohort, masks=True)
+        images, masks = np.array(batches.cache.images), batches.cache.masks
+        masks = np.zeros(images.shape[:3], bool) if masks is None else np.array(masks, bool)
+        yield name, np.stack(list(class_maps(run.model(), batches))), images, masks
 
 
 def map_measures(runs: Mapping[str, Run], cohort: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     """Measure each member's maps against the masks: a row a member and image, with energy, pointing, iou and band."""
-    masks, parts = pixels(cohort, next(iter(runs.values())))[1], []
-    for k, (name, heat, _) in enumerate(member_maps(runs, cohort)):
-        top = heat.max((1, 2), keepdims=True)  # a map of one position, enlarged, varies in its last digits
-        heat = np.round(np.divide(heat, top, out=np.zeros_like(heat), where=top > 0), 5)
+    parts = []
+    for k, (name, heat, _, masks) in enumerate(member_maps(runs, cohort)):
+        top = np.maximum(heat.max((1, 2), keepdims=True), np.finfo(heat.dtype).tiny)
+        heat = np.round(heat / top, 5)  # a map of one position, enlarged, varies in its last digits
         found = localisation_table(heat, masks, cohort["image_id"], rng=generator(seed, k), band=BAND)
-        parts.append(cohort[KEYS].reset_index(drop=True).assign(member=name).join(found.drop(columns="image_id")))
+        parts.append(cohort[KEYS].assign(member=name).merge(found, on="image_id"))
     return pd.concat(parts, ignore_index=True)
-
-
-def pixels(cohort: pd.DataFrame, run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Return images (N, H, W, 3) and masks (N, H, W), uint8, as a run's network sees them; no mask is an empty one."""
-    config = run.config
-    cache = Cache.build(cohort, config.image_size, root=run.path.parents[1] / "cache", colour=config.colour)
-    images = np.asarray(cache.images)
-    return images, np.zeros(images.shape[:3], np.uint8) if cache.masks is None else np.asarray(cache.masks)
 
 
 def member_gallery(runs: Mapping[str, Run], cohort: pd.DataFrame, titles: Sequence[str], *, title: str = "") -> Figure:
@@ -200,57 +160,89 @@ def member_gallery(runs: Mapping[str, Run], cohort: pd.DataFrame, titles: Sequen
 
     Members' logits have scales of their own, so each line has one: from 0 to its largest value in the figure.
     """
-    images, masks = pixels(cohort, next(iter(runs.values())))
-    codes = tables.classes(next(iter(runs.values())).predictions())
-    pictures, words = [outlined(*both) for both in zip(images, masks > 0, strict=True)], list(titles)
-    for name, maps, called in member_maps(runs, cohort):
+    pictures, words = [], list(titles)
+    for name, maps, images, masks in member_maps(runs, cohort):
+        pictures = pictures or [outlined(*both) for both in zip(images, masks, strict=True)]
         heat = colormaps[HEAT](maps / (maps.max() or 1.0))[..., :3] * 255
         pictures += list((SEEN * images + (1 - SEEN) * heat).astype(np.uint8))
-        words += [f"{name}:\n{codes[k]}" for k in called]
-    return image_grid(pictures, words, columns=len(images), title=title)
+        p, codes = tables.probabilities(runs[name].predictions().set_index("image_id").loc[cohort["image_id"]])
+        words += [f"{name}:\n{codes[k]}" for k in p.argmax(1)]
+    return image_grid(pictures, words, columns=len(titles), title=title)
 
 
 @torch.inference_mode()
-def timings(head: Run, runs: Mapping[str, Run], cohort: pd.DataFrame, *, device: str, batch: int = 32) -> pd.DataFrame:
-    """Time the full ensemble on a batch in memory: all members and the head, with and without views, and each part.
+def timings(head: Run, runs: Mapping[str, Run], cohort: pd.DataFrame, *, device: str) -> pd.DataFrame:
+    """Time the full ensemble on 32 images in memory: all members and the head, with and without views, and each part.
 
-    Returns
-    -------
-    DataFrame
-        part, place (CPU, one GPU), views, images, repeat, milliseconds, machine.
+    Returns a table of part, place (CPU, one GPU), views, images, repeat, milliseconds and machine.
     """
-    config = next(iter(runs.values())).config
-    seen = torch.from_numpy(pixels(cohort, next(iter(runs.values())))[0][:batch].copy()).permute(0, 3, 1, 2)
-    image = to_model_input(seen.float() / 255, config.normalisation).contiguous(memory_format=torch.channels_last)
-    image, meta = image.to(device), torch.from_numpy(demographics.encode(cohort.head(batch))).to(device)
-    nets, fused = {name: run.model().to(device) for name, run in runs.items()}, head.model().to(device)
-
-    def pooled(view: torch.Tensor) -> torch.Tensor:
-        return torch.cat([net(view)["features"] for net in nets.values()], 1)
-
-    def ensemble(tta: str) -> None:
-        fused(meta=meta, features=torch.stack([pooled(view) for _, view in views(image, tta)], 1))
-
-    known = pooled(image)
-    work = {("ensemble", 1): lambda: ensemble("none")}
-    work |= {("ensemble with TTA", 1 + len(SYMMETRIES["flips"])): lambda: ensemble("flips")}
-    work |= {("head", 1): lambda: fused(meta=meta, features=known)}
+    first, cohort = next(iter(runs.values())), cohort.head(32)
+    image = next(features.batches_of(first, cohort).epoch(0, torch.device(device)))["image"]
+    meta = torch.from_numpy(demographics.encode(cohort)).to(device)
+    nets = {name: run.model().to(device) for name, run in runs.items()}
+    known = torch.cat([net(image)["features"] for net in nets.values()], 1)
+    joint = Joint({name: net.backbone for name, net in nets.items()}, head.model().to(device)).eval()
+    work = {("ensemble", 1): lambda: joint(image, meta)}
+    work |= {("ensemble with TTA", 3): lambda: [joint(view, meta) for _, view in views(image, "flips")]}
+    work |= {("head", 1): lambda: joint.fused(meta=meta, features=known)}
     work |= {(name, 1): lambda net=net: net(image) for name, net in nets.items()}
-    on_gpu, here = device.startswith("cuda"), environment()
-    rows = [(*part, k, taken) for part, one in work.items() for k, taken in enumerate(_milliseconds(one, on_gpu))]
+    on_gpu, here, rows = device.startswith("cuda"), environment(), []
+    wait = torch.cuda.synchronize if on_gpu else lambda: None
+    for part, one in work.items():
+        taken = timeit.repeat(lambda one=one: (one(), wait()), number=1, repeat=REPEATS + 1)[1:]  # the first warms up
+        rows += [(*part, repeat, 1000 * seconds) for repeat, seconds in enumerate(taken)]
     machine = here["gpu"] if on_gpu else f"{here['processor']}, {torch.get_num_threads()} thread(s)"
-    words = f"{machine}; {len(nets)} members, {config.image_size[0]} px, fp32"
+    words = f"{machine}; {len(nets)} members, {first.config.image_size[0]} px, fp32"
     table = pd.DataFrame(rows, columns=["part", "views", "repeat", "milliseconds"])
     return table.assign(place="one GPU" if on_gpu else "CPU", images=len(image), machine=words)
 
 
-def _milliseconds(work: Callable, on_gpu: bool) -> list[float]:
-    """Time `REPEATS` calls after one that is not counted."""
-    taken = []
-    for _ in range(REPEATS + 1):
-        begin = time.perf_counter()
-        work()
-        if on_gpu:
-            torch.cuda.synchronize()
-        taken.append(1000 * (time.perf_counter() - begin))
-    return taken[1:]
+def metadata(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return age in years (-1 where unknown), and sex and site as positions in `LEVELS`."""
+    age = pd.to_numeric(cohort["age"]).fillna(UNKNOWN_AGE).to_numpy(float)
+    words = {name: cohort[name].astype(object).fillna("unknown") for name in LEVELS}
+    places = {name: pd.Categorical(words[name], levels).codes.astype(float) for name, levels in LEVELS.items()}
+    return pd.DataFrame({"age": age} | places)
+
+
+def people(inputs: np.ndarray) -> np.ndarray:
+    """Return rows (M, 3) of age, sex and site as the head reads them, (M, 20)."""
+    age, *places = inputs.T
+    words = {name: np.array(LEVELS[name], object)[k.astype(int)] for name, k in zip(LEVELS, places, strict=True)}
+    return demographics.encode(pd.DataFrame({"age": np.where(age == UNKNOWN_AGE, np.nan, age)} | words))
+
+
+def head_function(head: Run, seen: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the head as a function of image (row of ``seen``), age, sex and site: (M, 4) -> percent of each class.
+
+    ``seen`` holds the features of its members, (N, V, C).
+    """
+    model = head.model()
+
+    @torch.inference_mode()
+    def function(inputs: np.ndarray) -> np.ndarray:
+        rows, meta = torch.from_numpy(seen[inputs[:, 0].astype(int)]).float(), torch.from_numpy(people(inputs[:, 1:]))
+        return model(meta=meta, features=rows)["logits"].softmax(1).numpy() * 100
+
+    return function
+
+
+def subject(study) -> Subject:
+    """Return what SHAP values explain of the first head: test rows at even steps of their ids, and training rows."""
+    head = proposed_runs(study)[PAPER]
+    config, cohort = head.config, cohort_of(head.config, study.data_root)
+    split, place = split_of(config, study.data_root, study.results_root), pd.Index(cohort["image_id"])
+    sizes = {"test": 150, "train": 30}  # each explained row is asked 2^4 times the background
+    rows = [sample_of(splits.part(cohort, split, config.fold, part), most) for part, most in sizes.items()]
+    inputs = [metadata(some) for some in rows]
+    for table, some in zip(inputs, rows, strict=True):
+        table.insert(0, "image", place.get_indexer(some["image_id"]).astype(float))
+    return Subject(
+        head_function(head, features.column(head.parents(), cohort, tta=config.tta)),
+        *inputs,
+        rows[0][KEYS].reset_index(drop=True),
+        tuple(class_names(config.dataset, config.label_space)),
+        LEVELS,
+        (head, *head.parents().values()),
+        {"dataset": config.dataset, "split": config.split},
+    )

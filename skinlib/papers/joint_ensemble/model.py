@@ -12,17 +12,16 @@ Variants:
 - ``member``: one backbone with pooling, dropout and a linear layer, trained alone and kept as a run of its own.
 - ``fused``: everything behind the pooling, on the features of finished members. Adding or removing a member trains
   nothing else: the paper's "without requiring complete retraining".
-- ``joint``: the same module after the members' backbones, all trained at once, from where they were: "to simultaneously
-  optimize all branches".
+- ``joint``: the same after the members' backbones, all trained on from where they were: "to simultaneously optimize all
+  branches".
 
 Departures, where the text is silent:
 
 - Features are standardised by the training part before they are reduced: members differ in scale.
 - "PCA or a trainable attention mechanism": PCA is fitted on training features and stays as it is, so it cannot be
   optimised "simultaneously"; attention is one softmax gate per member and image on features of a common width.
-- No attribute labels exist. Targets are measured on mask and image (`skinlib.images.abcd`); an image without a mask, or
-  a lesion that the image cuts off, is left out of that part of the loss. The loss is the mean squared error in
-  deviations of the training part.
+- No attribute labels exist: targets are measured on mask and image (`skinlib.images.abcd`), the loss is their squared
+  error in deviations of the training part. An image without a mask, or whose lesion is cut off, is left out of it.
 - Both branches read one dense layer, or branch B could not teach branch A anything where the reduction is fixed.
 - Several cached views of an image are augmentation and TTA at once: training draws one of them, evaluation averages
   the probabilities of all.
@@ -73,13 +72,10 @@ class Member(Network):
         return {"logits": self.head(self.drop(pooled)), "features": pooled}
 
     def cam_layer(self) -> nn.Module:
-        """Return the layer whose maps are pooled."""
         return backbones.last_maps(self.backbone)
 
     def depth_groups(self) -> dict[str, str]:
-        """Return parameter name -> early, late or head."""
-        inside = {f"backbone.{name}": group for name, group in backbones.depth_groups(self.backbone).items()}
-        return {name: inside.get(name, "head") for name, _ in self.named_parameters()}
+        return _depths(self, {"backbone": self.backbone})
 
 
 class Joint(Network):
@@ -92,9 +88,8 @@ class Joint(Network):
     def inherit(self, weights_of: Callable[[str], Mapping[str, torch.Tensor]]) -> None:
         """Take the weights of finished runs: of each member by its name, and under ``head`` those of the fused one."""
         for name, backbone in self.backbones.items():
-            weights = weights_of(name).items()
-            inside = {key.removeprefix("backbone."): t for key, t in weights if key.startswith("backbone.")}
-            backbone.load_state_dict(inside)
+            own = {k.removeprefix("backbone."): t for k, t in weights_of(name).items() if k.startswith("backbone.")}
+            backbone.load_state_dict(own)
         self.fused.load_state_dict(dict(weights_of("head")))
 
     def forward(self, image: torch.Tensor, meta: torch.Tensor | None = None, *, features=None) -> dict:
@@ -102,23 +97,21 @@ class Joint(Network):
         return self.fused(meta=meta, features=pooled)
 
     def cam_layers(self) -> list[nn.Module]:
-        """Return the layer of each backbone whose maps are pooled."""
         return [backbones.last_maps(backbone) for backbone in self.backbones.values()]
 
     def depth_groups(self) -> dict[str, str]:
-        """Return parameter name -> early or late of its backbone, or head."""
-        inside = {}
-        for member, backbone in self.backbones.items():
-            groups = backbones.depth_groups(backbone)
-            inside |= {f"backbones.{member}.{name}": group for name, group in groups.items()}
-        return {name: inside.get(name, "head") for name, _ in self.named_parameters()}
+        return _depths(self, {f"backbones.{name}": backbone for name, backbone in self.backbones.items()})
+
+
+def _depths(network: nn.Module, parts: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Return parameter name -> early or late of its backbone, which ``parts`` has by its place, or head."""
+    depths = {place: backbones.depth_groups(backbone) for place, backbone in parts.items()}
+    inside = {f"{place}.{name}": group for place, groups in depths.items() for name, group in groups.items()}
+    return {name: inside.get(name, "head") for name, _ in network.named_parameters()}
 
 
 def design(config: RunConfig) -> dict:
-    """Return the options of a fused or joint run with defaults filled in; those of ``joint`` are its head's.
-
-    Raises ValueError for options that are unknown or do not fit together.
-    """
+    """Return the options of a fused or joint run (its head's) with defaults filled in; ValueError for unknown ones."""
     if config.variant == "joint":
         return design(head_of(config))
     if unknown := sorted(set(config.options) - set(DESIGN)):
@@ -126,10 +119,6 @@ def design(config: RunConfig) -> dict:
     found = DESIGN | dict(config.options)
     if found["reduction"] not in REDUCTIONS:
         raise ValueError(f"no reduction {found['reduction']!r}; there are {', '.join(REDUCTIONS)}")
-    if not found["members"] and not found["metadata"]:
-        raise ValueError("variant fused without members and without metadata has nothing to diagnose from")
-    if len(found["hidden"]) != 2:
-        raise ValueError(f"hidden is {found['hidden']}; give the widths of the shared layer and of each branch's")
     return found
 
 
@@ -159,15 +148,7 @@ def joint_of(config: RunConfig, **changes) -> RunConfig:
 
 
 def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> nn.Module:
-    """Build a variant; the options of ``fused`` are the keys of `DESIGN`. Only ``member`` reads backbone and weights.
-
-    Raises
-    ------
-    ValueError
-        For an unknown variant or option, or options that do not fit together.
-    WeightsUnavailable
-        When a member's pretrained weights cannot be had.
-    """
+    """Build a variant; options of ``fused`` are the keys of `DESIGN`. Only ``member`` reads backbone and weights."""
     if config.variant not in VARIANTS:
         raise ValueError(f"no variant {config.variant!r}; there are {', '.join(VARIANTS)}")
     if config.variant == "member":
@@ -176,13 +157,10 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
         backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
         return Member(backbone, classes, width=_width(config.backbone, config.image_size), dropout=config.dropout)
     chosen, parts = design(config), members(config)
-    dropout = (head_of(config) if config.variant == "joint" else config).dropout
     widths = [_width(member.backbone, member.image_size) for member in parts.values()]
-    fused = Fused(classes, widths, chosen, dropout=dropout, seed=config.seed)
+    fused = Fused(classes, widths, chosen, dropout=config.dropout, seed=config.seed)
     if config.variant == "fused":
         return fused
-    if not parts:
-        raise ValueError("variant joint trains its members' backbones; its head has none")
     return Joint({name: backbones.create(member.backbone, "none") for name, member in parts.items()}, fused)
 
 
@@ -205,21 +183,11 @@ def attribute_loss(config: RunConfig, weights: torch.Tensor | None) -> Callable:
     return term
 
 
-def reads_images(config: RunConfig) -> bool:
-    """Tell whether batches hold images: those of ``fused`` hold its members' features instead."""
-    return config.variant != "fused"
-
-
 def parents(config: RunConfig) -> dict[str, RunConfig]:
     """Return the runs that must be finished first: the members, and the ``head`` from which ``joint`` begins."""
     if config.variant == "member":
         return {}
     return members(config) | ({"head": head_of(config)} if config.variant == "joint" else {})
-
-
-def reads_features(config: RunConfig) -> bool:
-    """Tell whether the features of all parents, side by side, are a column of the batches."""
-    return config.variant == "fused" and bool(members(config))
 
 
 def columns(cohort: pd.DataFrame, config: RunConfig, runs: Path) -> dict[str, np.ndarray]:
@@ -238,7 +206,7 @@ SYSTEM = System(
     build,
     losses={"attributes": attribute_loss},
     columns=columns,
-    reads_images=reads_images,
+    reads_images=lambda config: config.variant != "fused",  # its batches hold its members' features instead
     parents=parents,
-    reads_features=reads_features,
+    reads_features=lambda config: config.variant == "fused" and bool(members(config)),
 )

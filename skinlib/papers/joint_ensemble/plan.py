@@ -6,10 +6,9 @@ says "ours", it is silent. Decision-level fusion needs no run: it is done on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from skinlib.config import Augment, RunConfig
-from skinlib.exhibits.runs import Planned
+from skinlib.config import Augment, Planned, RunConfig
 from skinlib.papers.joint_ensemble.model import joint_of
 
 MEMBER = RunConfig(
@@ -50,13 +49,12 @@ HEAD = MEMBER.replace(
 )
 JOINT = {"lr": 1e-4, "lr_early": 0.1, "lr_late": 1 / 3, "batch_size": 32}  # ours: gently, from where the parts were
 CROSS_ENTROPY = {"losses": {"cross_entropy": 1.0}}
-NO_ATTRIBUTES = {"options": {"attributes": False}} | CROSS_ENTROPY
 # Each changes the proposed head in what its name says; "options" are put over those of the proposed one.
 SWITCHES: dict[str, dict] = {
     "pca": {"options": {"reduction": "pca"}},  # the other reduction that V names
     "concat": {"options": {"reduction": "none"}},  # IV: concatenation straight into the dense layers
     "no_metadata": {"options": {"metadata": False}},
-    "no_attributes": NO_ATTRIBUTES,
+    "no_attributes": {"options": {"attributes": False}} | CROSS_ENTROPY,
     "features_only": {"options": {"metadata": False, "attributes": False}} | CROSS_ENTROPY,
     "metadata_only": {"options": {"members": {}, "attributes": False}} | CROSS_ENTROPY,  # probe: what metadata give
     "attributes_0.1": {"losses": HEAD.losses | {"attributes": 0.1}},
@@ -68,18 +66,13 @@ SWITCHES: dict[str, dict] = {
 # No validation part: what leaks into training would leak into it too. So nothing is selected, in either arm.
 UNSELECTED = {"fold": None, "schedule": "cosine", "patience": None}
 ARMS = ("leaky", "clean")  # same test images and training sizes; only one holds other images of the test lesions
-
 # Named before any number, a family a question; primary is what the paper claims.
 FAMILIES = {
     "members_vs_fusion": "primary",  # the proposed system against the best single network, and with nothing but fusion
     "hard_lesions": "primary",  # fewer false alarms on ambiguous lesions; metadata on borderline ones
     "fusions": "side",  # the other ways to join against the best member
-    "switches": "side",
-    "modularity": "side",
-    "same_time": "side",
-    "leakage": "side",
-    "sources": "side",
 }
+FAMILIES |= dict.fromkeys(("switches", "modularity", "same_time", "leakage", "sources"), "side")
 # At which networks the notebooks across systems look.
 LOOKED_AT = {"first member": {"arm": "member"}, "fused": {"arm": "proposed"}}
 PROPOSED_RUN, SEEING_RUN = {"arm": "proposed"}, {"arm": "joint"}  # a head reads features
@@ -96,10 +89,7 @@ def plan(profile: dict) -> list[Planned]:
     - ``leaky``, ``clean``, and ``source`` (left out, its name in ``source``): ``member``, or the head, which has none
     - ``same``: the proposed head on the members of ``source``, trained with every source
 
-    Parameters
-    ----------
-    profile
-        As `skinlib.config.load_profile` reads it; its mapping ``joint_ensemble`` holds lists and sizes.
+    The mapping ``joint_ensemble`` of a profile holds lists and sizes.
     """
     sizes = profile["joint_ensemble"]
     folds = [one for fold in range(sizes["folds"]) for one in _fold(sizes, fold)]
@@ -115,14 +105,16 @@ def _fold(sizes: dict, fold: int) -> Iterator[Planned]:
         labels = {"arm": "member", "member": name, "fold": fold, "seed": config.seed}
         yield Planned(f"member/{name}/fold{fold}", config, labels)
     for seed, head in heads.items():
-        where, labels = f"fold{fold}/seed{seed}", {"fold": fold, "seed": seed}
+        where, labels, known = f"fold{fold}/seed{seed}", {"fold": fold, "seed": seed}, head.options["members"]
         yield Planned(f"proposed/{where}", head, {"arm": "proposed"} | labels)
         for name in dict.fromkeys([*sizes["alone"], *more["modularity"]]):
-            yield Planned(f"only/{name}/{where}", _of(head, [name]), {"arm": "only", "member": name} | labels)
+            lone = _changed(head, {"members": {name: known[name]}})
+            yield Planned(f"only/{name}/{where}", lone, {"arm": "only", "member": name} | labels)
         for name in more["switches"]:
-            yield Planned(f"switch/{name}/{where}", _switched(head, name), {"arm": "switch", "switch": name} | labels)
+            switched = _changed(head, **SWITCHES[name])
+            yield Planned(f"switch/{name}/{where}", switched, {"arm": "switch", "switch": name} | labels)
         for name in more["modularity"]:
-            less = _of(head, [other for other in members if other != name])
+            less = _changed(head, {"members": {other: known[other] for other in members if other != name}})
             yield Planned(f"without/{name}/{where}", less, {"arm": "without", "member": name} | labels)
     for changes in sizes["joint"] if fold in sizes["joint_folds"] else ():
         joint = joint_of(heads[sizes["seeds"][0]], **JOINT | {"augment": MEMBER.augment} | changes)
@@ -173,13 +165,6 @@ def _head(sizes: dict, members: dict[str, RunConfig], *, seed: int, **changes) -
     return HEAD.replace(**(same | own | {"precision": "fp32"} | changes))  # half precision would save nothing
 
 
-def _of(proposed: RunConfig, names: Iterable[str]) -> RunConfig:
-    """Return the proposed head on some of its members alone."""
-    members = {name: proposed.options["members"][name] for name in names}
-    return proposed.replace(options=proposed.options | {"members": members})
-
-
-def _switched(proposed: RunConfig, name: str) -> RunConfig:
-    """Return the proposed head with a switch of `SWITCHES`."""
-    changes = dict(SWITCHES[name])
-    return proposed.replace(options=proposed.options | changes.pop("options", {}), **changes)
+def _changed(proposed: RunConfig, options: Mapping | None = None, **changes) -> RunConfig:
+    """Return the proposed head with some options and settings changed."""
+    return proposed.replace(options=proposed.options | (options or {}), **changes)

@@ -33,11 +33,9 @@ class RecallOriented(Network):
         return {"logits": self.head(self.drop(pooled)), "features": pooled}
 
     def cam_layer(self) -> nn.Module:
-        """Return the layer of the paper's heat maps, ``layer4[-1]``, or its like in another backbone."""
-        return backbones.last_maps(self.phi)
+        return backbones.last_maps(self.phi)  # the paper's ``layer4[-1]``, or its like in another backbone
 
     def depth_groups(self) -> dict[str, str]:
-        """Return parameter name -> early, late or head, for differential learning rates."""
         inside = {f"phi.{name}": group for name, group in backbones.depth_groups(self.phi).items()}
         return {name: inside.get(name, "head") for name, _ in self.named_parameters()}
 

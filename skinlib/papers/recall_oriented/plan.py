@@ -50,7 +50,7 @@ STEPS = {
     "baseline": ONE_RATE | CONSTANT | UNWEIGHTED | HARD,
     "lr_and_schedule": UNWEIGHTED | HARD,
 }
-# Table 4 adds two things a step; here each stands alone on the step before.
+# Table 4 adds two things a step; here each is put alone on the step before.
 UNBUNDLED = {
     "lr_only": CONSTANT | UNWEIGHTED | HARD,
     "schedule_only": ONE_RATE | UNWEIGHTED | HARD,
@@ -74,11 +74,8 @@ PLAIN = {
     "fold": None,
     "tta": "flips",
 }
-
-
 # Named before any number: primary is what the paper claims, the proposed system and each step of its ladder.
 FAMILIES = {"table3": "primary", "table4": "primary", "claims": "primary", "unbundled": "side"}
-
 LOOKED_AT = {"final system, one fold": {"arm": "proposed", "fold": 0}}
 PROPOSED_RUN = SEEING_RUN = {"arm": "proposed", "fold": 0}
 
@@ -87,15 +84,9 @@ def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
 
     Labels are ``arm`` (proposed, plain, backbone, or a step of the ablation), ``seed``, ``fold`` but for plain, and of
-    a backbone ``backbone``, its name and weights.
-
-    Parameters
-    ----------
-    profile
-        As `skinlib.config.load_profile` reads it; its mapping ``recall_oriented`` holds lists and sizes.
+    a backbone ``backbone``, its name and weights. The mapping ``recall_oriented`` of a profile holds lists and sizes.
     """
     sizes = profile["recall_oriented"]
-    one_rate = {"lr": ONE_RATE_SHARE * sizes["lr"]}
     same = ("split", "folds", "backbone", "weights", "image_size", "epochs", "visits", "precision", "tta", "lr")
     base = PROPOSED.replace(dataset=profile["dataset"], **{name: sizes[name] for name in same})
     single = base.replace(fold=0, tta="none")
@@ -107,20 +98,14 @@ def plan(profile: dict) -> list[Planned]:
         plain = base.replace(**PLAIN, epochs=sizes["plain_epochs"], seed=seed)
         runs.append(Planned(f"plain/seed{seed}", plain, {"arm": "plain", "seed": seed}))
         for name, changes in (STEPS | UNBUNDLED).items():
-            rate = one_rate if "lr_early" in changes else {}
+            rate = {"lr": ONE_RATE_SHARE * sizes["lr"]} if "lr_early" in changes else {}
             step = single.replace(variant=name, seed=seed, **changes, **rate)
             runs.append(Planned(f"{name}/seed{seed}", step, {"arm": name, "fold": 0, "seed": seed}))
         for name, weights in compared["backbones"]:
-            backbone = single.replace(
-                variant="backbone",
-                backbone=name,
-                weights=weights,
-                image_size=compared["image_size"],
-                epochs=compared["epochs"],
-                seed=seed,
-                # Table 2 belongs to step two of Table 4: its ResNet-50 row is that step's
-                **STEPS["lr_and_schedule"],
-            )
+            own = {"backbone": name, "weights": weights, "image_size": compared["image_size"]}
+            # Table 2 belongs to step two of Table 4: its ResNet-50 row is that step's
+            own |= {"epochs": compared["epochs"], "seed": seed} | STEPS["lr_and_schedule"]
             labels = {"arm": "backbone", "backbone": f"{name}/{weights}", "fold": 0, "seed": seed}
+            backbone = single.replace(variant="backbone", **own)
             runs.append(Planned(f"backbone/{name}/{weights}/seed{seed}", backbone, labels))
     return runs
