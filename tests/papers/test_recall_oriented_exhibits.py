@@ -10,7 +10,7 @@ from skinlib.config import RunConfig
 from skinlib.data.synthetic import synthesise
 from skinlib.exhibits.runs import Planned, Runs
 from skinlib.papers.recall_oriented import exhibits as paper
-from skinlib.training.elsewhere import cohort_elsewhere
+from skinlib.training.predict import cohort_elsewhere
 
 
 def planned(fold, seed, test, val):
