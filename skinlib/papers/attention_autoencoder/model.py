@@ -6,10 +6,9 @@ equation, no layer and no hyper-parameter. Read so (section IV, in its order):
 
 - ``baseline``: Phi, "a pre-trained convolutional neural network", pooling, a classification layer.
 - ``attention``: A = sigmoid(conv7x7([max; mean over channels of Phi])), F = A * Phi: "generating an attention map,
-  which highlights important regions" (III.B). The map is an output, for "attention maps ... enhance interpretability".
-- ``autoencoder``: z = a narrower map of F, "the encoder compresses the input image into a lower-dimensional latent
-  space"; a decoder with "skip connections ... inspired by U-Net" draws the lesion; another, without skips, the image.
-  The pooled z joins the pooled F in front of the classifier: the title's fusion.
+  which highlights important regions" (III.B). The map is an output.
+- ``autoencoder``: z, a narrower map of F, "compresses the input image into a lower-dimensional latent space"; a decoder
+  with U-Net's skips draws the lesion, another, without, the image. Pooled z joins pooled F: the title's fusion.
 - ``proposed``: both. z is made of what attention let through: "attention mechanisms enhance segmentation" (I).
 
 Ours, where the text is silent:
@@ -17,12 +16,9 @@ Ours, where the text is silent:
 - The attention map belongs to the last feature maps and is as coarse as they are: 7 x 7 at 224 pixels.
 - z has 256 channels (``latent``): 7 * 7 * 256 = 12,544 numbers for 150,528 of the image.
 - How pooled latent and features are fused is not said: ``concatenate`` (default), ``gate`` or ``add`` (``fusion``).
-- Section III.A lets the decoder "reconstruct the image or output the segmentation mask": both, from one latent. The
-  reconstruction gets no skips; with them copying the finest maps would do and nothing would pass through z.
-- A decoder is there if a loss asks for what it draws; a latent without one is still fused.
+- "Reconstruct the image or output the segmentation mask" (III.A): both, from one latent. The image gets no skips, with
+  which copying the finest maps would do. A decoder is there if a loss asks for what it draws; z is fused without, too.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
@@ -117,10 +113,7 @@ class AttentionAutoencoder(Network):
 
 
 def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> AttentionAutoencoder:
-    """Build a variant; ``options``: ``share`` of the training images, and of the decoding ones ``latent``, ``fusion``.
-
-    Raises ValueError for what does not go together, or a backbone without skip features.
-    """
+    """Build a variant; ``options``: ``share`` of the training images; where it decodes ``latent``, ``fusion``."""
     if config.variant not in VARIANTS:
         raise ValueError(f"no variant {config.variant!r}; there are {', '.join(VARIANTS)}")
     known = ["share", "latent", "fusion"] if config.variant in DECODES else ["share"]
@@ -133,10 +126,7 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
 
 
 def reconstruction(config: RunConfig, weights: torch.Tensor | None) -> Callable:
-    """Return the term of the redrawn image: the mean squared error over its pixels, which lie in [0, 1], and images.
-
-    With ``minmax`` they are the stretched pixels.
-    """
+    """Return the term of the redrawn image: mean squared error of pixels in [0, 1], with ``minmax`` stretched ones."""
 
     def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
         seen, how = batch["image"], config.normalisation

@@ -4,8 +4,6 @@ Values with a section are the paper's. Where the paper is silent the comment say
 of training at all.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 
@@ -27,7 +25,6 @@ def weighted(mask: float, reconstruction: float) -> dict[str, float]:
 
 PROPOSED = RunConfig(
     system="attention_autoencoder",
-    variant="proposed",
     dataset="ham10000",  # IV: "ISIC 2018"; of its images only these have a diagnosis and a lesion mask
     label_space="bcc_scc_mel",  # IV; the set has no SCC, AKIEC stands in
     split="grouped",  # "split into training, validation, and testing subsets": shares and grouping are ours
