@@ -1,7 +1,5 @@
 """Super-resolution next to a diagnosis: the decoder, what it is compared with, and two networks that draw that."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterable
@@ -202,10 +200,7 @@ def target_of(output: dict, batch: dict, config: RunConfig) -> torch.Tensor:
 
 
 def squared_error(config: RunConfig, weights: torch.Tensor | None) -> Callable:
-    """Return the loss term of eq. 4: each image's mean squared error against its target, in [0, 1].
-
-    It reads ``superres`` of a network's output, for a teacher's target ``enlarged`` too, and ``image`` of the batch.
-    """
+    """Return the loss term of eq. 4: the mean squared error of each image in ``superres`` against `target_of` it."""
 
     def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
         drawn = output["superres"].float()

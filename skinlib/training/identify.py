@@ -1,7 +1,5 @@
 """What a configuration will compute: data, split, weights, code, and the name that follows from them."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json
@@ -72,9 +70,8 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
 def cohort_in_parts(config: RunConfig, study) -> pd.DataFrame:
     """Return the images of a configuration with ``part`` (train, val, test); ``study`` has data_root, results_root."""
     cohort, split = cohort_of(config, study.data_root), split_of(config, study.data_root, study.results_root)
-    return pd.concat(
-        [splits.part(cohort, split, config.fold, name).assign(part=name) for name in splits.PARTS], ignore_index=True
-    )
+    parts = [splits.part(cohort, split, config.fold, name).assign(part=name) for name in splits.PARTS]
+    return pd.concat(parts, ignore_index=True)
 
 
 def run_id(config: RunConfig, *, data: str, split: str, weights: str, precision: str) -> str:
@@ -97,13 +94,7 @@ class Prepared:
 
 
 def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Path, device: str = "auto") -> Prepared:
-    """Read data, split and weights of a configuration and give the run its id; nothing is trained.
-
-    Raises
-    ------
-    WeightsUnavailable, DataError
-        When weights or data cannot be had.
-    """
+    """Read data, split and weights of a configuration and give the run its id; nothing is trained."""
     config, system = config.replace(precision=place(device, config.precision).precision), models.system_of(config)
     cohort = cohort_of(config, data_root)
     split = split_of(config, data_root, results_root)
