@@ -70,12 +70,9 @@ def test_a_row_is_the_mean_over_splits_and_seeds_and_nothing_is_pooled():
     assert value(cells, "x", "balanced_accuracy") == pytest.approx((1 - 3 / 48 + 1) / 2)
     assert value(cells, "x", "roc_auc", "n") == 2 * len(LABEL) and value(cells, "x", "accuracy", "note") == "said"
     assert value(cells, "x", "accuracy", "units") == 2
-    leak = Runs((Planned("leak", None, {"seed": 0}),), lambda one: types.SimpleNamespace(predictions=predictions_of))
+    opened = types.SimpleNamespace(predictions=lambda view: predictions(LABEL))
+    leak = Runs((Planned("leak", None, {"seed": 0}),), lambda one: opened)
     assert paper.scored(leak).units == ("seed",)
-
-
-def predictions_of(view):
-    return predictions(LABEL)
 
 
 def test_the_primary_family_is_proposed_against_each_published_rival_on_its_backbone():

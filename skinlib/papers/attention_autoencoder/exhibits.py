@@ -60,8 +60,8 @@ def measure_maps(runs: Iterable[Run], test: pd.DataFrame) -> pd.DataFrame:
         batches, key = batches_of(run, test, masks=True), keys(test, run.config, part="test", split=run.config.split)
         for kind, maps in maps_of(run, batches).items():
             about = {"network": run.config.variant, "kind": kind, "range": np.ptp(maps, axis=(1, 2))}
-            masks = batches.cache.masks > 0
-            found = localisation_table(maps, masks, test["image_id"], rng=generator(0), draws=1, band=BAND)
+            masks, ids = batches.cache.masks > 0, test["image_id"]
+            found = localisation_table(maps, masks, ids, rng=generator(0), draws=1, band=BAND)
             tables.append(key.assign(**about, common=common(maps)).join(found[["constant", *MEASURED]]))
     return pd.concat(tables, ignore_index=True)
 

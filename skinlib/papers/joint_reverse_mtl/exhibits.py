@@ -107,8 +107,7 @@ def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
         key = keys(test.iloc[batches.rows], run.config, part="test", split=run.config.split)
         for gate in GATES:
             model.gate = gate
-            progress = f"seed {run.config.seed}, gate {gate}"
-            found = outputs(model, batches, tta="none", where=where, masks=True, progress=progress).masks
+            found = outputs(model, batches, tta="none", where=where, masks=True, progress=f"gate {gate}").masks
             tables.append(mask_scores(key, found, batches).query("stage == 'raw'").assign(gate=gate))
     return pd.concat(tables, ignore_index=True)
 

@@ -56,8 +56,8 @@ def rivals(methods: Runs) -> dict[str, tuple[Scored, Scored]]:
     for backbone, group in methods.by("backbone").items():
         each = group.by("method")
         for method in [name for name in RIVALS if name in each and "proposed" in each]:
-            row = f"Proposed - {WORDS[method]}, {in_words(backbone)}"
-            pairs[row] = (scored(each["proposed"]), scored(each[method]))
+            both = scored(each["proposed"]), scored(each[method])
+            pairs[f"Proposed - {WORDS[method]}, {in_words(backbone)}"] = both
     return pairs
 
 
