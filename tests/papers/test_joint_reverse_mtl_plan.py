@@ -55,8 +55,7 @@ def test_labels_say_which_row_of_the_exhibits_a_run_is():
     assert labels["mtl4/as_published/seed0"] == {"arm": "leak", "row": "mtl4, as published", "seed": 0}
     assert labels["corner/zeros/seed0"]["fill"] == "zeros"
     assert labels["lambda/0.9-0.1/seed0"]["row"] == "dice 0.9, cross entropy 0.1"
-    longer = [each for each in labels.values() if each["arm"] == "longer"]
-    against = {each["row"]: each["against"] for each in longer}
+    against = {each["row"]: each["against"] for each in labels.values() if each["arm"] == "longer"}
     assert against == {
         "seg/64px-40": "seg", "seg/64px-40-lr0.001": "seg/64px-40",
         "seg/64px-40-lr0.001-right_angles": "seg/64px-40-lr0.001",
