@@ -180,20 +180,21 @@ def train_teacher(network: nn.Module, images: Iterable[torch.Tensor], *, steps: 
     return float(loss.detach())
 
 
-def squared_error(config: RunConfig, weights: torch.Tensor | None) -> Callable:
-    """Return the loss term of eq. 4: each image's mean squared error against its target, in [0, 1].
-
-    It reads ``superres`` of a network's output, for a teacher's target ``enlarged`` too, and ``image`` of the batch.
-    """
+def target_of(output: dict, batch: dict, config: RunConfig) -> torch.Tensor:
+    """Return what a decoder's image is compared with, in [0, 1]: a teacher's ``enlarged``, or made of the input."""
     target = config.options["target"]
+    if target in TEACHERS:
+        return output["enlarged"].float()
+    seen = pixels(batch["image"].float(), config.normalisation)
+    return seen if target in ("self", "native") else enlarge(seen, target)
+
+
+def squared_error(config: RunConfig, weights: torch.Tensor | None) -> Callable:
+    """Return the loss term of eq. 4: the mean squared error of each image in ``superres`` against `target_of` it."""
 
     def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
         drawn = output["superres"].float()
-        if target in TEACHERS:
-            wanted = output["enlarged"].float()
-        else:
-            wanted = pixels(batch["image"].float(), config.normalisation)
-            wanted = wanted if target in ("self", "native") else enlarge(wanted, target)
-        return (drawn - wanted).square().mean((1, 2, 3)).sum(), drawn.new_tensor(float(len(drawn)))
+        error = (drawn - target_of(output, batch, config)).square().mean((1, 2, 3))
+        return error.sum(), drawn.new_tensor(float(len(drawn)))
 
     return term

@@ -67,6 +67,13 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
     return split[split["image_id"].isin(cohort_of(config, data_root)["image_id"])]
 
 
+def cohort_in_parts(config: RunConfig, study) -> pd.DataFrame:
+    """Return the images of a configuration with ``part`` (train, val, test); ``study`` has data_root, results_root."""
+    cohort, split = cohort_of(config, study.data_root), split_of(config, study.data_root, study.results_root)
+    parts = [splits.part(cohort, split, config.fold, name).assign(part=name) for name in splits.PARTS]
+    return pd.concat(parts, ignore_index=True)
+
+
 def run_id(config: RunConfig, *, data: str, split: str, weights: str, precision: str) -> str:
     """Return the name of a run: a hash of its configuration and of the data, split and weights that it meets."""
     values = config.identity() | {"weights": weights, "precision": precision, "data": data, "split_fingerprint": split}

@@ -1,9 +1,19 @@
-"""What two configurations of a plan differ in, and what every plan promises."""
+"""What two configurations of a plan differ in, what every plan promises, and what a paper prints."""
 
 import copy
 import dataclasses
 
 from skinlib.config import RunConfig
+from skinlib.exhibits.published import published
+
+
+def printed(paper: str, exhibit: str) -> dict[tuple[str, str], float]:
+    frame = published(paper, exhibit)
+    return dict(zip(zip(frame["row"], frame["metric"], strict=True), frame["published"], strict=True))
+
+
+def configs(plan, profile: dict) -> dict[str, RunConfig]:
+    return {one.name: one.config for one in plan(profile)}
 
 
 def difference(a: RunConfig, b: RunConfig) -> set[str]:

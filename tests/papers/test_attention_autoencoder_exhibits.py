@@ -11,6 +11,7 @@ from skinlib.evaluation.segmentation import per_image
 from skinlib.papers.attention_autoencoder import exhibits
 from skinlib.papers.attention_autoencoder.exhibits import MEASURED, common, on_grid
 from skinlib.papers.attention_autoencoder.plan import PROPOSED
+from skinlib.training import identify
 
 
 def square(side=8):
@@ -43,17 +44,12 @@ def network(grid=(2, 2)):
     return SimpleNamespace(config=PROPOSED.replace(image_size=(8, 8)), model=model)
 
 
-def test_a_class_that_the_data_lack_has_a_stand_in():
-    assert exhibits.codes(PROPOSED) == {"bcc": "bcc", "scc": "akiec", "mel": "mel"}
-    assert exhibits.codes(PROPOSED.replace(dataset="isic2019"))["scc"] == "SCC"
-
-
 def test_images_know_their_part_of_the_fold(monkeypatch):
     rows = cohort("abc", mask_path=["m", None, "m"])
     split = pd.DataFrame({"image_id": list("abcabc"), "fold": [0] * 3 + [1] * 3, "part": "train val test".split() * 2})
     split.loc[3:, "part"] = "train"
-    monkeypatch.setattr(exhibits, "cohort_of", lambda *_: rows)
-    monkeypatch.setattr(exhibits, "split_of", lambda *_: split)
+    monkeypatch.setattr(identify, "cohort_of", lambda *_: rows)
+    monkeypatch.setattr(identify, "split_of", lambda *_: split)
     found = exhibits.images_of(PROPOSED, SimpleNamespace(data_root="", results_root=""))
     assert found["part"].tolist() == ["train", "val", "test"]
     assert found["has_mask"].tolist() == [1, 0, 1]
@@ -132,16 +128,3 @@ def test_disturbed_images_have_predictions_and_the_dice_of_the_raw_outline(monke
     found = exhibits.predict_disturbed(runs, cohort("ab"), {"blur": (0.1,), "hair": (10,)})
     assert found.groupby(["network", "kind"])["dice"].mean()["proposed"].to_dict() == {"blur": 1, "hair": 0}
     assert found.loc[found["network"] == "baseline", "dice"].isna().all()
-
-
-def test_other_sets_are_tried_where_their_images_are(tmp_path, monkeypatch):
-    called = lambda run, name, root, allow_missing: cohort("a", view="mean", part="external", fold=0, system="s")
-    monkeypatch.setattr(exhibits, "predict_elsewhere", called)
-    run = SimpleNamespace(config=PROPOSED)
-    assert exhibits.predict_other_sets([run], tmp_path).empty
-    (tmp_path / "pad_ufes_20" / "images").mkdir(parents=True)
-    found = exhibits.predict_other_sets([run], tmp_path)
-    assert found[["network", "dataset"]].to_numpy().tolist() == [["proposed", "pad_ufes_20"]]
-    assert exhibits.predict_other_sets(
-        [SimpleNamespace(config=PROPOSED.replace(dataset="pad_ufes_20"))], tmp_path
-    ).empty

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from comparing import assert_pure, difference
+from comparing import assert_pure, configs, difference
 
 from skinlib import models
 from skinlib.data.cards import CARDS, class_names
@@ -27,24 +27,16 @@ LADDER_SIZES = {
 }  # fmt: skip
 
 
-def with_sizes(**changes) -> dict:
-    return PROFILE | {"attention_autoencoder": PROFILE["attention_autoencoder"] | changes}
-
-
-def by_name(profile):
-    return {one.name: one.config for one in plan(profile)}
-
-
 @pytest.fixture
 def runs():
-    return by_name(PROFILE)
+    return configs(plan, PROFILE)
 
 
 def test_the_names_of_the_runs(runs):
     arms = [f"{v}/{w}" for v in ("baseline", "proposed") for w in ("imagenet/10", "imagenet/25", "none/10", "none/25")]
     arms += ["baseline/imagenet/100", "proposed/imagenet/100"]  # none/100 are the variants themselves
-    beside = [f"choice/{name}" for name in CHOICES] + ["weights/1-1", "weights/0.1-0.1"]
-    wanted = {f"{name}/seed0" for name in beside}  # of side_seeds; the ladder and the shares have seeds of their own
+    side = [f"choice/{name}" for name in CHOICES] + ["weights/1-1", "weights/0.1-0.1"]
+    wanted = {f"{name}/seed0" for name in side}  # of side_seeds; the ladder and the shares have seeds of their own
     wanted |= {f"{name}/seed{s}" for name in (*VARIANTS, *(f"transfer/{arm}" for arm in arms)) for s in (0, 1)}
     assert set(runs) == wanted
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
@@ -123,9 +115,8 @@ def test_options_and_weights_of_the_arms(runs):
     assert {runs[f"choice/{name}/seed0"].options["fusion"] for name in ("gate", "add")} == set(FUSIONS[1:])
     assert runs["choice/no_mask/seed0"].losses == {"cross_entropy": 1, "reconstruction": 0.1}
     assert runs["choice/no_reconstruction/seed0"].losses == {n: w for n, w in weighted(1, 0).items() if w}
-    assert runs["weights/0.1-0.1/seed0"].losses == pytest.approx(
-        {"cross_entropy": 1, "dice": 0.05, "mask_cross_entropy": 0.05, "reconstruction": 0.1}
-    )
+    weighed = {"cross_entropy": 1, "dice": 0.05, "mask_cross_entropy": 0.05, "reconstruction": 0.1}
+    assert runs["weights/0.1-0.1/seed0"].losses == pytest.approx(weighed)
     for one in plan(PROFILE):
         config, share = one.config, one.labels.get("share", 1)
         assert config.options.get("share", 1) == share
@@ -134,7 +125,8 @@ def test_options_and_weights_of_the_arms(runs):
 
 
 def test_a_set_without_masks_has_no_loss_on_them():
-    runs = by_name(with_sizes(dataset="isic2019", choices=["gate", "no_reconstruction"], loss_weights=[[1.0, 2.0]]))
+    changes = {"dataset": "isic2019", "choices": ["gate", "no_reconstruction"], "loss_weights": [[1.0, 2.0]]}
+    runs = configs(plan, PROFILE | {"attention_autoencoder": PROFILE["attention_autoencoder"] | changes})
     assert not any(set(ON_MASKS) & set(config.losses) for config in runs.values())
     assert runs["proposed/seed0"].losses == {"cross_entropy": 1, "reconstruction": 0.1}
     assert runs["weights/1-2/seed0"].losses == {"cross_entropy": 1, "reconstruction": 2}

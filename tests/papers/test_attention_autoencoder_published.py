@@ -1,18 +1,17 @@
 """What the attention autoencoder's paper prints, against itself and against the data that it names."""
 
+import functools
+
 import pytest
+from comparing import printed
 
 from skinlib.data.cards import CARDS, class_names
 from skinlib.exhibits.published import exhibits, published
 from skinlib.papers.attention_autoencoder.plan import PROPOSED
 
 PAPER = "attention_autoencoder"
+cells = functools.partial(printed, PAPER)
 LADDER = ("baseline", "attention", "autoencoder", "proposed")
-
-
-def cells(exhibit):
-    frame = published(PAPER, exhibit)
-    return dict(zip(zip(frame["row"], frame["metric"], strict=True), frame["published"], strict=True))
 
 
 def test_every_exhibit_of_the_paper_is_there_and_parses():

@@ -124,7 +124,8 @@ def test_a_gallery_draws_each_outline_and_names_both_diagnoses(tmp_path, monkeyp
 def test_gates_are_those_of_drawn_neighbours_and_scores_stay_with_their_images(monkeypatch):
     truth = np.zeros((len(LABEL), 4, 8), np.uint8)
     truth[np.arange(len(LABEL)), np.arange(len(LABEL)) % 4] = 1
-    seen = types.SimpleNamespace(cache=types.SimpleNamespace(masks=truth), rows=np.arange(len(LABEL)))
+    cache = types.SimpleNamespace(masks=truth, has_mask=np.ones(len(LABEL), bool))
+    seen = types.SimpleNamespace(cache=cache, rows=np.arange(len(LABEL)))
     asked = []
 
     def outputs(model, batches, **options):

@@ -188,10 +188,7 @@ def test_gradients_reach_every_parameter_that_can_learn(variant, gate):
 
 @pytest.mark.parametrize(
     ("variant", "weights"),
-    [
-        ("seg", {"dice": 1.0}),
-        ("mtl3", {"dice": 0.5, "cross_entropy": 0.5, "first_dice": 0.5}),
-    ],
+    [("seg", {"dice": 1.0}), ("mtl3", {"dice": 0.5, "cross_entropy": 0.5, "first_dice": 0.5})],
 )
 def test_each_loss_term_falls_when_a_batch_is_learnt_by_heart(variant, weights):
     model, batch = network(variant).train(), batch_of()

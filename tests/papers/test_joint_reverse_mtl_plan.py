@@ -1,5 +1,5 @@
 import pytest
-from comparing import assert_pure, difference
+from comparing import assert_pure, configs, difference
 
 from skinlib import models
 from skinlib.data.extra import EXTRAS
@@ -26,28 +26,17 @@ def with_sizes(**changes) -> dict:
     return PROFILE | {"joint_reverse_mtl": PROFILE["joint_reverse_mtl"] | changes}
 
 
-def by_name(profile):
-    return {one.name: one.config for one in plan(profile)}
-
-
 @pytest.fixture
 def runs():
-    return by_name(PROFILE)
+    return configs(plan, PROFILE)
 
 
 def test_the_names_of_the_runs(runs):
     ladder = ["cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", "seg", "mtl0", "mtl1", "mtl2", "mtl3"]
     ladder += ["mtl4/clean", *(f"control/{name}" for name in CONTROLS)]
     wanted = {f"{name}/seed{s}" for name in ladder for s in (0, 1)}
-    side = [
-        "mtl4/as_published",
-        "lambda/0.9-0.1",
-        "lambda/0.1-0.9",
-        "corner/zeros",
-        "longer/seg/64px-40",
-        "longer/seg/64px-40-lr0.001",
-        "longer/seg/64px-40-lr0.001-right_angles",
-    ]
+    side = ["mtl4/as_published", "lambda/0.9-0.1", "lambda/0.1-0.9", "corner/zeros"]
+    side += [f"longer/seg/64px-40{end}" for end in ("", "-lr0.001", "-lr0.001-right_angles")]
     assert set(runs) == wanted | {f"{name}/seed0" for name in side}
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
 
@@ -66,8 +55,7 @@ def test_labels_say_which_row_of_the_exhibits_a_run_is():
     assert labels["mtl4/as_published/seed0"] == {"arm": "leak", "row": "mtl4, as published", "seed": 0}
     assert labels["corner/zeros/seed0"]["fill"] == "zeros"
     assert labels["lambda/0.9-0.1/seed0"]["row"] == "dice 0.9, cross entropy 0.1"
-    longer = [each for each in labels.values() if each["arm"] == "longer"]
-    against = {each["row"]: each["against"] for each in longer}
+    against = {each["row"]: each["against"] for each in labels.values() if each["arm"] == "longer"}
     assert against == {
         "seg/64px-40": "seg", "seg/64px-40-lr0.001": "seg/64px-40",
         "seg/64px-40-lr0.001-right_angles": "seg/64px-40-lr0.001",
@@ -88,7 +76,7 @@ def test_the_papers_values_stand():
 
 def test_a_profile_may_set_the_recipe_of_all_its_runs():
     recipe = {"lr": 0.001, "schedule_gamma": 0.01, "keep": "last"}
-    found = by_name(with_sizes(**recipe))
+    found = configs(plan, with_sizes(**recipe))
     assert all({name: getattr(one, name) for name in recipe} == recipe for one in found.values())
     assert PROPOSED.keep == "best"
 

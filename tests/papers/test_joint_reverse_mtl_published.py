@@ -1,9 +1,11 @@
 """The multi-task paper's printed numbers against its own counts, and the network's parts against its printed sizes."""
 
+import functools
 from itertools import pairwise
 
 import pytest
 import torch
+from comparing import printed
 
 from skinlib import models
 from skinlib.exhibits.published import exhibits, published
@@ -11,12 +13,8 @@ from skinlib.papers.joint_reverse_mtl.model import VARIANTS
 from skinlib.papers.joint_reverse_mtl.plan import PROPOSED
 
 PAPER = "joint_reverse_mtl"
+cells = functools.partial(printed, PAPER)
 COUNTS = ["parameters", "tp", "tn", "fp", "fn", "n", "benign", "malignant"]
-
-
-def cells(exhibit):
-    frame = published(PAPER, exhibit)
-    return dict(zip(zip(frame["row"], frame["metric"], strict=True), frame["published"], strict=True))
 
 
 def weighted(tn, fp, fn, tp):

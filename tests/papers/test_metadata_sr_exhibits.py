@@ -6,14 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from torch import nn
 
 from skinlib import models
-from skinlib.data import clinical
+from skinlib.across.shap_inputs import largest, single
+from skinlib.data import clinical, readers
 from skinlib.data.cards import class_names
+from skinlib.data.synthetic import synthesise
 from skinlib.exhibits.published import published
 from skinlib.exhibits.runs import Planned, Runs
 from skinlib.exhibits.score import Boot, changes, score
+from skinlib.explain.run_maps import OfImage
+from skinlib.explain.shap_values import image_shap
 from skinlib.figures.flow import trace
 from skinlib.papers.metadata_sr import exhibits as paper
 from skinlib.papers.metadata_sr.plan import CONTROLS, FAMILIES, PROPOSED
@@ -66,12 +70,9 @@ def test_a_row_is_the_mean_over_splits_and_seeds_and_nothing_is_pooled():
     assert value(cells, "x", "balanced_accuracy") == pytest.approx((1 - 3 / 48 + 1) / 2)
     assert value(cells, "x", "roc_auc", "n") == 2 * len(LABEL) and value(cells, "x", "accuracy", "note") == "said"
     assert value(cells, "x", "accuracy", "units") == 2
-    leak = Runs((Planned("leak", None, {"seed": 0}),), lambda one: types.SimpleNamespace(predictions=predictions_of))
+    opened = types.SimpleNamespace(predictions=lambda view: predictions(LABEL))
+    leak = Runs((Planned("leak", None, {"seed": 0}),), lambda one: opened)
     assert paper.scored(leak).units == ("seed",)
-
-
-def predictions_of(view):
-    return predictions(LABEL)
 
 
 def test_the_primary_family_is_proposed_against_each_published_rival_on_its_backbone():
@@ -125,55 +126,125 @@ def test_a_network_that_cannot_be_had_is_named(monkeypatch):
 
 
 @pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    root = tmp_path_factory.mktemp("drawn")
+    synthesise(root, datasets=["pad_ufes_20"], images=60, size=32)
+    return readers.read("pad_ufes_20", root)
+
+
+@pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A run of an untrained small network, on three pictures whose questions were not asked."""
-    folder = tmp_path_factory.mktemp("results")
-    columns = {name: [None] * 3 for name in ("sex", "site", "skin_type", *clinical.questions())}
-    for number in ("age", "diameter_1", "diameter_2"):
-        columns[number] = [np.nan] * 3
-    names = {name: list("abc") for name in ("image_id", "patient_id", "lesion_id")}
-    fixed = {"dataset": "pad_ufes_20", "answered_unknown": "", "spelt_brasil": "", "mask_path": None}
-    cohort = pd.DataFrame(columns | names | fixed | {"label": [0, 1, 2]})
-    for k, name in enumerate(cohort["image_id"]):
-        pixels = np.random.default_rng(k).integers(0, 255, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{name}.png")
-    cohort["image_path"] = [str(folder / f"{name}.png") for name in cohort["image_id"]]
+    """A run of an untrained small network."""
+    path = tmp_path_factory.mktemp("results") / "runs" / "x"
 
     def run(target):
         side = 64 if target == "native" else 32  # images of twice the input's size
         config = PROPOSED.replace(backbone="test_resnet", weights="none", image_size=(side, side))
         config = config.replace(options={"target": target})
         model = models.build(config).eval()
-        return types.SimpleNamespace(config=config, path=folder / "runs" / "x", model=lambda: model)
+        return types.SimpleNamespace(config=config, path=path, model=lambda: model)
 
-    return run, cohort
+    return run
 
 
 @pytest.mark.parametrize(("target", "given", "wanted"), [("bilinear", 32, 64), ("native", 32, 64), ("self", 32, 32)])
-def test_a_network_redraws_chosen_images_and_only_those(small, target, given, wanted):
-    run, cohort = small
-    drawn = dict(paper.redraw(run(target), cohort, {"a", "c"}))
-    assert list(drawn) == ["a", "c"]
-    shapes = {name: tuple(image.shape) for name, image in drawn["c"].items()}
+def test_a_network_redraws_chosen_images_and_only_those(small, cohort, target, given, wanted):
+    chosen = cohort.iloc[[0, 2]]
+    drawn = dict(paper.redraw(small(target), chosen))
+    assert list(drawn) == list(chosen["image_id"])
+    one = drawn[chosen["image_id"].iloc[1]]
+    shapes = {name: tuple(image.shape) for name, image in one.items()}
     assert shapes == {"input": (3, given, given), "target": (3, wanted, wanted), "drawn": (3, wanted, wanted)}
-    enlarged = torch.nn.functional.interpolate(drawn["c"]["input"][None], scale_factor=2, mode="bilinear")[0]
     if target == "bilinear":  # the target is the enlarged input
-        torch.testing.assert_close(drawn["c"]["target"], enlarged)
+        enlarged = torch.nn.functional.interpolate(one["input"][None], scale_factor=2, mode="bilinear")[0]
+        torch.testing.assert_close(one["target"], enlarged)
 
 
-def test_one_image_is_timed_step_by_step(small):
-    run, cohort = small
-    timed = paper.latency(run("bilinear"), cohort.head(1), repeats=2)
+def test_one_image_is_timed_step_by_step(small, cohort):
+    timed = paper.latency(small("bilinear"), cohort.head(1), repeats=2)
     assert len(timed) == 2 and (timed[["image", "network"]] > 0).all(axis=None)
     assert "test_resnet, 32 px" in timed["machine"].iloc[0]
 
 
 def test_the_data_flow_shows_where_metadata_come_in(small):
-    run, _ = small
-    steps = trace(run("bilinear").model(), (32, 32), meta=torch.zeros(1, len(clinical.columns())))
+    steps = trace(small("bilinear").model(), (32, 32), meta=torch.zeros(1, len(clinical.columns())))
     names, sources = [step["name"] for step in steps], {step["name"]: step.get("source") for step in steps}
     assert names[0] == "image" and names.index("metadata") == names.index("imputer") - 1
     assert names.count("metadata") == 1 and names[-1] == "superres"
     wanted = {"adapt": "backbone", "meta": "imputer", "decoder": "backbone", "logits": "head", "superres": "decoder"}
     assert {name: sources[name] for name in wanted} == wanted
     assert sources["head"] is None and sources["backbone"] is None  # a product is no box's output
+
+
+def test_codes_are_read_as_the_answers_that_they_stand_for(cohort):
+    codes = paper.coded(cohort)
+    assert list(codes) == list(clinical.questions()) and not codes.isna().any().any()
+    assert np.array_equal(paper.encoded(codes.to_numpy()), clinical.encode(cohort), equal_nan=True)
+
+
+def test_every_code_has_words_and_the_last_says_not_asked(cohort):
+    codes, levels = paper.coded(cohort), paper.levels()
+    assert set(codes) - set(levels) == {"age", "diameter_1", "diameter_2"}
+    assert all(codes[name].max() < len(words) and words[-1] == "not asked" for name, words in levels.items())
+    blank = np.isnan(clinical.encode(cohort)[:, clinical.blocks()["smoke"]]).all(1)
+    assert blank.any() and set(codes.loc[blank, "smoke"]) == {len(levels["smoke"]) - 1}
+
+
+class Linear(nn.Module):
+    """Two classes; the answer turns the sign."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, image, meta=None):
+        score = (image * self.weight).sum((1, 2, 3)) * (1 if meta is None else meta[:, 0])
+        return {"logits": torch.stack([-score, 2 * score], 1)}
+
+
+def test_gradient_shap_of_a_linear_model_is_weight_times_difference():
+    torch.manual_seed(0)
+    weight, image, background = torch.randn(3, 4, 4), torch.rand(3, 4, 4), torch.rand(3, 4, 4)
+    found = image_shap(Linear(weight), image, background[None], 1, samples=8)
+    assert found == pytest.approx((2 * weight * (image - background)).numpy(), abs=1e-5)
+    held = OfImage(Linear(weight), torch.tensor([[-1.0]]))
+    assert image_shap(held, image, background[None], 1, samples=8) == pytest.approx(-found, abs=1e-5)
+
+
+def kept():
+    rows = [("x", "age", 50.0, 4.0), ("x", "itch", 1.0, -6.0), ("x", "image", 0.0, 1.0)]
+    rows += [("y", "age", 60.0, 0.0), ("y", "itch", 0.0, 1.0), ("y", "image", 1.0, 0.5)]
+    table = pd.DataFrame(rows, columns=["image_id", "input", "value", "of_mel"])
+    return table.assign(level=[pd.NA, "True", pd.NA, pd.NA, "False", pd.NA])
+
+
+def test_the_largest_inputs_come_first():
+    assert list(largest(kept(), 2)["input"].drop_duplicates()) == ["itch", "age"]
+    assert len(largest(kept(), 5)) == 6
+
+
+def test_a_patients_bars_are_those_that_move_most_with_the_answer_in_words():
+    figure = single(kept(), {"called mel": ("x", "mel")}, unit="points", most=2)
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["itch: True", "age: 50"]
+    assert [bar.get_width() for bar in axis.patches] == [-6.0, 4.0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["raises", "lowers"]
+
+
+def test_the_function_is_the_network_on_its_own_rows(cohort, monkeypatch):
+    """The image's vector taken aside, the answers decoded: the same probabilities as of the whole network."""
+    small = {"backbone": "test_resnet", "weights": "none", "image_size": (64, 64)}
+    config = PROPOSED.replace(**small, options={}, losses={"cross_entropy": 0.5})
+    torch.manual_seed(0)
+    model = models.build(config).eval()
+    model.imputer.fit(torch.from_numpy(clinical.encode(cohort)))
+    image = torch.rand(len(cohort), 3, 64, 64)  # maps of several positions
+
+    monkeypatch.setattr(paper, "batches_of", lambda *_: types.SimpleNamespace(epoch=lambda *_: [{"image": image}]))
+    run = types.SimpleNamespace(model=lambda: model)
+    codes = paper.coded(cohort)
+    codes.insert(0, "image", np.arange(len(cohort), dtype=float))
+    found = paper.fused_function(run, cohort)(codes.to_numpy())
+    with torch.inference_mode():
+        wanted = model(image, torch.from_numpy(clinical.encode(cohort)))["logits"].softmax(1).numpy() * 100
+    assert found == pytest.approx(wanted, abs=1e-3)

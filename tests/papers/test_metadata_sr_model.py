@@ -8,6 +8,7 @@ from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.data import clinical
 from skinlib.explain.gradcam import gradcam_plusplus
+from skinlib.explain.run_maps import OfImage
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.models import superres
@@ -219,17 +220,8 @@ def test_what_both_tasks_ask_of_the_backbone_is_recorded():
 
 def test_heat_maps_of_the_fused_model_as_a_function_of_the_image():
     model, batch = network(target="bilinear").eval(), batch_of(3)
-    maps = gradcam_plusplus(_Seen(model, batch["meta"]), batch["image"], torch.tensor([0, 1, 2]), model.cam_layer())
+    maps = gradcam_plusplus(OfImage(model, batch["meta"]), batch["image"], torch.tensor([0, 1, 2]), model.cam_layer())
     assert maps.shape == (3, 32, 32) and (maps >= 0).all()
-
-
-class _Seen(torch.nn.Module):
-    def __init__(self, model, meta):
-        super().__init__()
-        self.model, self.meta = model, meta
-
-    def forward(self, image):
-        return self.model(image, self.meta)
 
 
 def test_with_resnet50_the_decoder_does_not_double_the_work():

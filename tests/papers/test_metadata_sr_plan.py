@@ -1,5 +1,5 @@
 import pytest
-from comparing import assert_pure, difference
+from comparing import assert_pure, configs, difference
 
 from skinlib import models
 from skinlib.models.superres import TARGETS
@@ -22,13 +22,9 @@ PROFILE = {"dataset": "ham10000", "metadata_sr": SIZES}
 FIRST = "test_resnet/none"
 
 
-def configs(profile):
-    return {one.name: one.config for one in plan(profile)}
-
-
 @pytest.fixture(scope="module")
 def runs():
-    return configs(PROFILE)
+    return configs(plan, PROFILE)
 
 
 def test_the_names_of_the_runs(runs):
@@ -37,14 +33,12 @@ def test_the_names_of_the_runs(runs):
     every += [f"own/{method}/{FIRST}/patient/sixth" for method in ("image", "metablock")]
     every += [f"plain/{method}/{FIRST}/patient/sixth" for method in ("concat", "proposed")]
     every += ["metadata/patient/sixth", "metadata/all", "metadata_zeros/all"]
-    beside = [f"control/{name}/{FIRST}" for name in CONTROLS]
-    beside += [f"target/{name}/{FIRST}" for name in ("bicubic", "ninasr_here")]
-    beside += [
-        f"{method}/{FIRST}/{protocol}" for protocol in SIZES["side_protocols"] for method in ("concat", "proposed")
-    ]
+    side = [f"control/{name}/{FIRST}" for name in CONTROLS]
+    side += [f"target/{name}/{FIRST}" for name in ("bicubic", "ninasr_here")]
+    side += [f"{method}/{FIRST}/{p}" for p in SIZES["side_protocols"] for method in ("concat", "proposed")]
     leaks = [f"leak/{method}/{arm}" for method in ("image", "proposed") for arm in ("leaky", "clean")]
     wanted = {f"{name}/split{split}/seed{seed}" for name in every for split in (0, 1) for seed in (0, 1)}
-    wanted |= {f"{name}/split0/seed{seed}" for name in beside for seed in (0, 1)}
+    wanted |= {f"{name}/split0/seed{seed}" for name in side for seed in (0, 1)}
     wanted |= {f"{name}/seed{seed}" for name in leaks for seed in (0, 1)}
     assert set(runs) == wanted
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
@@ -59,15 +53,10 @@ def test_labels_say_what_the_names_say():
     ends = {"split_seed": 1, "seed": 0}
     row = {"method": "concat", "backbone": FIRST, "protocol": "patient/sixth"}
     assert labels[f"concat/{FIRST}/patient/sixth/split1/seed0"] == {"arm": "method", **row, **ends}
-    assert labels[f"plain/concat/{FIRST}/patient/sixth/split1/seed0"] == {
-        "arm": "recipe", "recipe": "plain", **row, **ends
-    }  # fmt: skip
-    assert labels["metadata_zeros/all/split1/seed0"] == {
-        "arm": "metadata",
-        "rows": "all",
-        "imputation": "zeros",
-        **ends,
-    }
+    recipe = {"arm": "recipe", "recipe": "plain", **row, **ends}
+    assert labels[f"plain/concat/{FIRST}/patient/sixth/split1/seed0"] == recipe
+    zeros = {"arm": "metadata", "rows": "all", "imputation": "zeros", **ends}
+    assert labels["metadata_zeros/all/split1/seed0"] == zeros
     assert labels[f"control/self/{FIRST}/split0/seed1"]["row"] == "a decoder that redraws the input"
     assert labels["leak/image/clean/seed1"] == {"arm": "leak", "method": "image", "training": "clean", "seed": 1}
     assert len({tuple(sorted(one.items())) for one in labels.values()}) == len(labels)

@@ -1,23 +1,22 @@
 """The printed numbers of the metadata paper against its own counts and its own words."""
 
+import functools
+
 import numpy as np
 import pytest
+from comparing import printed
 
 from skinlib.data.cards import CARDS
 from skinlib.exhibits.published import exhibits, published
 from skinlib.papers.metadata_sr.plan import METHODS, PROPOSED
 
 PAPER = "metadata_sr"
+cells = functools.partial(printed, PAPER)
 CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
 BACKBONES = ("VGG-13", "ResNet-50", "EfficientNet-B4", "MobileNet-V2", "DenseNet-121")
 ROWS = ("No metadata", "Concat", "MetaNet", "MetaBlock", "Visual", "Proposed")
 FOUND = {"ACK": 107, "BCC": 120, "MEL": 8, "NEV": 38, "SCC": 16, "SEK": 36}  # the only fractions of a part of 383 rows
 TESTED = {"ACK": 122, "BCC": 141, "MEL": 9, "NEV": 40, "SCC": 32, "SEK": 39}
-
-
-def cells(exhibit):
-    frame = published(PAPER, exhibit)
-    return dict(zip(zip(frame["row"], frame["metric"], strict=True), frame["published"], strict=True))
 
 
 def test_every_exhibit_of_the_paper_is_there_and_parses():

@@ -1,9 +1,6 @@
 """What the notebooks on Thwin and Park share, and what needs pixels: maps against masks, networks on other images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,9 +10,6 @@ from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from skinlib.config import RunConfig
-from skinlib.data.cards import CARDS, SELECTIONS, class_names
-from skinlib.data.readers_files import folders
-from skinlib.evaluation.segmentation import per_image
 from skinlib.explain.localisation import BAND, MEASURES, border_band, energy_inside, localisation_table
 from skinlib.explain.run_maps import attention_maps, class_maps
 from skinlib.figures.images import OUTLINE
@@ -23,50 +17,29 @@ from skinlib.figures.style import HEAT, WIDTH, new, style
 from skinlib.images.batches import Batches
 from skinlib.provenance import generator
 from skinlib.training.features import batches_of
-from skinlib.training.predict import predict_corrupted, predict_elsewhere
+from skinlib.training.identify import cohort_in_parts
+from skinlib.training.predict import predict_corrupted
 from skinlib.training.run import Run
-from skinlib.training.runs import cohort_of, split_of
-from skinlib.training.tables import keys
+from skinlib.training.tables import keys, mask_scores
 
 MEASURED = [*MEASURES, "band"]  # energy, pointing, iou in the mask; energy in the band at its border
 ATTENTION, CAM = "attention", "Grad-CAM++"
 COUNTED = ["image_id", "lesion_id", "diagnosis", "part", "has_mask"]  # of `images_of`: all that tables of the data need
-# Other sets with the three classes -> a folder of their images. The first is of the data that the paper names.
-OTHER_SETS = {
-    "isic2018_task3": "ISIC2018_Task3_Test_Input",
-    "isic2019": "ISIC_2019_Training_Input",
-    "pad_ufes_20": "images",
-}
-
-
-def codes(config: RunConfig) -> dict[str, str]:
-    """Return the paper's name of each class -> its code in the data set: scc -> akiec where that stands in."""
-    return dict(zip(SELECTIONS[config.label_space], class_names(config.dataset, config.label_space), strict=True))
 
 
 def images_of(config: RunConfig, study) -> pd.DataFrame:
-    """Return the cohort of a configuration from the study's data, with part (train, val, test) and has_mask, 0 or 1."""
-    cohort, split = cohort_of(config, study.data_root), split_of(config, study.data_root, study.results_root)
-    part = split[split["fold"] == config.fold].set_index("image_id")["part"]
-    return cohort.assign(part=cohort["image_id"].map(part), has_mask=cohort["mask_path"].notna().astype(int))
+    """Return the images of a configuration with part (train, val, test) and has_mask, 0 or 1."""
+    return cohort_in_parts(config, study).assign(has_mask=lambda t: t["mask_path"].notna().astype(int))
 
 
 def average_outline(run: Run, images: pd.DataFrame) -> pd.DataFrame:
     """Score the outline that more than half of the training lesions cover, on the test images of `images_of`."""
-    cache = batches_of(run, images, masks=True).cache
+    batches, test = batches_of(run, images, masks=True), images["part"] == "test"
+    cache, batches.rows = batches.cache, np.flatnonzero(test)
     usual = cache.masks[(images["part"] == "train") & cache.has_mask].mean(0) > 0.5
-    tested = np.flatnonzero((images["part"] == "test") & cache.has_mask)
-    test, truth = images.iloc[tested].reset_index(drop=True), cache.masks[tested] > 0
-    scores = per_image(np.broadcast_to(usual, truth.shape), truth, test["image_id"])
-    return _keys(run, test).join(scores.drop(columns="image_id"))
-
-
-def _masks(batches: Batches) -> np.ndarray:
-    return batches.cache.masks[batches.rows] > 0
-
-
-def _keys(run: Run, test: pd.DataFrame) -> pd.DataFrame:
-    return keys(test, run.config, part="test", split=run.config.split).drop(columns=["part", "fold", "system"])
+    key = keys(images[test], run.config, part="test", split=run.config.split)
+    everywhere = np.broadcast_to(usual, (len(key), *usual.shape))
+    return mask_scores(key, everywhere, batches).query("stage == 'raw'").reset_index(drop=True)
 
 
 def maps_of(run: Run, batches: Batches) -> dict[str, np.ndarray]:
@@ -79,24 +52,24 @@ def maps_of(run: Run, batches: Batches) -> dict[str, np.ndarray]:
 def measure_maps(runs: Iterable[Run], test: pd.DataFrame) -> pd.DataFrame:
     """Measure the maps of networks on test images that have masks.
 
-    Returns a row an image, run and kind of map: the image's keys, seed, network (its variant), kind, constant, range
-    (the largest less the smallest value), and, missing of a constant map, `MEASURED` and `common`.
+    Returns a row an image, run and kind of map: keys, network (its variant), kind, constant, range (largest less
+    smallest value), and, missing of a constant map, `MEASURED` and `common`.
     """
     tables = []
     for run in runs:
-        batches = batches_of(run, test, masks=True)
+        batches, key = batches_of(run, test, masks=True), keys(test, run.config, part="test", split=run.config.split)
         for kind, maps in maps_of(run, batches).items():
             about = {"network": run.config.variant, "kind": kind, "range": np.ptp(maps, axis=(1, 2))}
-            found = localisation_table(maps, _masks(batches), test["image_id"], rng=generator(0), draws=1, band=BAND)
-            table = _keys(run, test).assign(**about).join(found[["constant", *MEASURED]])
-            tables.append(table.assign(common=common(maps)))
+            masks, ids = batches.cache.masks > 0, test["image_id"]
+            found = localisation_table(maps, masks, ids, rng=generator(0), draws=1, band=BAND)
+            tables.append(key.assign(**about, common=common(maps)).join(found[["constant", *MEASURED]]))
     return pd.concat(tables, ignore_index=True)
 
 
 def common(maps: np.ndarray) -> np.ndarray:
-    """Return how alike each map (N, H, W) is to the mean of the others: their correlation over pixels.
+    """Return how alike each map (N, H, W) is to the mean of the others: their correlation over pixels. Ours.
 
-    1 where all images get the same map, whatever is in them; missing of a constant map, and of a single one. Ours.
+    1 where all images get the same map, whatever is in them; missing of a constant map, and of a single one.
     """
     flat = np.asarray(maps, float).reshape(len(maps), -1)
     rest = (flat.sum(0) - flat) / max(len(flat) - 1, 1)
@@ -111,7 +84,7 @@ def blind_maps(run: Run, test: pd.DataFrame) -> pd.DataFrame:
     Returns a row an image and map: the image's keys, row (which map), `MEASURED`, and `common` of the mask. A flat map
     has energy and band alone; the blobs are as large as the lesion.
     """
-    masks = _masks(batches_of(run, test, masks=True))
+    masks = batches_of(run, test, masks=True).cache.masks > 0
     with torch.inference_mode():
         grid = tuple(run.model()(torch.zeros(1, 3, *run.config.image_size))["attention"].shape[-2:])
     coarse, bands = on_grid(masks, grid), np.stack([border_band(mask) for mask in masks])
@@ -124,30 +97,27 @@ def blind_maps(run: Run, test: pd.DataFrame) -> pd.DataFrame:
         "random blob": {f"{name}_random": name for name in MEASURED},
         "mask on the map's grid": {name: name for name in (*MEASURED, "common")},
     }
-    key = _keys(run, test).drop(columns="seed")
+    key = keys(test, run.config, part="test", split=run.config.split).drop(columns="seed")
     rows = [key.assign(row=row).join(table[list(of)].rename(columns=of)) for row, of in columns.items()]
     return pd.concat(rows, ignore_index=True)
 
 
 def on_grid(masks: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Return masks (N, H, W) as maps of h x w positions, each the share of lesion in it, enlarged to (N, H, W).
-
-    No attention map of that many positions follows the lesion better by looking: what it scores is a ceiling in kind.
-    """
+    """Return masks (N, H, W) as maps of h x w positions, the share of lesion in each, enlarged again: a ceiling."""
     planes = torch.from_numpy(np.asarray(masks, np.float32))[:, None]
     return F.interpolate(F.adaptive_avg_pool2d(planes, grid), planes.shape[2:], mode="bilinear")[:, 0].numpy()
 
 
 def attention_gallery(run: Run, images: pd.DataFrame, titles: Sequence[str], *, title: str = "") -> Figure:
     """Draw cohort rows with masks, a column each: image, attention (scale 0 to 1), Grad-CAM++ (one scale for all)."""
-    batches = batches_of(run, images, masks=True)
-    maps, n = maps_of(run, batches), len(images)
+    batches, n = batches_of(run, images, masks=True), len(images)
+    maps = maps_of(run, batches)
     top = {ATTENTION: 1.0, CAM: maps[CAM].max() or 1.0}
     with style():
         figure, axes = new(3, n, height=1.0 + 3.1 * WIDTH / n)
-        for line, (name, pictures) in enumerate(({"image": batches.cache.images[batches.rows]} | maps).items()):
+        for line, (name, pictures) in enumerate(({"image": batches.cache.images} | maps).items()):
             row = axes[line * n : (line + 1) * n]
-            for axis, picture, mask in zip(row, pictures, _masks(batches), strict=True):
+            for axis, picture, mask in zip(row, pictures, batches.cache.masks > 0, strict=True):
                 drawn = axis.imshow(picture, vmin=0, vmax=top.get(name), cmap=HEAT)
                 axis.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.9)
                 axis.set(xticks=[], yticks=[])
@@ -162,10 +132,7 @@ def attention_gallery(run: Run, images: pd.DataFrame, titles: Sequence[str], *, 
 
 
 def predict_disturbed(runs: Iterable[Run], test: pd.DataFrame, levels: Mapping[str, Sequence[float]]) -> pd.DataFrame:
-    """Apply networks to test images under each kind of disturbance (`skinlib.images.corruptions`) at each level.
-
-    Returns predictions with network (its variant), kind, level, and dice of the raw outline, where there is one.
-    """
+    """Return predictions of disturbed images with network (variant), kind, level, and dice of an outline, if any."""
     disturbed = [(kind, level, run) for kind, each in levels.items() for level in each for run in runs]
     tables = []
     for kind, level, run in tqdm(disturbed, desc="disturbed images"):
@@ -175,16 +142,3 @@ def predict_disturbed(runs: Iterable[Run], test: pd.DataFrame, levels: Mapping[s
             about["dice"] = table["image_id"].map(outlines.query("stage == 'raw'").set_index("image_id")["dice"])
         tables.append(table.assign(**about))
     return pd.concat(tables, ignore_index=True).drop(columns=["view", "part", "fold", "system"])
-
-
-def predict_other_sets(runs: Iterable[Run], root: str | Path) -> pd.DataFrame:
-    """Apply networks, with a column network, to those of `OTHER_SETS` whose images are under a data root.
-
-    The networks' own set is left out, and images and lesions that it shows too.
-    """
-    there = [name for name, images in OTHER_SETS.items() if folders(Path(root) / CARDS[name].folder, images)]
-    tables = [pd.DataFrame(columns=["network", "dataset"])]
-    for name, run in [(name, run) for name in there for run in runs if run.config.dataset != name]:
-        table = predict_elsewhere(run, name, root, allow_missing=True).drop(columns=["view", "part", "fold", "system"])
-        tables.append(table.assign(network=run.config.variant, dataset=name))
-    return pd.concat(tables[1:] or tables, ignore_index=True)

@@ -6,10 +6,9 @@ equation, no layer and no hyper-parameter. Read so (section IV, in its order):
 
 - ``baseline``: Phi, "a pre-trained convolutional neural network", pooling, a classification layer.
 - ``attention``: A = sigmoid(conv7x7([max; mean over channels of Phi])), F = A * Phi: "generating an attention map,
-  which highlights important regions" (III.B). The map is an output, for "attention maps ... enhance interpretability".
-- ``autoencoder``: z = a narrower map of F, "the encoder compresses the input image into a lower-dimensional latent
-  space"; a decoder with "skip connections ... inspired by U-Net" draws the lesion; another, without skips, the image.
-  The pooled z joins the pooled F in front of the classifier: the title's fusion.
+  which highlights important regions" (III.B). The map is an output.
+- ``autoencoder``: z, a narrower map of F, "compresses the input image into a lower-dimensional latent space"; a decoder
+  with U-Net's skips draws the lesion, another, without, the image. Pooled z joins pooled F: the title's fusion.
 - ``proposed``: both. z is made of what attention let through: "attention mechanisms enhance segmentation" (I).
 
 Ours, where the text is silent:
@@ -17,12 +16,9 @@ Ours, where the text is silent:
 - The attention map belongs to the last feature maps and is as coarse as they are: 7 x 7 at 224 pixels.
 - z has 256 channels (``latent``): 7 * 7 * 256 = 12,544 numbers for 150,528 of the image.
 - How pooled latent and features are fused is not said: ``concatenate`` (default), ``gate`` or ``add`` (``fusion``).
-- Section III.A lets the decoder "reconstruct the image or output the segmentation mask": both, from one latent. The
-  reconstruction gets no skips; with them copying the finest maps would do and nothing would pass through z.
-- A decoder is there if a loss asks for what it draws; a latent without one is still fused.
+- "Reconstruct the image or output the segmentation mask" (III.A): both, from one latent. The image gets no skips, with
+  which copying the finest maps would do. A decoder is there if a loss asks for what it draws; z is fused without, too.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +30,8 @@ from torch import nn
 from torchvision.ops import Conv2dNormActivation
 
 from skinlib.config import RunConfig
-from skinlib.images.batches import IMAGENET_MEAN, IMAGENET_STD
 from skinlib.images.visits import nested_share
-from skinlib.models import backbones
+from skinlib.models import backbones, superres
 from skinlib.models.pyramid import AttentionMap, Decoder, pyramid, skip_widths
 from skinlib.models.system import Network, System
 
@@ -45,7 +40,6 @@ ATTENDS, DECODES = ("attention", "proposed"), ("autoencoder", "proposed")
 LATENT = 256
 DRAWN = {"dice": "mask", "mask_cross_entropy": "mask", "reconstruction": "reconstruction"}  # loss -> what it looks at
 FUSIONS = ("concatenate", "gate", "add")
-DATA_OPTIONS = ("share",)  # of the training images, in (0, 1]
 
 
 class Fusion(nn.Module):
@@ -69,25 +63,25 @@ class Fusion(nn.Module):
 
 
 class AttentionAutoencoder(Network):
-    """All four variants. ``draws`` names the decoders: ``mask``, ``reconstruction``.
+    """All four variants, with the decoders that the configuration's losses ask for.
 
     Returns ``logits`` (B, K) and ``features`` (B, D), what the classifier reads; and of the parts that there are
     ``attention`` (B, 1, h, w) in (0, 1), ``mask`` (B, 1, H, W) logits of the lesion, ``reconstruction`` (B, 3, H, W),
     the image in [0, 1].
     """
 
-    def __init__(
-        self, backbone: nn.Module, classes: int, *, variant: str, draws: tuple, latent: int, fusion: str, dropout: float
-    ):
+    def __init__(self, config: RunConfig, classes: int, *, weights_file: Path | None):
         super().__init__()
-        self.phi, skips = backbone, skip_widths(backbone)
-        decodes, width = variant in DECODES, backbones.width(backbone, (96, 96))  # 96: an Inception-v3 needs 75
-        self.attend = AttentionMap() if variant in ATTENDS else None
+        self.phi = backbones.create(config.backbone, config.weights, weights_file=weights_file)
+        skips, width = skip_widths(self.phi), backbones.width(self.phi, (96, 96))  # 96: an Inception-v3 needs 75
+        decodes, latent = config.variant in DECODES, config.options.get("latent", LATENT)
+        draws = {DRAWN[name] for name in config.losses if name in DRAWN}
+        self.attend = AttentionMap() if config.variant in ATTENDS else None
         self.bottleneck = Conv2dNormActivation(width, latent, 1) if decodes else None
         self.to_mask = Decoder(latent, skips, 1) if "mask" in draws else None
         self.to_image = Decoder(latent, [0] * len(skips), 3) if "reconstruction" in draws else None
-        self.fuse = Fusion(fusion, width, latent) if decodes else None
-        self.drop = nn.Dropout(dropout)
+        self.fuse = Fusion(config.options.get("fusion", FUSIONS[0]), width, latent) if decodes else None
+        self.drop = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.fuse.width if decodes else width, classes)
 
     def forward(self, image: torch.Tensor, meta: torch.Tensor | None = None, *, features=None) -> dict:
@@ -109,71 +103,43 @@ class AttentionAutoencoder(Network):
         return {"logits": self.head(self.drop(pooled)), "features": pooled} | output
 
     def cam_layer(self) -> nn.Module:
-        """Return the backbone's last maps, before attention."""
-        return backbones.last_maps(self.phi)
+        return backbones.last_maps(self.phi)  # before attention
 
     def shared(self) -> list[nn.Parameter]:
-        """Return the parameters that every task trains: the encoder's."""
         return list(self.phi.parameters())
 
     def depth_groups(self) -> dict[str, str]:
-        """Return parameter name -> early, late (of the backbone) or head, for differential learning rates."""
         inside = {f"phi.{name}": group for name, group in backbones.depth_groups(self.phi).items()}
         return {name: inside.get(name, "head") for name, _ in self.named_parameters()}
 
 
 def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> AttentionAutoencoder:
-    """Build a variant; ``options``: ``share`` of the training images, and of the decoding ones ``latent``, ``fusion``.
-
-    Raises
-    ------
-    ValueError
-        For a variant that nobody knows, an option or a loss that the variant has no part for, a fusion that nobody
-        knows, or a backbone without skip features.
-    WeightsUnavailable
-        When pretrained weights are asked for and cannot be had.
-    """
+    """Build a variant; ``options``: ``share`` of the training images; where it decodes ``latent``, ``fusion``."""
     if config.variant not in VARIANTS:
         raise ValueError(f"no variant {config.variant!r}; there are {', '.join(VARIANTS)}")
-    decodes = config.variant in DECODES
-    known = [*DATA_OPTIONS, "latent", "fusion"] if decodes else [*DATA_OPTIONS]
+    known = ["share", "latent", "fusion"] if config.variant in DECODES else ["share"]
     if unknown := sorted(set(config.options) - set(known)):
         raise ValueError(f"variant {config.variant} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     asked = [name for name in DRAWN if name in config.losses]
-    if asked and not decodes:
+    if asked and config.variant not in DECODES:
         raise ValueError(f"variant {config.variant} has no decoder for the loss {', '.join(asked)}; leave it out")
-    return AttentionAutoencoder(
-        backbones.create(config.backbone, config.weights, weights_file=weights_file),
-        classes,
-        variant=config.variant,
-        draws=tuple(sorted({DRAWN[name] for name in asked})),
-        latent=config.options.get("latent", LATENT),
-        fusion=config.options.get("fusion", FUSIONS[0]),
-        dropout=config.dropout,
-    )
-
-
-def as_pixels(images: torch.Tensor, normalisation: str) -> torch.Tensor:
-    """Return the pixels in [0, 1] behind network input (B, 3, H, W); with ``minmax`` the stretched ones."""
-    if normalisation != "imagenet":
-        return images
-    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return images * std + mean
+    return AttentionAutoencoder(config, classes, weights_file=weights_file)
 
 
 def reconstruction(config: RunConfig, weights: torch.Tensor | None) -> Callable:
-    """Return the term of the redrawn image: the mean squared error over its pixels, which lie in [0, 1], and images."""
+    """Return the term of the redrawn image: mean squared error of pixels in [0, 1], with ``minmax`` stretched ones."""
 
     def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = output["reconstruction"].float()
-        error = (drawn - as_pixels(batch["image"], config.normalisation)).square().mean((1, 2, 3))
+        seen, how = batch["image"], config.normalisation
+        wanted = seen if how == "minmax" else superres.pixels(seen, how)
+        error = (output["reconstruction"].float() - wanted).square().mean((1, 2, 3))
         return error.sum(), error.new_tensor(len(error))
 
     return term
 
 
 def visits(part: pd.DataFrame, config: RunConfig) -> dict[str, np.ndarray] | None:
-    """Return the training images of the configuration's ``share``, once each; None where it names none: all of them."""
+    """Return the training images of the configuration's ``share`` in (0, 1], once each; None where it names none."""
     share = config.options.get("share")
     return None if share is None else {"row": nested_share(part, share, config.seed)}
 

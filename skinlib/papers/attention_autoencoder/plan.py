@@ -4,9 +4,8 @@ Values with a section are the paper's. Where the paper is silent the comment say
 of training at all.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator
 
 from skinlib.config import Augment, Planned, RunConfig
 
@@ -26,7 +25,6 @@ def weighted(mask: float, reconstruction: float) -> dict[str, float]:
 
 PROPOSED = RunConfig(
     system="attention_autoencoder",
-    variant="proposed",
     dataset="ham10000",  # IV: "ISIC 2018"; of its images only these have a diagnosis and a lesion mask
     label_space="bcc_scc_mel",  # IV; the set has no SCC, AKIEC stands in
     split="grouped",  # "split into training, validation, and testing subsets": shares and grouping are ours
@@ -56,37 +54,26 @@ CHOICES: dict[str, dict] = {
     "imagenet_pixels": {"normalisation": "imagenet"},  # with the statistics that the weights were trained with
     "unweighted": {"class_weights": False},
 }
-
-
+SIZES = ("dataset", "allow_missing", "folds", "image_size", "backbone", "weights")
+SIZES += ("lr", "epochs", "visits", "patience", "precision")
 # Named before any number: primary are the steps of Fig. 2, the only claims with numbers; the rest is side.
 FAMILIES = {"fig2": "primary"} | dict.fromkeys(
     ("segmentation", "attention_maps", "fusion_choices", "transfer", "small_and_noisy", "external"), "side"
 )
-
 LOOKED_AT = {"baseline": {"arm": "baseline"}, "proposed": {"arm": "proposed"}}
 PROPOSED_RUN = SEEING_RUN = {"arm": "proposed"}
 
 
 def plan(profile: dict) -> list[Planned]:
-    """Return the runs that the paper's exhibits need at a profile's sizes.
+    """Return the runs that the paper's exhibits need; the profile's ``attention_autoencoder`` holds lists and sizes.
 
     Labels are ``seed`` and ``arm``: a variant of the ladder, ``choice`` (with its row of `fusion_choices` as
     ``choice``), or ``transfer`` (with ``variant``, ``weights`` and ``share`` of the training images). The whole data
     with the profile's own weights is no arm of ``transfer``: it is the variant's run.
-
-    Parameters
-    ----------
-    profile
-        As `skinlib.config.load_profile` reads it; its mapping ``attention_autoencoder`` holds lists and sizes.
     """
     sizes = profile["attention_autoencoder"]
-    same = ("dataset", "allow_missing", "folds", "image_size", "backbone", "weights", "lr", "epochs", "visits")
-    base = PROPOSED.replace(
-        **{name: sizes[name] for name in (*same, "patience", "precision")},
-        lr_early=sizes["lr_backbone"],
-        lr_late=sizes["lr_backbone"],
-        options={"latent": sizes["latent"]},
-    )
+    rates = dict.fromkeys(("lr_early", "lr_late"), sizes["lr_backbone"])
+    base = PROPOSED.replace(**{name: sizes[name] for name in SIZES}, **rates, options={"latent": sizes["latent"]})
     ladder = [Planned(name, _variant(base, name), {"arm": name}) for name in sizes["variants"]]
     arms = [(one, seed) for seed in sizes["seeds"] for one in ladder]
     arms += [(one, seed) for one in _choices(base, sizes) for seed in sizes["side_seeds"]]
@@ -97,29 +84,24 @@ def plan(profile: dict) -> list[Planned]:
     ]
 
 
-def _variant(base: RunConfig, name: str) -> RunConfig:
-    if name in DECODES:
-        return base.replace(variant=name, losses=_possible(base, base.losses))
-    return base.replace(variant=name, losses=CLASSIFIES, options={})
-
-
-def _possible(base: RunConfig, losses: Mapping[str, float]) -> dict[str, float]:
-    """Leave out the losses on masks where the data set has none."""
-    return {name: w for name, w in losses.items() if name not in ON_MASKS or base.dataset not in WITHOUT_MASKS}
+def _variant(base: RunConfig, name: str, losses: dict[str, float] = PROPOSED.losses) -> RunConfig:
+    """Return a variant with those losses that it and the data set can have."""
+    if name not in DECODES:
+        return base.replace(variant=name, losses=CLASSIFIES, options={})
+    left_out = ON_MASKS if base.dataset in WITHOUT_MASKS else ()
+    return base.replace(variant=name, losses={term: w for term, w in losses.items() if term not in left_out})
 
 
 def _choices(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield what `fusion_choices` compares with the proposed system."""
-    proposed = _variant(base, "proposed")
     for name in sizes["choices"]:
-        changes = dict(CHOICES[name])
-        losses = _possible(base, changes.pop("losses", proposed.losses))
-        options = base.options | changes.pop("options", {})
-        labels = {"arm": "choice", "choice": name.replace("_", " ")}
-        yield Planned(f"choice/{name}", proposed.replace(losses=losses, options=options, **changes), labels)
+        changes = {"losses": PROPOSED.losses, "options": {}} | CHOICES[name]
+        config = _variant(base, "proposed", changes.pop("losses"))
+        config = config.replace(options=base.options | changes.pop("options"), **changes)
+        yield Planned(f"choice/{name}", config, {"arm": "choice", "choice": name.replace("_", " ")})
     for mask, reconstruction in sizes["loss_weights"]:
-        config = proposed.replace(losses=_possible(base, weighted(mask, reconstruction)))
         labels = {"arm": "choice", "choice": f"mask {mask:g}, reconstruction {reconstruction:g}"}
+        config = _variant(base, "proposed", weighted(mask, reconstruction))
         yield Planned(f"weights/{mask:g}-{reconstruction:g}", config, labels)
 
 
@@ -128,13 +110,10 @@ def _transfer(base: RunConfig, sizes: dict) -> Iterator[Planned]:
 
     A share is visited ``visits`` times an epoch, as often as the whole data: less data, not less training.
     """
-    for name in sizes["variants"]:
-        for weights in sizes["weights"]:
-            for share in sizes["shares"]:
-                if share == 1 and weights == base.weights:
-                    continue
-                one = _variant(base, name).replace(weights=weights)
-                if share < 1:
-                    one = one.replace(visits=sizes["visits"], options=one.options | {"share": share})
-                labels = {"arm": "transfer", "variant": name, "weights": weights, "share": float(share)}
-                yield Planned(f"transfer/{name}/{weights}/{100 * share:g}", one, labels)
+    for name, weights, share in itertools.product(sizes["variants"], sizes["weights"], sizes["shares"]):
+        one = _variant(base, name).replace(weights=weights)
+        if share < 1:
+            one = one.replace(visits=sizes["visits"], options=one.options | {"share": share})
+        labels = {"arm": "transfer", "variant": name, "weights": weights, "share": float(share)}
+        if share < 1 or weights != base.weights:
+            yield Planned(f"transfer/{name}/{weights}/{100 * share:g}", one, labels)

@@ -1,7 +1,5 @@
 """What both notebooks on Al-masni et al. 2024 use, and what opens networks or reads pixels: gates, corners, timings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,8 +14,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skinlib import models
 from skinlib.config import Augment, RunConfig
-from skinlib.data import splits
-from skinlib.evaluation.segmentation import per_image
 from skinlib.exhibits.runs import Runs
 from skinlib.exhibits.score import Boot, changes
 from skinlib.exhibits.scored import Scored
@@ -30,11 +26,10 @@ from skinlib.papers.joint_reverse_mtl.plan import ARMS
 from skinlib.provenance import generator
 from skinlib.training import losses
 from skinlib.training.features import batches_of
-from skinlib.training.fit import optimiser_for, place, total_loss
-from skinlib.training.identify import cohort_of, split_of
+from skinlib.training.fit import optimiser_for, place, train_step
 from skinlib.training.predict import outputs
 from skinlib.training.run import Run
-from skinlib.training.tables import keys
+from skinlib.training.tables import keys, mask_scores
 
 BENIGN = "always benign"
 CLEAN = "clean arm: the added melanomas that ISIC 2016 does not have"
@@ -46,20 +41,17 @@ OF_MASKS = ("mcc", "iou", "dice", "hd95_share", "thresholded_jaccard", "mcc_pool
 OF_MASKS = {name: name for name in OF_MASKS} | {"empty_share": "mean:empty_prediction"}
 COMPARED = (("roc_auc", "recall", "specificity", "weighted_f1"), ("dice", "iou", "hd95_share"))
 # As the paper draws them; the U-Net's line is dashed as well, for the two blues are close.
-LINES = {"truth": ("white", "solid"), "multi-task": (COLOURS[0], "solid"), "U-Net alone": (COLOURS[4], "dashed")}
+LINES = {
+    "truth": {"colors": "white", "linestyles": "solid"},
+    "multi-task": {"colors": COLOURS[0], "linestyles": "solid"},
+    "U-Net alone": {"colors": COLOURS[4], "linestyles": "dashed"},
+}
 NAMES = ("benign", "melanoma")
 GATES = ("shuffled", "ones")  # that a trained network is asked for, in place of its own
 SHUFFLE = 32  # of the generator that draws the order of the images
 CORNER = 8  # pixels: side of each corner patch, ours
 UNTURNED = "unturned"  # what corners tell of the diagnosis without any filling
 PREDICTED = 64  # images at once when a part is predicted
-
-
-def cohort_in_parts(config: RunConfig, study) -> pd.DataFrame:
-    """Return the cohort of a configuration with ``part``: train, val or test of its fold."""
-    cohort, split = cohort_of(config, study.data_root), split_of(config, study.data_root, study.results_root)
-    parts = [splits.part(cohort, split, config.fold, name).assign(part=name) for name in ("train", "val", "test")]
-    return pd.concat(parts, ignore_index=True)
 
 
 def scored_rows(groups: Mapping[str, Runs]) -> tuple[dict[str, Scored], dict[str, Scored]]:
@@ -91,10 +83,9 @@ def compare(calls: Mapping, masks: Mapping, boot: Boot, **options) -> pd.DataFra
 
 
 def gallery(chosen: pd.DataFrame, images: pd.DataFrame, masks: Mapping[str, Mapping], *, title: str) -> Figure:
-    """Draw the images of ``chosen`` with the outlines of truth and networks, and what both networks say of each.
+    """Draw chosen images, their outlines (name of `LINES` -> image id -> (H, W) bool), and what both networks say.
 
-    ``chosen`` has, by image id, case, label, dice, dice_unet, p_malignant, p_malignant_cls; ``images`` are cohort rows,
-    theirs among them; ``masks`` maps a name of `LINES` to image id -> (H, W) bool.
+    ``chosen`` has, by image id, case, label, dice, dice_unet, p_malignant, p_malignant_cls; ``images`` are cohort rows.
     """
     rows, pictures = images.set_index("image_id", drop=False), []
     for image_id, n in chosen.iterrows():
@@ -103,57 +94,41 @@ def gallery(chosen: pd.DataFrame, images: pd.DataFrame, masks: Mapping[str, Mapp
         words += f"melanoma score {n.p_malignant:.2f} (classifier alone {n.p_malignant_cls:.2f})"
         lines = {"truth": truth} | {name: found[image_id] for name, found in masks.items()}
         pictures.append({"image": pixels, "title": words, "lines": lines})
-    styles = {name: {"colors": colour, "linestyles": line} for name, (colour, line) in LINES.items()}
-    return outlined_images(pictures, styles, title=title)
+    return outlined_images(pictures, LINES, title=title)
 
 
 def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
-    """Return mask scores (a row an image, seed and ``gate`` of `GATES`) of trained networks with another gate.
-
-    Nothing is trained anew. The images, but for those without a mask, are put into a drawn order: in that of their ids
-    a neighbour often has the same diagnosis, and its gate would be no other one.
-    """
+    """Return mask scores (a row an image, seed and ``gate`` of `GATES`) of trained networks with another gate."""
+    # The order is drawn: in that of the ids a neighbour often has the same diagnosis.
     test, tables = test[test["mask_path"].notna()].reset_index(drop=True), []
     for run in group:
         model, where, batches = run.model(), place(precision=run.config.precision), batches_of(run, test, masks=True)
-        order = generator(run.config.seed, SHUFFLE).permutation(len(test))
-        batches.rows = batches.rows[order]
-        key = keys(test.iloc[order], run.config, part="test", split=run.config.split)
+        batches.rows = generator(run.config.seed, SHUFFLE).permutation(len(test))
+        key = keys(test.iloc[batches.rows], run.config, part="test", split=run.config.split)
         for gate in GATES:
             model.gate = gate
-            progress = f"seed {run.config.seed}, gate {gate}"
-            found = outputs(model, batches, tta="none", where=where, masks=True, progress=progress).masks
-            scores = per_image(found, batches.cache.masks[batches.rows] > 0, key["image_id"])
-            tables.append(key.join(scores.drop(columns="image_id")).assign(gate=gate))
+            found = outputs(model, batches, tta="none", where=where, masks=True, progress=f"gate {gate}").masks
+            tables.append(mask_scores(key, found, batches).query("stage == 'raw'").assign(gate=gate))
     return pd.concat(tables, ignore_index=True)
 
 
 @torch.inference_mode()
 def gate_values(run: Run, cohort: pd.DataFrame) -> np.ndarray:
     """Return the gates of every image, (N, channels) in [0, 1]: what its diagnosis says to the decoder."""
-    model, where = run.model().to(place().device), place(precision=run.config.precision)
-    found = []
-    for batch in batches_of(run, cohort).epoch(0, where.device):
-        with where.autocast():
-            found.append(model(batch["image"])["gates"].float().cpu().numpy())
-    return np.concatenate(found)
+    where = place(precision=run.config.precision)
+    model, batches = run.model().to(where.device), batches_of(run, cohort).epoch(0, where.device)
+    return torch.cat([where.apply(model, batch)["gates"].float().cpu() for batch in batches]).numpy()
 
 
 def views_of(config: RunConfig, part: pd.DataFrame, fill: str, results_root: str | Path) -> tuple[np.ndarray, ...]:
-    """Return every chosen view of a training part under a filling, and their (n,) positions in ``part``.
-
-    Views are (n, H, W, 3) float32 in [0, 1], as the network sees them but for the normalisation.
-    """
+    """Return every chosen view of a training part, (n, H, W, 3) in [0, 1], not normalised, and their places in it."""
     chosen = models.chosen_visits(config, part)
+    row, augment = chosen.pop("row"), Augment(flips=False, rotation=0.0, fill=fill)
     cache = Cache.build(part, config.image_size, root=Path(results_root) / "cache", colour=config.colour)
-    geometry = {name: chosen[name] for name in ("angle", "flip")}
-    augment = Augment(flips=False, rotation=0.0, fill=fill)
-    batches = Batches(cache, chosen["row"], geometry, batch_size=64, augment=augment, normalisation="none")
-    images, order = [], []
-    for batch in batches.epoch(0, torch.device("cpu")):
-        images.append(batch["image"].permute(0, 2, 3, 1).numpy())
-        order.append(batch["index"].numpy())
-    return np.concatenate(images), chosen["row"][np.concatenate(order)]
+    batches = Batches(cache, row, chosen, batch_size=64, augment=augment, normalisation="none")
+    found = list(batches.epoch(0, torch.device("cpu")))
+    images, order = (torch.cat([batch[name] for batch in found]) for name in ("image", "index"))
+    return images.permute(0, 2, 3, 1).numpy(), row[order.numpy()]
 
 
 def corner_features(images: np.ndarray) -> np.ndarray:
@@ -164,20 +139,15 @@ def corner_features(images: np.ndarray) -> np.ndarray:
 
 
 def corner_scores(features: np.ndarray, label: np.ndarray, image_id: np.ndarray, *, folds: int = 5) -> np.ndarray:
-    """Return out-of-fold probabilities (N,) of melanoma from corners alone; a fold has all views of its images.
-
-    A logistic regression: a shortcut that a straight line finds will not escape a network.
-    """
+    """Return out-of-fold probabilities (N,) of melanoma from corners alone; a fold has all views of its images."""
+    # A shortcut that a straight line finds will not escape a network.
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     found = cross_val_predict(model, features, label, groups=image_id, cv=GroupKFold(folds), method="predict_proba")
     return found[:, 1]
 
 
 def corner_table(config: RunConfig, part: pd.DataFrame, fills: Sequence[str], results_root: str | Path) -> pd.DataFrame:
-    """Return image_id, label, fill and the corner classifier's score of every training view under every filling.
-
-    The fill `UNTURNED` has each image once, as it is.
-    """
+    """Return image_id, label, fill and corner score of every view under every filling, and of each image `UNTURNED`."""
     once = config.replace(options=config.options | {"views": dict.fromkeys(config.options["views"], "identity")})
     seen_as = {UNTURNED: (once, fills[0])} | {fill: (config, fill) for fill in fills}
     tables = []
@@ -190,11 +160,8 @@ def corner_table(config: RunConfig, part: pd.DataFrame, fills: Sequence[str], re
 
 
 def timed_works(config: RunConfig, device: str) -> dict[str, Callable[[], None]]:
-    """Return ``train``, a step of the configuration's batch size, and ``predict``, `PREDICTED` images at once.
-
-    Weights are new and images drawn: neither changes what is computed. Reading, decoding and augmenting images is the
-    same for all networks and left out.
-    """
+    """Return ``train``, a step of the configuration's batch size, and ``predict``, `PREDICTED` images at once."""
+    # Weights are new and images drawn: neither changes what is computed. Reading images is the same for all, left out.
     where, n = place(device, config.precision), config.batch_size
     model = models.build(config.replace(weights="none")).to(where.device, memory_format=torch.channels_last)
     optimiser, terms = optimiser_for(model, config), losses.terms(config, np.arange(n) % 2, 2)
@@ -202,22 +169,14 @@ def timed_works(config: RunConfig, device: str) -> dict[str, Callable[[], None]]
     images, seen = drawn.to(where.device, memory_format=torch.channels_last).split((n, PREDICTED))
     batch = {"image": images, "mask": (images[:, :1] > 0.5).float()}
     batch |= {"label": torch.arange(n, device=where.device) % 2, "has_mask": batch["mask"].amax((1, 2, 3)) > 0}
-    wait = torch.cuda.synchronize if where.device.type == "cuda" else lambda: None
 
     def train() -> None:
-        model.train()
-        with where.autocast():
-            output = model(batch["image"])
-        optimiser.zero_grad(set_to_none=True)
-        total_loss(output, batch, terms, config.losses)[0].backward()
-        optimiser.step()
-        wait()
+        train_step(model.train(), optimiser, batch, terms, config=config, where=where)
 
+    @torch.inference_mode()
     def predict() -> None:
-        model.eval()
-        with torch.inference_mode(), where.autocast():
-            output = model(seen)
-            [output[name].float().softmax(1) for name in ("logits", "mask") if name in output]
-        wait()
+        output = where.apply(model.eval(), {"image": seen})
+        for name in output.keys() & {"logits", "mask"}:
+            output[name].float().softmax(1).cpu()  # waits for a GPU
 
     return {"train": train, "predict": predict}

@@ -16,19 +16,16 @@ Variants, each the one before with one idea more (section 4.2; notebook 22 count
 
 Departures, where the text is silent or cannot be meant:
 
-- Eq. 2 calls FC_cls "the weights". Weights cannot depend on the image, so the gate is the sigmoid of a linear map of
-  the layer's activations: without that map a sigmoid of activations after ReLU could not fall below 0.5. Its 16,512 +
-  4,160 weights are what the published count of MTL2 leaves. ``gate: relu`` is the literal, unbounded reading.
+- Eq. 2 calls FC_cls "the weights", which cannot depend on the image: the gate is the sigmoid of a linear map of the
+  layer's activations (without the map, after ReLU, it could not fall below 0.5). Its 16,512 + 4,160 weights are what
+  the published count of MTL2 leaves. ``gate: relu`` is the literal, unbounded reading.
 - Eq. 2 is a convolution with ReLU, so the gate multiplies what enters a level's first 3x3 convolution: up-sampled and
   skip maps, 128 and 64 channels, the "same number of features k" as the two fully connected layers.
 - The two passes share all weights, batch norm's too, and keep separate statistics. The first pass draws the map that
   the classifier reads, the second the segmentation. The first map has no loss but ``first_dice``, by default off.
 - The classifier's gradient flows into the map, and the segmentation's through the gate, as an autograd framework does.
-- The free widths, solved for against the published counts: 32 channels of the lesion convolutions, reduction 10 of
-  CBAM. The linear maps of the gates have none.
+- Solved for against the published counts: 32 channels of the lesion convolutions, reduction 10 of CBAM.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,7 +46,6 @@ VARIANTS = ("cls", "seg", "mtl0", "mtl1", "mtl2", "mtl3", "mtl4")
 WIDTHS = (32, 64, 128, 256, 320, 320)  # section 3.4.1, as in nnU-Net
 HEAD = (128, 64)  # of cls: ours, the multi-task head's widths; 23.78 M (published 23.84)
 REDUCTION = 10  # of CBAM: ours, 41,864 parameters for two modules (published + 0.04 M); 16 would give 26,480
-DATA_OPTIONS = ("views",)  # diagnosis, or "added" for images of another set -> key of skinlib.images.visits.VIEWS
 
 
 def _another_image(gate: torch.Tensor) -> torch.Tensor:
@@ -79,15 +75,10 @@ class UNet(Network):
         super().__init__()
         if len(widths) < 3:
             raise ValueError(f"the U-Net needs at least three levels, got widths {list(widths)}")
-        inside = (3, *widths[:-1])
-        self.encoder = nn.ModuleList(
-            ConvBlock(i, o, stride=1 if level == 0 else 2)
-            for level, (i, o) in enumerate(zip(inside, widths, strict=True))
-        )
-        levels = range(len(widths) - 2, -1, -1)
-        self.decoder = nn.ModuleList(
-            UpBlock(widths[level + 1], widths[level], passes=passes if level < 2 else 1) for level in levels
-        )
+        down = enumerate(zip((3, *widths[:-1]), widths, strict=True))
+        self.encoder = nn.ModuleList(ConvBlock(i, o, stride=2 if level else 1) for level, (i, o) in down)
+        up = range(len(widths) - 2, -1, -1)
+        self.decoder = nn.ModuleList(UpBlock(widths[k + 1], widths[k], passes=passes if k < 2 else 1) for k in up)
         self.to_mask = nn.Conv2d(widths[0], 2, 1)
 
     def encode(self, image: torch.Tensor) -> list[torch.Tensor]:
@@ -108,10 +99,7 @@ class UNet(Network):
         return x
 
     def fine(self, x: torch.Tensor, maps: Sequence[torch.Tensor], gates: Sequence[torch.Tensor] = ()):
-        """Run the last two levels, plainly or gated with the second pass's statistics; return maps and mask logits.
-
-        The maps are (B, 64, H/2, W/2) and (B, 32, H, W), the logits (B, 2, H, W).
-        """
+        """Return the last two levels' maps, (B, 64, H/2, W/2), (B, 32, H, W), and mask logits; gated: second pass."""
         second, first = self.decoder[-2:]
         gate2, gate1 = gates or (None, None)
         half = second(x, maps[1], gate2, turn=int(bool(gates)))
@@ -123,8 +111,7 @@ class UNet(Network):
         return {"mask": self.fine(self.coarse(maps), maps)[1]}
 
     def cam_layer(self) -> nn.Module:
-        """Return the last encoder level, whose maps both tasks read."""
-        return self.encoder[-1]
+        return self.encoder[-1]  # both tasks read its maps
 
 
 class MultiTask(UNet):
@@ -134,9 +121,7 @@ class MultiTask(UNet):
         step = VARIANTS.index(variant) - VARIANTS.index("mtl0")
         super().__init__(widths, passes=2 if step >= 2 else 1)
         self.gate = gate if step >= 2 else None
-        ends = [widths[-1]]  # encoder levels that the classifier reads, last first
-        if step >= 2:
-            ends.append(widths[-2])
+        ends = [widths[-1], widths[-2]] if step >= 2 else [widths[-1]]  # encoder levels that the classifier reads
         hidden = (2 * widths[1], 2 * widths[0])  # k of eq. 2: what enters the last two decoder levels; 128, 64
         pooled = sum(ends) + (2 * widths[0] if step >= 1 else 0)
         self.fc = nn.ModuleList(nn.Linear(*size) for size in ((pooled, hidden[0]), hidden, (hidden[1], classes)))
@@ -165,7 +150,6 @@ class MultiTask(UNet):
         return output | {"mask": mask, "first_mask": first_mask, "gates": torch.cat(gates, 1)}
 
     def shared(self) -> list[nn.Parameter]:
-        """Return the parameters that every task trains: the encoder's."""
         return list(self.encoder.parameters())
 
     def _diagnose(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -184,32 +168,23 @@ class Classifier(Network):
     def __init__(self, backbone: nn.Module, classes: int, dropout: float):
         super().__init__()
         self.backbone = backbone
-        sizes = (backbones.width(backbone), *HEAD)
-        layers = [(nn.Linear(i, o), nn.ReLU(), nn.Dropout(dropout)) for i, o in zip(sizes, HEAD, strict=False)]
-        self.head = nn.Sequential(*(layer for group in layers for layer in group), nn.Linear(HEAD[-1], classes))
+        layers = [nn.Linear(backbones.width(backbone), HEAD[0]), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(*HEAD), nn.ReLU(), nn.Dropout(dropout), nn.Linear(HEAD[1], classes)]
+        self.head = nn.Sequential(*layers)
 
     def forward(self, image: torch.Tensor, meta: torch.Tensor | None = None, *, features=None) -> dict:
         pooled = self.backbone(image).mean((2, 3))  # (B, 2048)
         return {"logits": self.head(pooled), "features": pooled}
 
     def cam_layer(self) -> nn.Module:
-        """Return the layer whose maps are pooled."""
         return backbones.last_maps(self.backbone)
 
 
 def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> nn.Module:
-    """Build a variant; ``options``: ``widths`` of the levels, ``gate``. Only ``cls`` reads backbone and weights.
-
-    Raises
-    ------
-    ValueError
-        For an unknown variant or gate, or an option that the variant does not have.
-    WeightsUnavailable
-        When a U-Net is to begin from published weights: there are none.
-    """
+    """Build a variant; ``options``: ``widths`` of the levels, ``gate``. Only ``cls`` reads backbone and weights."""
     if config.variant not in VARIANTS:
         raise ValueError(f"no variant {config.variant!r}; there are {', '.join(VARIANTS)}")
-    known = list(DATA_OPTIONS) if config.variant == "cls" else [*DATA_OPTIONS, "widths"]
+    known = ["views"] if config.variant == "cls" else ["views", "widths"]
     known += ["gate"] if VARIANTS.index(config.variant) >= VARIANTS.index("mtl2") else []
     if unknown := sorted(set(config.options) - set(known)):
         raise ValueError(f"variant {config.variant} has no option {', '.join(unknown)}; it has {', '.join(known)}")
@@ -233,7 +208,7 @@ def first_dice(config: RunConfig, weights: torch.Tensor | None) -> losses.Term:
 
 def visits(part: pd.DataFrame, config: RunConfig) -> dict[str, np.ndarray] | None:
     """Return the chosen views of the training images (section 3.2), None where the configuration chooses none."""
-    views = config.options.get("views")
+    views = config.options.get("views")  # diagnosis, or "added" of another set -> key of skinlib.images.visits.VIEWS
     if views is None:
         return None
     kind = part["diagnosis"]

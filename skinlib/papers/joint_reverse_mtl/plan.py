@@ -3,8 +3,7 @@
 Values with a section are the paper's. Where the paper is silent the comment says "ours".
 """
 
-from __future__ import annotations
-
+import itertools
 from collections.abc import Iterator
 
 from skinlib.config import Augment, Planned, RunConfig
@@ -56,55 +55,47 @@ RECIPE = ("lr", "schedule_gamma", "keep")  # what a profile may set otherwise fo
 # single-task networks, here and on PH2.
 FAMILIES = dict.fromkeys(("table3", "against_single", "table4"), "primary")
 FAMILIES |= dict.fromkeys(("controls", "gates", "lambda_sweep", "mtl4_leakage", "corner_shortcut", "longer"), "side")
-
 PROPOSED_RUN = SEEING_RUN = {"arm": "ladder", "row": "mtl3"}
 LOOKED_AT = {"classifier alone": {"arm": "ladder", "row": "cls"}, "multi-task": PROPOSED_RUN}
 
 
 def plan(profile: dict) -> list[Planned]:
-    """Return the runs that the paper's exhibits need at a profile's sizes.
+    """Return the runs that the paper's exhibits need; the profile's ``joint_reverse_mtl`` holds lists and sizes.
 
     Labels are ``arm``, ``row`` (in the exhibits) and ``seed``. The arms: ``ladder``, the rows of Table 3, of which
     ``cls`` is the first classifier that the profile names and ``mtl4`` has the clean melanomas; ``leak``, mtl4 as
     published; ``control``, ``lambda`` and ``corner`` (with ``fill``); ``longer``, U-Nets that are trained otherwise,
     ``against`` the row that each changes. Ladder and controls have ``seeds``, the rest has ``side_seeds``.
 
-    Parameters
-    ----------
-    profile
-        As `skinlib.config.load_profile` reads it; its mapping ``joint_reverse_mtl`` holds lists and sizes.
-
-    Raises
-    ------
-    ValueError
-        When two different runs would have one name, as longer ones that differ in ``keep`` or ``precision`` alone.
+    Raises ValueError when two runs would have one name, as longer ones that differ in ``keep`` or ``precision`` alone.
     """
     sizes = profile["joint_reverse_mtl"]
-    options = PROPOSED.options | {"widths": list(sizes["widths"])}
-    recipe = {name: sizes[name] for name in RECIPE if name in sizes}
-    base = PROPOSED.replace(options=options, **{name: sizes[name] for name in SIZES}, **recipe)
+    changes = {name: sizes[name] for name in (*SIZES, *RECIPE) if name in sizes}
+    base = PROPOSED.replace(options=PROPOSED.options | {"widths": list(sizes["widths"])}, **changes)
     runs: dict[str, Planned] = {}
-    main, side = [*_ladder(base, sizes), *_controls(base, sizes)], [*_side(base, sizes), *_longer(base, sizes)]
-    for seeds, group in ((sizes["seeds"], main), (sizes["side_seeds"], side)):
-        for seed in seeds:
-            for name, config, labels in group:
-                one = Planned(f"{name}/seed{seed}", config.replace(seed=seed), labels | {"seed": seed})
-                if runs.setdefault(one.name, one).config != one.config:
-                    raise ValueError(f"joint_reverse_mtl: two runs are called {one.name}; change one in the profile")
+    for seeds, group in ((sizes["seeds"], _main(base, sizes)), (sizes["side_seeds"], _side(base, sizes))):
+        for seed, (name, config, labels) in itertools.product(seeds, group):
+            one = Planned(f"{name}/seed{seed}", config.replace(seed=seed), labels | {"seed": seed})
+            if runs.setdefault(one.name, one).config != one.config:
+                raise ValueError(f"joint_reverse_mtl: two runs are called {one.name}; change one in the profile")
     return list(runs.values())
 
 
-def _ladder(base: RunConfig, sizes: dict) -> Iterator[Planned]:
-    """Yield the rows of Table 3."""
+def _main(base: RunConfig, sizes: dict) -> Iterator[Planned]:
+    """Yield the rows of Table 3, and the networks that differ from mtl2 in one thing."""
     for number, (backbone, weights) in enumerate(sizes["classifiers"]):
-        options = {name: value for name, value in base.options.items() if name != "widths"}
-        alone = base.replace(backbone=backbone, weights=weights, variant="cls", losses=ALONE["cls"], options=options)
+        alone = {"backbone": backbone, "weights": weights, "losses": ALONE["cls"], "options": PROPOSED.options}
         row = f"cls, {backbone}, weights {weights}" if number else "cls"
-        yield Planned(f"cls/{backbone}/{weights}", alone, {"arm": "ladder", "row": row})
+        yield Planned(f"cls/{backbone}/{weights}", base.replace(variant="cls", **alone), {"arm": "ladder", "row": row})
     for variant in sizes["variants"]:
         config = base.replace(variant=variant, losses=ALONE.get(variant, base.losses))
         yield Planned(variant, config, {"arm": "ladder", "row": variant})
     yield from _more_melanomas(base, sizes["arms"])
+    for name in sizes["controls"]:
+        changed = {"options": {}} | CONTROLS[name]
+        options = base.options | changed.pop("options")
+        config = base.replace(variant="mtl2", options=options, **changed)
+        yield Planned(f"control/{name}", config, {"arm": "control", "row": f"control/{name}"})
 
 
 def _more_melanomas(base: RunConfig, arms: list[str]) -> Iterator[Planned]:
@@ -114,17 +105,8 @@ def _more_melanomas(base: RunConfig, arms: list[str]) -> Iterator[Planned]:
         yield Planned(f"mtl4/{name}", config, {"arm": arm, "row": row})
 
 
-def _controls(base: RunConfig, sizes: dict) -> Iterator[Planned]:
-    """Yield the networks that differ from mtl2 in one thing."""
-    for name in sizes["controls"]:
-        changed = dict(CONTROLS[name])
-        options = base.options | changed.pop("options", {})
-        config = base.replace(variant="mtl2", options=options, **changed)
-        yield Planned(f"control/{name}", config, {"arm": "control", "row": f"control/{name}"})
-
-
 def _side(base: RunConfig, sizes: dict) -> Iterator[Planned]:
-    """Yield mtl3 with other loss weights and other filling, and the arms of mtl4 that Table 3 does not show."""
+    """Yield mtl3 with other loss weights and filling, the arms of mtl4 that are not in Table 3, and longer U-Nets."""
     for dice, entropy in sizes["lambdas"]:
         config = base.replace(losses={"dice": dice, "cross_entropy": entropy})
         row = f"dice {dice:g}, cross entropy {entropy:g}"
@@ -133,22 +115,13 @@ def _side(base: RunConfig, sizes: dict) -> Iterator[Planned]:
         config = base.replace(augment=Augment(flips=False, rotation=0.0, fill=fill))
         yield Planned(f"corner/{fill}", config, {"arm": "corner", "row": f"network, {fill}", "fill": fill})
     yield from _more_melanomas(base, sizes["side_arms"])
-
-
-def _longer(base: RunConfig, sizes: dict) -> Iterator[Planned]:
-    """Yield U-Nets with sizes, rate or views of their own: ``views`` are every image's.
-
-    Each is against the one whose name it continues, else against the ladder's U-Net.
-    """
-    rows: dict[tuple, str] = {}
+    rows: dict[tuple, str] = {}  # each longer one is against the one whose name it continues, else the ladder's U-Net
     for more in sizes["longer"]:
         own = dict(more)
-        views = own.pop("views", None)
-        both = dict.fromkeys(("benign", "malignant"), views) if views else {}
-        options = base.options | {"views": VIEWS | both}
-        config = base.replace(variant="seg", losses=ALONE["seg"], options=options, **own)
-        words = [f"{name}{own[name]:g}" for name in ("lr", "schedule_gamma") if name in own]
-        words += [views] if views else []
+        views = [own.pop("views")] if "views" in own else []  # of every image
+        both = {kind: name for name in views for kind in ("benign", "malignant")}
+        config = base.replace(variant="seg", losses=ALONE["seg"], options=base.options | {"views": VIEWS | both}, **own)
+        words = [f"{name}{own[name]:g}" for name in ("lr", "schedule_gamma") if name in own] + views
         said = (f"seg/{config.image_size[0]}px-{config.epochs * config.visits}", *words)
         against = [rows[said[:n]] for n in range(1, len(said)) if said[:n] in rows]
         rows[said] = row = "-".join(said)

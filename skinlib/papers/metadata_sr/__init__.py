@@ -1,1 +1,0 @@
-"""Khurshid et al.: the model, the plan of its runs, and its exhibits."""

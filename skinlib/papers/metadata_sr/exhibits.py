@@ -1,60 +1,51 @@
-"""What notebooks on Khurshid et al. 2024 share: rows over splits and seeds, nearest images, redrawn images, latency."""
-
-from __future__ import annotations
+"""What notebooks on Khurshid et al. 2024 share: rows, nearest and redrawn images, latency; what SHAP values ask."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
+from sklearn.metrics import euclidean_distances, roc_curve
 from torchvision.transforms.v2.functional import resize
 
+from skinlib.across.shap_inputs import Subject
+from skinlib.across.systems import proposed_runs, sample_of
+from skinlib.data import clinical
 from skinlib.data.cards import class_names
 from skinlib.exhibits.runs import Runs
 from skinlib.exhibits.scored import Scored, with_rarest
 from skinlib.figures.style import new, style
-from skinlib.images.batches import Batches, to_model_input
-from skinlib.images.cache import Cache, read_image
+from skinlib.images.batches import to_model_input
+from skinlib.images.cache import read_image
 from skinlib.images.colour import apply
 from skinlib.models import backbones, columns, superres
 from skinlib.papers.metadata_sr.plan import RIVALS
+from skinlib.training.features import batches_of
+from skinlib.training.identify import cohort_in_parts
 from skinlib.training.runs import Run
 
 METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "roc_auc": "macro_auc"}  # theirs -> ours
-WORDS = {
-    "image": "No metadata",
-    "concat": "Concat",
-    "metanet": "MetaNet",
-    "metablock": "MetaBlock",
-    "pundhir": "Visual",
-    "without": "Proposed without the task",
-    "proposed": "Proposed",
-}
-BACKBONES = {
-    "vgg13": "VGG-13",
-    "resnet50": "ResNet-50",
-    "efficientnet_b4": "EfficientNet-B4",
-    "mobilenetv2_100": "MobileNet-V2",
-    "densenet121": "DenseNet-121",
-}
+WORDS = {"image": "No metadata", "concat": "Concat", "metanet": "MetaNet", "metablock": "MetaBlock"}
+WORDS |= {"pundhir": "Visual", "without": "Proposed without the task", "proposed": "Proposed"}
+BACKBONES = {"vgg13": "VGG-13", "resnet50": "ResNet-50", "efficientnet_b4": "EfficientNet-B4"}
+BACKBONES |= {"mobilenetv2_100": "MobileNet-V2", "densenet121": "DenseNet-121"}
 GRID = np.linspace(0, 1, 201)  # false positive rates at which ROC curves of several splits are averaged
+EXPLAINED, BACKGROUND = 60, 20  # rows; permutations of 22 inputs ask each explained one 441 times the background
+UNKNOWN = -1.0  # in place of a number that was not given
 
 
 def in_words(backbone: str) -> str:
-    """Return ``<backbone>/<weights>`` in words, as Table 1 prints it where it has that backbone with those weights."""
+    """Return ``<backbone>/<weights>`` in words, as in Table 1 where it has that backbone with those weights."""
     name, _, weights = backbone.partition("/")
     start = {"imagenet": "", "none": ", from scratch"}.get(weights, f", weights {weights}")
     return BACKBONES.get(name, name) + start
 
 
 def scored(runs: Runs, note: str = "") -> Scored:
-    """Return the test images of one row's runs: a unit is a split, which has a test part of its own, and a seed.
-
-    Patients are drawn within their rarest class: a resample without a melanoma has no balanced accuracy.
-    """
+    """Return the test images of one row's runs: a unit is a split, with a test part of its own, and a seed."""
+    # Patients are drawn within their rarest class: a resample without a melanoma has no balanced accuracy.
     units = tuple(name for name in ("split_seed", "seed") if name in runs.labels)
     return Scored(with_rarest(runs.test()), units=units, strata="rarest", note=note)
 
@@ -65,16 +56,13 @@ def rivals(methods: Runs) -> dict[str, tuple[Scored, Scored]]:
     for backbone, group in methods.by("backbone").items():
         each = group.by("method")
         for method in [name for name in RIVALS if name in each and "proposed" in each]:
-            row = f"Proposed - {WORDS[method]}, {in_words(backbone)}"
-            pairs[row] = (scored(each["proposed"]), scored(each[method]))
+            both = scored(each["proposed"]), scored(each[method])
+            pairs[f"Proposed - {WORDS[method]}, {in_words(backbone)}"] = both
     return pairs
 
 
 def mean_roc(one: Scored, code: str) -> np.ndarray:
-    """Return the recall at each false positive rate of `GRID`, of one class against the rest, the mean over trainings.
-
-    Trainings whose test part lacks the class, or has nothing else, are left out.
-    """
+    """Return one class's recall at each rate of `GRID`, the mean over trainings whose test part has it and others."""
     k, curves = class_names(one.table["dataset"].iloc[0]).index(code), []
     for _, unit in one.each_unit():
         truth = (unit.table["label"] == k).to_numpy()
@@ -85,14 +73,7 @@ def mean_roc(one: Scored, code: str) -> np.ndarray:
 
 
 def rocs(curves: Mapping[str, Scored], areas: pd.DataFrame, *, title: str = "") -> Figure:
-    """Draw the ROC curves of each class, a panel a class, a line a row (Fig. 4).
-
-    Parameters
-    ----------
-    areas
-        The exhibit ``fig4``, whose values are in the legends; rows are ``<class>`` of the first curve, else
-        ``<class>, <name>``.
-    """
+    """Draw a panel a class, a curve a row; ``areas`` has rows ``<class>`` of the first, else ``<class>, <name>``."""
     known, classes = areas.set_index("row")["ours"], class_names(next(iter(curves.values())).table["dataset"].iloc[0])
     with style():
         figure, axes = new(2, 3, height=5.2, sharex=True, sharey=True)
@@ -112,33 +93,19 @@ def rocs(curves: Mapping[str, Scored], areas: pd.DataFrame, *, title: str = "") 
 def neighbours(cohort: pd.DataFrame, features: np.ndarray) -> pd.DataFrame:
     """Find for each image the nearest of its own class, the nearest of another, and the farthest of its own.
 
-    Parameters
-    ----------
-    cohort
-        image_id, patient_id, diagnosis; a row an image. Images of one patient are never compared.
-    features
-        (N, D), rows as in the cohort, such as `skinlib.across.leakage.thumbnails`; distances are root mean squares.
-
-    Returns
-    -------
-    DataFrame
-        image_id, patient_id, diagnosis; ``own``, ``other`` with its ``other_diagnosis``, ``far``; ``d_own``,
-        ``d_other``, ``d_far``. NaN and "" where there is none.
+    Only among other patients' images, "" where there is none. Distances are root mean squares of features (N, D).
     """
-    x = np.asarray(features, float)
-    squared = (x**2).sum(1)[:, None] + (x**2).sum(1)[None] - 2 * x @ x.T
-    distance = np.sqrt(np.maximum(squared, 0) / x.shape[1])
+    distance = euclidean_distances(features) / np.sqrt(features.shape[1])
     codes, patient = (pd.factorize(cohort[name])[0] for name in ("diagnosis", "patient_id"))
     foreign, same = patient[:, None] != patient[None], codes[:, None] == codes[None]
-    wanted = {"own": foreign & same, "other": foreign & ~same, "far": foreign & same}
     found = cohort[["image_id", "patient_id", "diagnosis"]].reset_index(drop=True)
-    for name, allowed in wanted.items():
+    for name, allowed in {"own": foreign & same, "other": foreign & ~same, "far": foreign & same}.items():
         best = np.where(allowed, -distance if name == "far" else distance, np.inf).argmin(1)
-        known = allowed.any(1)
-        found[name] = np.where(known, cohort["image_id"].to_numpy()[best], "")
-        found[f"d_{name}"] = np.where(known, distance[np.arange(len(x)), best], np.nan)
+        known, one = allowed.any(1), found.loc[best].reset_index(drop=True)
+        found[name] = one["image_id"].where(known, "")
+        found[f"d_{name}"] = np.where(known, distance[np.arange(len(best)), best], np.nan)
         if name == "other":
-            found["other_diagnosis"] = np.where(known, cohort["diagnosis"].to_numpy()[best], "")
+            found["other_diagnosis"] = one["diagnosis"].where(known, "")
     return found
 
 
@@ -153,49 +120,22 @@ def find_teacher(target: str) -> str:
 
 
 @torch.no_grad()
-def redraw(run: Run, cohort: pd.DataFrame, chosen: Collection[str]) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Let a run's decoder redraw images.
-
-    Parameters
-    ----------
-    cohort
-        All rows that the run read, whose decoded images its training left on disk.
-    chosen
-        Ids of the images to redraw, which the run was not trained on.
-
-    Yields
-    ------
-    tuple
-        Image id, and ``input``, ``target`` (what the loss of eq. 4 compares with), ``drawn``, (3, H, W) in [0, 1].
-    """
-    config, model, store = run.config, run.model(), run.path.parent
-    cache = Cache.build(cohort, config.image_size, root=store.parent / "cache", colour=config.colour, masks=False)
-    rows = np.flatnonzero(cohort["image_id"].isin(list(chosen)))
-    table = {name: values[rows] for name, values in columns(config, cohort, store).items()}
-    batches = Batches(cache, rows, table, batch_size=32, normalisation=config.normalisation)
-    names, target = cohort["image_id"].to_numpy()[rows], config.options["target"]
-    for batch in batches.epoch(0, torch.device("cpu")):
+def redraw(run: Run, images: pd.DataFrame) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """Yield image id, and ``input``, ``target`` (of eq. 4) and ``drawn`` of each image, (3, H, W) in [0, 1]."""
+    model = run.model()
+    for batch in batches_of(run, images).epoch(0, torch.device("cpu")):
         output = model(batch["image"], batch.get("meta"))
-        seen = superres.pixels(batch["image"].float(), config.normalisation)
-        if target in superres.TEACHERS:
-            wanted = output["enlarged"].float()
-        else:
-            wanted = seen if target in ("self", "native") else superres.enlarge(seen, target)
-        given = superres.reduce(seen) if target == "native" else seen
-        for k, name in enumerate(names[batch["index"].numpy()]):
-            yield name, {"input": given[k], "target": wanted[k], "drawn": output["superres"][k].float()}
+        given = superres.pixels(batch["image"].float(), run.config.normalisation)
+        given = superres.reduce(given) if run.config.options["target"] == "native" else given
+        made = {"input": given, "target": superres.target_of(output, batch, run.config)}
+        made["drawn"] = output["superres"].float()
+        for k, name in enumerate(images["image_id"].iloc[batch["index"].numpy()]):
+            yield name, {which: pixels[k] for which, pixels in made.items()}
 
 
 def latency(run: Run, image: pd.DataFrame, *, repeats: int = 20) -> pd.DataFrame:
-    """Time one image with its metadata, one row of a cohort, on the CPU.
-
-    Returns
-    -------
-    DataFrame
-        A row a repeat: ``image`` (from the file to the network's input), ``network`` (one forward pass), seconds;
-        ``machine``. The first, cold pass is left out.
-    """
-    config, model, spans = run.config, run.model().cpu(), []
+    """Time one image with its metadata on the CPU: seconds from file to input, and of a forward pass; no cold one."""
+    config, model, spans = run.config, run.model(), []
     for _ in range(repeats + 1):
         start = time.perf_counter()
         pixels = torch.from_numpy(apply(read_image(image["image_path"].iloc[0]), config.colour)).permute(2, 0, 1)
@@ -207,3 +147,63 @@ def latency(run: Run, image: pd.DataFrame, *, repeats: int = 20) -> pd.DataFrame
         spans.append({"image": middle - start, "network": time.perf_counter() - middle})
     machine = f"{torch.get_num_threads()} threads, {config.backbone}, {config.image_size[0]} px"
     return pd.DataFrame(spans[1:]).assign(machine=machine)
+
+
+def coded(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return a number for each of the 21 questions: the number given, or the place of the answer in `levels`."""
+    answers, codes = clinical.encode(cohort), {}
+    for name, place in clinical.blocks().items():
+        block = answers[:, place]
+        answer, blank = (np.nan_to_num(block).argmax(1), block.shape[1]) if name in levels() else (block[:, 0], UNKNOWN)
+        codes[name] = np.where(np.isnan(block).all(1), blank, answer).astype(float)
+    return pd.DataFrame(codes)
+
+
+def levels() -> dict[str, tuple[str, ...]]:
+    """Return the answers of each question with a list of them; the last one means that it was not asked."""
+    return {name: (*answers, "not asked") for name, answers in clinical.questions().items() if answers}
+
+
+def encoded(codes: np.ndarray) -> np.ndarray:
+    """Return (M, 21) codes as the network reads answers, (M, D); NaN where nothing was answered."""
+    table = np.full((len(codes), len(clinical.columns())), np.nan, np.float32)
+    for code, (name, place) in zip(codes.T, clinical.blocks().items(), strict=True):
+        answers = clinical.questions()[name]
+        known = code != (len(answers) if answers else UNKNOWN)
+        table[known, place] = np.eye(len(answers))[code[known].astype(int)] if answers else code[known, None]
+    return table
+
+
+def fused_function(run: Run, cohort: pd.DataFrame) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the network as a function of image (row of a cohort) and 21 answers: (M, 22) -> percent of each class."""
+    model, batches = run.model(), batches_of(run, cohort).epoch(0, torch.device("cpu"))
+    with torch.inference_mode():  # what the image gives to eq. 2, (N, 512), does not depend on the answers
+        seen = torch.cat([model.adapt(model.backbone(batch["image"])).mean((2, 3)) for batch in batches])
+
+    @torch.inference_mode()
+    def function(inputs: np.ndarray) -> np.ndarray:
+        answers = model.imputer(torch.from_numpy(encoded(inputs[:, 1:])))
+        fused = seen[inputs[:, 0].astype(int)] * model.meta(answers)
+        return model.head(fused).softmax(1).numpy() * 100
+
+    return function
+
+
+def subject(study) -> Subject:
+    """Return what is explained of the proposed network: test rows at even steps of their ids, against training rows."""
+    run = proposed_runs(study)["metadata_sr"]
+    parts = dict(iter(cohort_in_parts(run.config, study).groupby("part")))
+    test, train = sample_of(parts["test"], EXPLAINED), sample_of(parts["train"], BACKGROUND)
+    both = pd.concat([test, train], ignore_index=True)
+    codes = coded(both)
+    codes.insert(0, "image", np.arange(len(both), dtype=float))
+    return Subject(
+        fused_function(run, both),
+        codes.iloc[: len(test)],
+        codes.iloc[len(test) :].reset_index(drop=True),
+        test[["image_id", "lesion_id", "patient_id"]],
+        tuple(class_names(run.config.dataset, run.config.label_space)),
+        levels(),
+        (run,),
+        {"dataset": run.config.dataset, "split": run.config.split},
+    )

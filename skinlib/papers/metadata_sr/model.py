@@ -6,10 +6,8 @@ them: FV = FV_image . FV_meta (eq. 2). Six-class diagnosis of smartphone images.
 Variants, each over any timm backbone:
 
 - ``image``: no metadata. ``metadata``: no image; the proposed metadata branch and classifier.
-- ``concat``, ``metanet``, ``metablock``, ``pundhir``: the baselines of Table 1 (`metadata_fusion`); the first
-  three as their authors describe them, the last from the description only.
-- ``proposed``: eq. 2. With the option ``target`` any variant that sees an image has the auxiliary task too; without it
-  ``proposed`` is the method without its auxiliary task.
+- ``concat``, ``metanet``, ``metablock``, ``pundhir``: the baselines of Table 1 (`skinlib.models.metadata_fusion`).
+- ``proposed``: eq. 2. The auxiliary task comes with the option ``target``, for any variant that sees an image.
 
 Departures, where the text is silent or cannot be meant:
 
@@ -19,11 +17,8 @@ Departures, where the text is silent or cannot be meant:
 - Nothing of the decoder but the number six is published: see `skinlib.models.superres`. A prediction skips it.
 - Blanks are filled in by `skinlib.models.imputation`, fitted on the training rows, "a neural network based imputation"
   not described; nothing tells the network which cells were filled.
-- timm's VGG carries its two wide fully connected layers in front of the pooling. They are left out, as in the
-  baselines' code, and its 7x7 map is flattened.
+- timm's VGG has two wide layers in front of the pooling: left out, as in the baselines' code; its 7x7 map is flattened.
 """
-
-from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
@@ -38,13 +33,15 @@ from torch import nn
 from skinlib.config import RunConfig
 from skinlib.data import clinical
 from skinlib.images.batches import Batches
-from skinlib.models import backbones, metadata_fusion, superres
+from skinlib.models import backbones, superres
 from skinlib.models.imputation import Imputer
+from skinlib.models.metadata_fusion import Concat, MetaBlock, MetaNet, VisuallyGuided, mlp
 from skinlib.models.system import Network, System
 
 VARIANTS = ("image", "metadata", "concat", "metanet", "metablock", "pundhir", "proposed")
 META = (64, 128, 256, 512)  # Experimental setup
 HIDDEN = 256  # of the classifier's first layer: ours
+FUSIONS = {"concat": Concat, "metanet": MetaNet, "metablock": MetaBlock, "pundhir": VisuallyGuided}
 OPTIONS = {
     "encoding": "cleaned",  # of skinlib.data.clinical
     "imputation": "autoencoder",  # of skinlib.models.imputation
@@ -60,46 +57,34 @@ class MetadataSR(Network):
 
     def __init__(self, config: RunConfig, classes: int, *, weights_file: Path | None):
         super().__init__()
-        options = OPTIONS | dict(config.options)
-        self.variant, self.target, self.seed = config.variant, options["target"], config.seed
+        options, channels, m, kernel = OPTIONS | dict(config.options), 0, 0, 1
+        self.variant, self.target, self.seed, self.side = config.variant, options["target"], config.seed, 1
         self.normalisation, self.teacher_steps = config.normalisation, options["teacher_steps"]
         if self.variant != "metadata":
             self.backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
             if hasattr(self.backbone, "pre_logits"):  # VGG
-                self.backbone.pre_logits = nn.Identity()
+                self.backbone.pre_logits, self.side = nn.Identity(), 7
+            channels = backbones.width(self.backbone)
         if self.variant != "image":
             blocks, scale = clinical.blocks(options["encoding"]), options["encoding"] == "cleaned"
             self.imputer = Imputer(blocks, method=options["imputation"], scale=scale, seed=config.seed)
-        stride = 32 * (superres.SCALE if self.target == "native" else 1)  # native: images of twice the input's size
-        self._fuse(classes, [-(-s // stride) for s in config.image_size] if options["adaptive"] == "kernel" else 1)
+            m = len(self.imputer.mean)
+        if options["adaptive"] == "kernel":
+            stride = 32 * (superres.SCALE if self.target == "native" else 1)  # native: images of twice the input's size
+            kernel = [-(-side // stride) for side in config.image_size]
+        if self.variant in ("metadata", "proposed"):
+            self.meta = mlp((m, *META))
+            self.head = nn.Sequential(nn.Linear(META[-1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, classes))
+            self.adapt = nn.Conv2d(channels, META[-1], kernel) if self.variant == "proposed" else None
+        else:
+            flat = channels * self.side**2
+            inside = channels if self.variant == "metanet" else flat
+            self.fusion = FUSIONS[self.variant](inside, m) if self.variant in FUSIONS else None
+            self.head = nn.Linear(getattr(self.fusion, "width", flat), classes)
         self.drop = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         if self.target is not None:
             self.decoder = superres.Decoder(backbones.width(self.backbone), double_last=self.target != "self")
         self.teacher = superres.teacher(self.target) if self.target in superres.TEACHERS else None
-
-    def _fuse(self, classes: int, kernel: list[int] | int) -> None:
-        """Build what stands between maps, answers and logits."""
-        m = len(self.imputer.mean) if hasattr(self, "imputer") else 0
-        channels = backbones.width(self.backbone) if hasattr(self, "backbone") else 0
-        self.side = 7 if hasattr(self, "backbone") and hasattr(self.backbone, "pre_logits") else 1
-        flat = channels * self.side**2
-        if self.variant in ("metadata", "proposed"):
-            self.meta = metadata_fusion.mlp((m, *META))
-            self.head = nn.Sequential(nn.Linear(META[-1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, classes))
-            if self.variant == "proposed":
-                self.adapt = nn.Conv2d(channels, META[-1], kernel)
-            return
-        if self.variant == "image":
-            self.head = nn.Linear(flat, classes)
-            return
-        made = {
-            "concat": metadata_fusion.Concat,
-            "metablock": metadata_fusion.MetaBlock,
-            "pundhir": metadata_fusion.VisuallyGuided,
-        }
-        inside = channels if self.variant == "metanet" else flat
-        self.fusion = made.get(self.variant, metadata_fusion.MetaNet)(inside, m)
-        self.head = nn.Linear(getattr(self.fusion, "width", flat), classes)
 
     def prepare(self, batches: Batches, device: torch.device) -> None:
         """Fit the imputation on the training rows, and train a teacher on the training images where one is wanted."""
@@ -146,24 +131,14 @@ class MetadataSR(Network):
             return {"superres": drawn, "enlarged": self.teacher(superres.pixels(image, self.normalisation)).clamp(0, 1)}
 
     def shared(self) -> list[nn.Parameter]:
-        """Return the parameters that diagnosis and super-resolution both train: the backbone's."""
         return list(self.backbone.parameters())
 
     def cam_layer(self) -> nn.Module:
-        """Return the layer whose maps are fused, and redrawn."""
         return backbones.last_maps(self.backbone)
 
 
 def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> MetadataSR:
-    """Build a variant; ``options`` are those of `OPTIONS`.
-
-    Raises
-    ------
-    ValueError
-        For an unknown variant, option or target, or some that do not go together.
-    WeightsUnavailable
-        When the weights of a backbone or of a published teacher cannot be had.
-    """
+    """Build a variant with options of `OPTIONS`; raises ValueError for what does not go together."""
     if config.variant not in VARIANTS:
         raise ValueError(f"no variant {config.variant!r}; there are {', '.join(VARIANTS)}")
     if unknown := sorted(set(config.options) - set(OPTIONS)):
@@ -189,20 +164,10 @@ def columns(cohort: pd.DataFrame, config: RunConfig, runs: Path) -> dict[str, np
     return {"meta": clinical.encode(cohort, config.options.get("encoding", OPTIONS["encoding"]))}
 
 
-def reads_images(config: RunConfig) -> bool:
-    """All variants but ``metadata`` do."""
-    return config.variant != "metadata"
-
-
-def reads_every_row(config: RunConfig) -> bool:
-    """Where the option ``rows`` is ``all``."""
-    return config.options.get("rows", OPTIONS["rows"]) == "all"
-
-
 def one_against_rest(config: RunConfig, weights: torch.Tensor | None) -> Callable:
     """Return eq. 3 to the letter: -sum_i (w_i y_i log p_i + (1 - y_i) log(1 - p_i)), p the softmax; mean over images.
 
-    The weights stand on the true class only; as cross entropy it is called in the text, the second sum is missing.
+    Weights are on the true class only; a cross entropy, as the text calls it, has no second sum.
     """
 
     def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
@@ -219,6 +184,6 @@ SYSTEM = System(
     build,
     losses={"superres": superres.squared_error, "eq3": one_against_rest},
     columns=columns,
-    reads_images=reads_images,
-    reads_every_row=reads_every_row,
+    reads_images=lambda config: config.variant != "metadata",
+    reads_every_row=lambda config: config.options.get("rows") == "all",
 )

@@ -3,25 +3,14 @@
 Values with a section are the paper's. Where the paper is silent the comment says "ours".
 """
 
-from __future__ import annotations
-
+import itertools
 from collections.abc import Iterator
 
 from skinlib.config import Augment, Planned, RunConfig
 
 STEP, EPOCHS = 15, 70  # 3, Implementation details: the learning rate falls every 15 of 70 epochs
-AUGMENT = Augment(
-    flips=True,  # 3: horizontal and vertical
-    rotation=0.0,  # not among the paper's
-    zoom=0.2,  # "image scaling"; all ranges are ours
-    brightness=0.2,
-    contrast=0.2,
-    saturation=0.2,
-    noise=0.02,  # "the addition of random noise"
-)
 PROPOSED = RunConfig(
     system="metadata_sr",
-    variant="proposed",
     dataset="pad_ufes_20",  # 3, Dataset Details
     label_space="diagnosis",
     split="patient",  # ours; Tables 1 to 3 fit an image-level split
@@ -30,7 +19,8 @@ PROPOSED = RunConfig(
     image_size=(224, 224),
     colour="shades_of_gray+clahe",  # 2
     normalisation="imagenet",  # not said: ours, the weights were trained so
-    augment=AUGMENT,
+    # 3: flips, "image scaling", "the addition of random noise", no rotation; all ranges are ours
+    augment=Augment(flips=True, rotation=0.0, zoom=0.2, brightness=0.2, contrast=0.2, saturation=0.2, noise=0.02),
     backbone="vgg13",  # best in Table 1
     weights="imagenet",
     dropout=0.0,  # none is printed
@@ -56,29 +46,14 @@ METHODS: dict[str, dict] = {
 }
 # Pacheco & Krohling 2021 and their public code, for the four that they train: a baseline trained by another paper's
 # recipe may be a weak one. Epochs are the profile's (theirs: 150).
-OWN = {
-    "losses": {"cross_entropy": 1.0},
-    "lr": 0.001,
-    "weight_decay": 0.001,
-    "schedule": "plateau",
-    "schedule_step": 10,
-    "batch_size": 30,
-    "patience": 15,
-}
+OWN = {"losses": {"cross_entropy": 1.0}, "lr": 0.001, "weight_decay": 0.001, "batch_size": 30, "patience": 15}
+OWN |= {"schedule": "plateau", "schedule_step": 10}
 # Of no paper: what a plain script does, which has no validation part, keeps its last epoch and so trains on a quarter
 # more images. A row must not look weak because a short schedule suits another recipe better.
-PLAIN = {
-    "fold": None,
-    "colour": "none",
-    "class_weights": False,
-    "losses": {"cross_entropy": 1.0},
-    "optimiser": "adamw",
-    "lr": 0.003,  # of the new layers; both rates were chosen on validation rows: one rate for all is worse for `concat`
-    "lr_early": 0.1,
-    "lr_late": 0.1,
-    "weight_decay": 0.01,
-    "schedule": "onecycle",
-}
+PLAIN = {"fold": None, "colour": "none", "class_weights": False, "losses": {"cross_entropy": 1.0}}
+PLAIN |= {"optimiser": "adamw", "weight_decay": 0.01, "schedule": "onecycle"}
+# Of the new layers, and a tenth of the backbone: chosen on validation rows; one rate for all is worse for `concat`.
+PLAIN |= {"lr": 0.003, "lr_early": 0.1, "lr_late": 0.1}
 RECIPES = {"own": OWN, "plain": PLAIN}
 # Each changes the proposed run in one thing: its row of the ablation, and what it changes.
 CONTROLS: dict[str, tuple[str, dict]] = {
@@ -101,9 +76,6 @@ PROTOCOLS = {
     for name, share, folds in (("sixth", 1 / 6, 5), ("tenth", 0.1, 9))  # 9 folds of nine tenths: 80:10:10
 }
 DEFAULT = "patient/sixth"
-# Metadata alone, on every row of the table; "zeros" leaves the blanks to be seen.
-ALONE = {"metadata": "autoencoder", "metadata_zeros": "zeros"}
-
 # Named before any number, a family a question. Primary is the paper's claim: proposed against each published rival on
 # the same backbone, and each other way to enlarge against the bilinear one.
 FAMILIES = {"table1": "primary", "table3": "primary"} | dict.fromkeys(
@@ -111,10 +83,11 @@ FAMILIES = {"table1": "primary", "table3": "primary"} | dict.fromkeys(
 )
 PROPOSED_RUN = SEEING_RUN = {"arm": "method", "method": "proposed"}
 LOOKED_AT = {"Visual [14]": {"arm": "method", "method": "pundhir"}, "proposed": PROPOSED_RUN}
+SIZES = ("dataset", "allow_missing", "image_size", "epochs", "visits", "precision")
 
 
 def plan(profile: dict) -> list[Planned]:
-    """Return the runs that the paper's exhibits need at a profile's sizes.
+    """Return the runs that the paper's exhibits need; the profile's ``metadata_sr`` holds lists and sizes.
 
     Labels are ``arm``, ``seed`` and, but for leaks, ``split_seed``, which draws a test part of its own. By arm:
 
@@ -123,90 +96,70 @@ def plan(profile: dict) -> list[Planned]:
     - ``metadata``: ``rows`` (with_image, all) and ``imputation``
     - ``control``: ``control`` and ``row``, its name in words; ``target``: ``target``
     - ``leak``: ``method`` and ``training`` (leaky, clean)
-
-    Parameters
-    ----------
-    profile
-        As `skinlib.config.load_profile` reads it; its mapping ``metadata_sr`` holds lists and sizes.
     """
     sizes = profile["metadata_sr"]
-    base = PROPOSED.replace(
-        dataset=sizes["dataset"],
-        allow_missing=sizes["allow_missing"],
-        image_size=sizes["image_size"],
-        epochs=sizes["epochs"],
-        schedule_step=max(1, round(STEP * sizes["epochs"] / EPOCHS)),
-        visits=sizes["visits"],
-        precision=sizes["precision"],
-    )
+    step = max(1, round(STEP * sizes["epochs"] / EPOCHS))
+    base = PROPOSED.replace(**{name: sizes[name] for name in SIZES}, schedule_step=step)
+    backbone, weights, _ = sizes["backbones"][0]
+    first = base.replace(backbone=backbone, weights=weights)  # of all that is not in Table 1
+    rows, side = [*_rows(base, first, sizes)], [*_side(first, sizes)]
     runs = []
     for seed in sizes["seeds"]:
-        for splits, made in ((sizes["splits"], _methods), (sizes["side_splits"], _side)):
-            for split in splits:
-                for one in made(base, sizes):
-                    config = one.config.replace(split_seed=split, seed=seed)
-                    labels = {**one.labels, "split_seed": split, "seed": seed}
-                    runs.append(Planned(f"{one.name}/split{split}/seed{seed}", config, labels))
-        for one in _leaks(base, sizes):
-            runs.append(Planned(f"{one.name}/seed{seed}", one.config.replace(seed=seed), {**one.labels, "seed": seed}))
+        for splits, group in ((sizes["splits"], rows), (sizes["side_splits"], side)):
+            for split, (name, config, labels) in itertools.product(splits, group):
+                drawn = {"split_seed": split, "seed": seed}
+                runs.append(Planned(f"{name}/split{split}/seed{seed}", config.replace(**drawn), labels | drawn))
+        for name, config, labels in _leaks(first, sizes):
+            runs.append(Planned(f"{name}/seed{seed}", config.replace(seed=seed), labels | {"seed": seed}))
     return runs
 
 
-def _first(sizes: dict) -> tuple[str, dict[str, str]]:
-    """Return the backbone of all that is not in Table 1, as a label and as settings."""
-    backbone, weights, _ = sizes["backbones"][0]
-    return f"{backbone}/{weights}", {"backbone": backbone, "weights": weights}
+def _method(config: RunConfig, arm: dict, method: str, protocol: str = DEFAULT, *, start: str = "") -> Planned:
+    labels = {"method": method, "backbone": f"{config.backbone}/{config.weights}", "protocol": protocol}
+    return Planned(start + "/".join(labels.values()), config, arm | labels)
 
 
-def _methods(base: RunConfig, sizes: dict) -> Iterator[Planned]:
+def _rows(base: RunConfig, first: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield the rows of Table 1, baselines by other recipes, and metadata alone."""
     for backbone, weights, methods in sizes["backbones"]:
-        phi = f"{backbone}/{weights}"
         for method in methods:
             config = base.replace(backbone=backbone, weights=weights, **METHODS[method])
-            labels = {"arm": "method", "method": method, "backbone": phi, "protocol": DEFAULT}
-            yield Planned(f"{method}/{phi}/{DEFAULT}", config, labels)
-    phi, first = _first(sizes)
+            yield _method(config, {"arm": "method"}, method)
     for recipe, chosen in sizes["recipes"].items():
         for method in chosen["methods"]:
-            losses = METHODS[method].get("losses", base.losses) | RECIPES[recipe]["losses"]
-            changes = METHODS[method] | RECIPES[recipe] | {"epochs": chosen["epochs"], "losses": losses}
-            labels = {"arm": "recipe", "recipe": recipe, "method": method, "backbone": phi, "protocol": DEFAULT}
-            yield Planned(f"{recipe}/{method}/{phi}/{DEFAULT}", base.replace(**first, **changes), labels)
+            changes = METHODS[method] | RECIPES[recipe] | {"epochs": chosen["epochs"]}
+            changes["losses"] = METHODS[method].get("losses", first.losses) | RECIPES[recipe]["losses"]
+            arm = {"arm": "recipe", "recipe": recipe}
+            yield _method(first.replace(**changes), arm, method, start=f"{recipe}/")
     alone = base.replace(variant="metadata", weights="none", **NO_TASK)  # the backbone is not built
     images = {"arm": "metadata", "rows": "with_image", "imputation": "autoencoder"}
     yield Planned(f"metadata/{DEFAULT}", alone, images)
-    for name, imputation in ALONE.items():
+    # On every row of the table; zeros leave the blanks to be seen.
+    for name, imputation in (("metadata", "autoencoder"), ("metadata_zeros", "zeros")):
         options = {"rows": "all", "imputation": imputation}
         yield Planned(f"{name}/all", alone.replace(options=options), images | options)
 
 
-def _side(base: RunConfig, sizes: dict) -> Iterator[Planned]:
+def _side(first: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield controls, other targets and other protocols, on the first backbone."""
-    phi, first = _first(sizes)
-    base = base.replace(**first)
+    phi = f"{first.backbone}/{first.weights}"
     for name in sizes["controls"]:
         row, changes = CONTROLS[name]
-        options = base.options | changes.get("options", {})
-        config = base.replace(**changes | {"options": options})
-        if options["target"] == "native":  # the input is its reduction
-            config = config.replace(image_size=[2 * side for side in base.image_size])
+        config = first.replace(**changes | {"options": first.options | changes.get("options", {})})
+        if config.options["target"] == "native":  # the input is its reduction
+            config = config.replace(image_size=[2 * side for side in first.image_size])
         yield Planned(f"control/{name}/{phi}", config, {"arm": "control", "control": name, "row": row})
     for target in sizes["targets"]:
-        config = base.replace(options=base.options | {"target": target})
+        config = first.replace(options=first.options | {"target": target})
         yield Planned(f"target/{target}/{phi}", config, {"arm": "target", "target": target})
-    for protocol in sizes["side_protocols"]:
-        for method in sizes["side_methods"]:
-            labels = {"arm": "protocol", "method": method, "backbone": phi, "protocol": protocol}
-            config = base.replace(**PROTOCOLS[protocol], **METHODS[method])
-            yield Planned(f"{method}/{phi}/{protocol}", config, labels)
+    for protocol, method in itertools.product(sizes["side_protocols"], sizes["side_methods"]):
+        config = first.replace(**PROTOCOLS[protocol], **METHODS[method])
+        yield _method(config, {"arm": "protocol"}, method, protocol)
 
 
-def _leaks(base: RunConfig, sizes: dict) -> Iterator[Planned]:
+def _leaks(first: RunConfig, sizes: dict) -> Iterator[Planned]:
     """Yield two training parts of one size, one with other images of the tested patients; one test part."""
-    _, first = _first(sizes)
-    for method in sizes["leak_methods"]:
-        for training in ("leaky", "clean"):
-            arms = {"split": training, "test_share": sizes["leak_share"], "fold": None}
-            labels = {"arm": "leak", "method": method, "training": training}
-            yield Planned(f"leak/{method}/{training}", base.replace(**first, **arms, **METHODS[method]), labels)
+    for method, training in itertools.product(sizes["leak_methods"], ("leaky", "clean")):
+        arms = {"split": training, "test_share": sizes["leak_share"], "fold": None}
+        labels = {"arm": "leak", "method": method, "training": training}
+        yield Planned(f"leak/{method}/{training}", first.replace(**arms, **METHODS[method]), labels)
