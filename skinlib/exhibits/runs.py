@@ -36,13 +36,7 @@ class Runs:
         return pd.DataFrame([dict(one.labels) for one in self.planned], index=[one.name for one in self.planned])
 
     def where(self, **labels) -> Runs:
-        """Return the runs with these labels; of a collection of values any will do, None: the label is not there.
-
-        Raises
-        ------
-        KeyError
-            When there is none.
-        """
+        """Return the runs with these labels; of a collection of values any will do, None: the label is not there."""
         kept = tuple(one for one in self.planned if all(_fits(one, *label) for label in labels.items()))
         if not kept:
             have = self.labels.reset_index(drop=True).drop_duplicates().to_string(max_rows=20)
