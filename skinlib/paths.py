@@ -11,7 +11,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-Lock = FileLock  # between processes; the operating system frees it when its holder dies, and the empty file stays
+
+class Lock(FileLock):
+    """A lock file between processes; the operating system frees it when its holder dies, and the empty file stays."""
+
+    def __enter__(self) -> Lock:
+        try:
+            return super().__enter__()
+        except TimeoutError as error:
+            raise TimeoutError(f"{self.lock_file} is held by another process; is it stuck?") from error
 
 
 def project_root() -> Path:

@@ -104,12 +104,11 @@ class Study:
             return stored.read(self.reference / place)
         path = self.results_root / self.name / place
         try:
-            made = make()
+            stored.write(make(), path)
         except RunMissing:
-            if not path.is_file():  # of a run restored from evidence, which has no weights
+            if not path.is_file():  # else of a run restored from evidence, which has no weights
                 raise
-            return stored.read(path)
-        return stored.read(stored.write(made, path))
+        return stored.read(path)
 
     def knows(self, name: str, *, paper: str = "") -> bool:
         """Tell whether the evidence has a table of `kept`; False where nothing is read from evidence."""
@@ -230,14 +229,10 @@ def begin(
 
     settings = load_profile(profile or "sample")
     settings["dataset"] = dataset or settings["dataset"]
-    results = Path(results_root) if results_root else project_root() / "results"
-    kind = settings["data"]["kind"]
-    root = find_data(settings, data_root, results)
-    reference = root if kind == "reference" else None
+    results = Path(results_root or project_root() / "results")
+    kind, root = settings["data"]["kind"], find_data(settings, data_root, results)
     if not data_root and kind == "synthetic":
         synthesise(settings, root)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     study = Study(
         profile=settings,
         name=settings["name"],
@@ -245,14 +240,15 @@ def begin(
         results_root=results,
         dataset=settings["dataset"],
         seed=seed,
-        device=device,
-        synthetic=reference is None and is_synthetic(root),
+        device=("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device,
+        synthetic=kind != "reference" and is_synthetic(root),
         notebook=os.environ.get("SKINLIB_NOTEBOOK", ""),
         paper=paper,
-        reference=reference,
+        reference=root if kind == "reference" else None,
     )
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN_VERSIONS)
-    print(f"{versions}; device {device}; profile {study.name}")
-    words = "SYNTHETIC (drawn, no patients)" if study.synthetic else "REAL" + (", measured before" if reference else "")
+    print(f"{versions}; device {study.device}; profile {study.name}")
+    real = "REAL, measured before" if study.reference else "REAL"
+    words = "SYNTHETIC (drawn, no patients)" if study.synthetic else real
     print(f"data: {study.dataset}, {words}, {root}")
     return study

@@ -73,7 +73,7 @@ def test_a_lock_is_exclusive_and_that_of_a_killed_process_is_free(tmp_path):
     process = context.Process(target=_hold, args=(path, held), daemon=True)
     process.start()
     assert held.wait(120)
-    with pytest.raises(TimeoutError, match="could not be acquired"), paths.Lock(path, timeout=0):
+    with pytest.raises(TimeoutError, match="held by another process"), paths.Lock(path, timeout=0):
         pass
     process.kill()
     process.join(120)

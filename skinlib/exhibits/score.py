@@ -13,22 +13,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from skinlib.evaluation import fairness, mrmc
+from skinlib.evaluation import fairness, mrmc, statistics
 from skinlib.evaluation.resampled import UndefinedMetricError, mean_over
-from skinlib.evaluation.statistics import (
-    bootstrap_ci,
-    bootstrap_distribution,
-    holm,
-    paired_bootstrap,
-    percentile_interval,
-    unmoved,
-)
 from skinlib.exhibits.scored import Scored, pair
 
-OURS = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "note"]
-TESTED = ["p", "p_adjusted", "family", "verdict", "units"]
-CELLS = [*OURS, *TESTED]
-COUNTS = ("tp", "fn", "tn", "fp")
+CELLS = "row metric ours low high n dataset split note p p_adjusted family verdict units".split()
 CHANGE = "_change"
 LEAST_UNITS = 5  # paired trainings behind a verdict
 ALPHA = 0.05
@@ -99,7 +88,7 @@ def _value(row: str, one: Scored, name: str, metric: str, boot: Boot) -> dict:
     if metric == "threshold":
         each = one.thresholds()
         ours, varies = float(np.round(each.mean(), 10)), {"low": each.min(), "high": each.max()}
-        if each.nunique() == 1:
+        if each.nunique() <= 1:
             return cell | {"ours": ours, "note": one.note}
         return cell | {"ours": ours, "note": _joined(one.note, "range over seeds")} | varies
     if cell["n"] == 0:
@@ -108,12 +97,12 @@ def _value(row: str, one: Scored, name: str, metric: str, boot: Boot) -> dict:
     value, low, high = formula(table), np.nan, np.nan
     if cell["n"] < one.least:
         note = _joined(note, f"fewer than {one.least} images: no interval")
-    elif metric not in COUNTS:
+    elif metric not in fairness.COUNTS:
         try:
-            value, low, high = bootstrap_ci(formula, table, **one.resampled(), n=boot.n, seed=boot.seed)
+            value, low, high = statistics.bootstrap_ci(formula, table, **one.resampled(), n=boot.n, seed=boot.seed)
         except UndefinedMetricError as error:
             note = _joined(note, f"no interval: {error}")
-    return cell | {"ours": value, "low": low, "high": high, "note": _joined(note, unmoved(low, high))}
+    return cell | {"ours": value, "low": low, "high": high, "note": _joined(note, statistics.unmoved(low, high))}
 
 
 def _joined(*words: str) -> str:
@@ -166,7 +155,9 @@ def _change(both: tuple[Scored, Scored], metric: str, boot: Boot) -> dict:
     nested = after.nested and bool(after.units)  # then the outer units are the independent trainings
     try:
         if (after.table[after.units[0]].nunique() if nested else after.trainings) <= 1:
-            value, low, high, p = paired_bootstrap(formula, a, b, **after.resampled(), n=boot.n_p, seed=boot.seed)
+            value, low, high, p = statistics.paired_bootstrap(
+                formula, a, b, **after.resampled(), n=boot.n_p, seed=boot.seed
+            )
             cell |= {"ours": value, "low": low, "high": high}
             return cell | ({"note": UNTESTED} if low == high == 0 else {"p": p})
         inner = dataclasses.replace(after, units=()).metric(metric)
@@ -193,7 +184,7 @@ def judge(frame: pd.DataFrame, *, leak: bool = False, over: Sequence[str] = ("fa
     below 0.05, else *no evidence*; *trade* where sensitivity is bought with specificity or the other way; "" with fewer
     trainings, whose number the column ``units`` has. A leak *inflates* or *deflates*.
     """
-    judged = frame.assign(p_adjusted=frame.groupby(list(over), sort=False)["p"].transform(holm))
+    judged = frame.assign(p_adjusted=frame.groupby(list(over), sort=False)["p"].transform(statistics.holm))
     judged = judged.assign(verdict=[_verdict(one, leak) for one in judged.itertuples()])
     names = judged["metric"].str.removesuffix(CHANGE)
     for one, other in OPPOSITE.items():
@@ -234,10 +225,12 @@ def gaps(pairs: Mapping[str, tuple[Scored, Scored]], metrics: Metrics, boot: Boo
     for (row, both), (name, metric) in itertools.product(pairs.items(), _named(metrics)):
         first, second = (one.metric(metric)(one.decided()) for one in both)
         draws = [
-            bootstrap_distribution(one.metric(metric), one.decided(), **one.resampled(), n=boot.n, seed=boot.seed + k)
+            statistics.bootstrap_distribution(
+                one.metric(metric), one.decided(), **one.resampled(), n=boot.n, seed=boot.seed + k
+            )
             for k, one in enumerate(both, 1)
         ]
-        low, high, _ = percentile_interval(draws[0] - draws[1])
+        low, high, _ = statistics.percentile_interval(draws[0] - draws[1])
         cell = {"row": row, "metric": name, "ours": first - second, "low": low, "high": high, "note": note}
         found.append(cell | {"units": both[1].trainings} | both[1].origin())
     return cells(found)
@@ -249,19 +242,11 @@ def by_group(
     """Return metrics of calls for each group of a column, and their gaps to a reference group.
 
     Values, intervals and tests are those of `skinlib.evaluation.fairness`; a group too small for a metric is an empty
-    cell whose note has its counts.
+    cell whose note has its counts. ``one`` has the predictions of one training, each image once, at one threshold; a
+    missing value of the column is the group "missing".
 
-    Parameters
-    ----------
-    one
-        Predictions of one training, each image once, at one threshold.
-    column
-        A missing value is the group "missing".
-    reference
-        Adds the rows "gap", the reference minus the other group ("gap to <group>" of several), with p, and what gap
-        could have been found with a power of 0.8 in the note. Images without a group are not in a gap.
-    prefix
-        Put before each row's name.
+    ``reference`` adds the rows "gap", the reference minus the other group ("gap to <group>" of several), with p, and
+    what gap could have been found with a power of 0.8 in the note. Images without a group are not in a gap.
     """
     options = {"threshold": float(one.thresholds().iloc[0]), "n": boot.n, "seed": boot.seed}
     found = fairness.by_group(one.table, column, names=metrics, **options)

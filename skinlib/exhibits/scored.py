@@ -20,35 +20,20 @@ FROM_SCORES = ("roc_auc", "average_precision", "ece", "brier")  # no threshold m
 class Scored:
     """One row of a table: the predictions of one system, its mask scores, or any measure of each image.
 
-    Attributes
-    ----------
-    table
-        A row an image and unit: a prediction table, a table of `skinlib.evaluation.segmentation.per_image`, or any
-        table with ``image_id`` and columns to average.
-    threshold
-        Called malignant where the score is at least this: one for all, or unit -> threshold; a unit of several columns
-        is a tuple.
-    units
-        The columns that tell trainings apart: ``("seed",)``, ``("split_seed", "seed")``; ``()`` where nothing is
-        trained, or one training serves every unit of another row. Scores are never pooled over units.
-    nested
-        The later units lie within the first: seeds of one fold share its training images, so three folds of three
-        seeds are three independent units. The bootstrap then draws in two stages.
-    strata
-        Column of ``table`` within which patients or lesions are drawn, such as `rarest` gives it; None: from all.
-    least
-        With fewer images than this there is no interval.
-    note
-        Put into the note of each cell.
+    ``table`` has a row an image and unit: a prediction table, a table of `skinlib.evaluation.segmentation.per_image`,
+    or any with ``image_id`` and columns to average. ``units`` are the columns that tell trainings apart, such as
+    ``("split_seed", "seed")``; ``()`` where nothing is trained, or one training serves every unit of another row.
+    Scores are never pooled over units. ``nested``: the later units lie within the first: seeds of one fold share its
+    training images, so three folds of three seeds are three independent units; the bootstrap draws in two stages.
     """
 
     table: pd.DataFrame
-    threshold: float | Mapping[int, float] = 0.5
+    threshold: float | Mapping = 0.5  # called malignant from here on; or unit -> threshold, a tuple of several columns
     units: tuple[str, ...] = ("seed",)
     nested: bool = False
-    strata: str | None = None
-    least: int = 0
-    note: str = ""
+    strata: str | None = None  # the column within which patients or lesions are drawn, such as ``rarest``
+    least: int = 0  # with fewer images there is no interval
+    note: str = ""  # of each cell
 
     def where(self, mask) -> Scored:
         """Return the row cut to some rows of its table."""

@@ -36,10 +36,8 @@ def exhibit(ours: pd.DataFrame, *, paper: str, exhibit: str, missing: str | None
         When a cell of ours is given twice, a column is unknown, or a cell has no number of ours and no reason.
     """
     name = f"{paper}/{exhibit}"
-    if absent := {*KEY, "ours"} - set(ours):
-        raise ValueError(f"{name}: our table has no column {', '.join(absent)}")
-    if unknown := [column for column in ours if column not in CELLS]:
-        raise ValueError(f"{name}: our table has unknown columns {', '.join(unknown)}; it may have {', '.join(CELLS)}")
+    if not {*KEY, "ours"} <= set(ours) <= set(CELLS):
+        raise ValueError(f"{name}: our table has {', '.join(ours)}; it needs row, metric, ours, of {', '.join(CELLS)}")
     refuse(ours[ours.duplicated(KEY)], f"{name}: {{}} is given twice by us")
     theirs = published(paper, exhibit).drop(columns="source").rename(columns={"note": "theirs"})
     keys = pd.concat([theirs[KEY], ours[KEY]]).drop_duplicates()

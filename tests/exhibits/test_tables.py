@@ -57,8 +57,8 @@ def test_an_empty_cell_needs_a_reason():
 def test_faulty_tables_of_ours_are_refused():
     for mine, words in (
         (ours(("final", "roc_auc", 0.9), ("final", "roc_auc", 0.8)), "given twice"),
-        (ours(("final", "roc_auc", 0.9)).assign(colour="red"), "unknown columns colour"),
-        (ours(("final", "roc_auc", 0.9)).drop(columns="ours"), "no column ours"),
+        (ours(("final", "roc_auc", 0.9)).assign(colour="red"), "has row, metric, ours, colour; it needs"),
+        (ours(("final", "roc_auc", 0.9)).drop(columns="ours"), "has row, metric; it needs row, metric, ours"),
     ):
         with pytest.raises(ValueError, match=words):
             tables.exhibit(mine, paper=PAPER, exhibit="table3", missing="not run")
