@@ -24,10 +24,6 @@ PICTURES = (".png", ".jpg")
 ENDINGS = (".csv", ".json", *PICTURES)
 
 
-class NotPublishable(ValueError):
-    """Results that may not become a reference: of a changed checkout, of older code, incomplete or too large."""
-
-
 def publish(
     found: Path,
     reference: Path,
@@ -49,7 +45,7 @@ def publish(
 
     Raises
     ------
-    NotPublishable
+    ValueError
         When there is no exhibit, they come from several commits or a changed checkout, one was made from runs of older
         code, a run is not of the plan, or all references together would take more than 32 MB; nothing is changed then.
     """
@@ -71,7 +67,7 @@ def publish(
             _write_runs(new / EVIDENCE, behind, names)
         others = [each for each in reference.iterdir() if each.name not in (found.name, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
-            raise NotPublishable(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less")
+            raise ValueError(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less")
         shutil.rmtree(final, ignore_errors=True)
         new.replace(final)
     return final
@@ -80,12 +76,12 @@ def publish(
 def _runs_behind(records: Mapping[Path, dict], found: Path, run_store: Path) -> dict[str, Run]:
     """Return id -> run of all runs that the exhibits name, refusing what older code or an unknown state made."""
     if not records:
-        raise NotPublishable(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
+        raise ValueError(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
     if old := [path.stem for path, record in records.items() if record["stale"]]:
-        raise NotPublishable(f"{', '.join(old)}: made from runs of older code; retrain them, or look at the change")
+        raise ValueError(f"{', '.join(old)}: made from runs of older code; retrain them, or look at the change")
     commits = sorted({record["commit"] for record in records.values()})
     if len(commits) > 1 or commits[0].endswith("+changes"):
-        raise NotPublishable(f"exhibits were made at {', '.join(commits)}; commit, and execute all notebooks again")
+        raise ValueError(f"exhibits were made at {', '.join(commits)}; commit, and execute all notebooks again")
     return {key: runs.load(run_store / key) for record in records.values() for key in record["runs"]}
 
 
@@ -96,7 +92,7 @@ def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig
         precision = run.config.precision  # `auto` of the plan was resolved when the run was made
         fitting = [(p, name) for p, name, config in planned if config.replace(precision=precision) == run.config]
         if not fitting:
-            raise NotPublishable(f"run {key} ({run.config.variant}) is not in the plan; execute the notebooks again")
+            raise ValueError(f"run {key} ({run.config.variant}) is not in the plan; execute the notebooks again")
         for paper, name in fitting:
             found[paper][name] = key
     return found
@@ -122,7 +118,7 @@ def restore(profile: Path, results: Path) -> list[Path]:
     """
     file = profile / EVIDENCE / RUN_NAMES
     if not file.is_file():
-        raise NotPublishable(f"{profile} keeps no evidence; only profiles of real data do")
+        raise ValueError(f"{profile} keeps no evidence; only profiles of real data do")
     for table in profile.glob(f"*/{EVIDENCE}/*{stored.TABLE}"):
         if not (to := results / table.relative_to(profile.parent)).is_file():
             _copy([table], to.parent)

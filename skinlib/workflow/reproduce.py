@@ -23,10 +23,6 @@ from skinlib.workflow.regression import compare_evidence
 from skinlib.workflow.work import Work
 
 
-class NotEnoughDisk(ValueError):
-    """The disk has less room than the profile says it needs."""
-
-
 def estimate(work: Work) -> dict[str, float]:
     """Return what is left to do: runs and runs_left, visits, notebooks and notebooks_left, and minutes of all.
 
@@ -47,11 +43,11 @@ def estimate(work: Work) -> dict[str, float]:
 
 
 def announce(work: Work) -> str:
-    """Return the estimate in words; `NotEnoughDisk` when runs are left and too little of the disk is free for them."""
+    """Return the estimate in words; a ValueError when runs are left and too little of the disk is free for them."""
     work.folder.mkdir(parents=True, exist_ok=True)
     need, disk, free = estimate(work), work.profile["disk_gb"], shutil.disk_usage(work.folder).free / 1e9
     if need["runs_left"] and free < disk:
-        raise NotEnoughDisk(
+        raise ValueError(
             f"{work.folder} has {free:.1f} GB free and profile {work.profile['name']} needs {disk:g} GB; make room, or "
             "link results/ to a larger disk"
         )
