@@ -6,11 +6,14 @@ import sys
 
 from skinlib.data.roots import data_digest, generator_files
 from skinlib.paths import project_root
-from skinlib.workflow.work import PLANNING, Work
+from skinlib.workflow.work import Work
 
 place = {name: str(config.get(name, "")) for name in ("data", "results", "notebooks", "only")}
 work = Work.open(str(config.get("profile", "sample")), **place)
+cards = {card.stem: card for card in work.cards}
 library = project_root() / "skinlib"
+# Files that decide which runs there are and what they are called; the fingerprint of a run's code judges the rest.
+PLANNING = ("config.py", "data/*.*", "images/*.py", "models/*.py", "training/*.py", "papers/**/*.py")
 skinlib = shlex.join([sys.executable, "-m", "skinlib.workflow.cli"])
 
 if not work.generated:
@@ -29,7 +32,7 @@ wildcard_constraints:
 
 rule all:
     input:
-        [work.notebook_stamp(card.stem) for card in work.cards],
+        [work.notebook_stamp(stem) for stem in cards],
 
 
 if work.generated:
@@ -79,7 +82,7 @@ rule train:
 
 
 def runs_of(wildcards):
-    card = work.card(wildcards.notebook)
+    card = cards[wildcards.notebook]
     if card.needs == "none":
         return []
     checkpoints.plan.get()  # waits until the runs have names
@@ -91,8 +94,8 @@ rule notebook:
         work.data_stamp,
         work.profile_file,
         sorted((project_root() / "data" / "published").rglob("*.csv")),
-        notebook=lambda wildcards: work.card(wildcards.notebook).path,
-        code=lambda wildcards: work.code_behind(work.card(wildcards.notebook)),
+        notebook=lambda wildcards: cards[wildcards.notebook].path,
+        code=lambda wildcards: work.code_behind(cards[wildcards.notebook]),
         runs=runs_of,
     output:
         str(work.state / "notebooks" / "{notebook}.ok"),

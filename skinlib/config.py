@@ -14,26 +14,29 @@ import yaml
 
 from skinlib.paths import project_root
 
-SCHEDULES = ("constant", "cosine", "step", "exponential", "plateau", "onecycle")
-OPTIMISERS = ("adam", "adamw", "sgd")
-TTA = ("none", "flips", "d4")
-KEPT = ("best", "last")
-FILLS = ("reflection", "zeros", "border")
-# Fields that came after runs had been made: at these values they stay out of a run's id, so that those keep theirs.
+CHOICES = {
+    "schedule": ("constant", "cosine", "step", "exponential", "plateau", "onecycle"),
+    "optimiser": ("adam", "adamw", "sgd"),
+    "tta": ("none", "flips", "d4"),
+    "keep": ("best", "last"),
+    "fill": ("reflection", "zeros", "border"),
+}
+# Fields that came after the runs of results/reference: at these values they stay out of an id, so that it stays theirs.
 ADDED_LATER = {"extra_training": None, "keep": "best"}
 KINDS = {"bool": bool, "int": int, "float": int | float, "str": str}
 
 
 def _check_kinds(values: RunConfig | Augment) -> None:
-    """Refuse a value of another kind than its field's; none is converted, for that would rename runs."""
+    """Refuse a value of another kind than its field's, or no choice of it; converting one would rename runs."""
     for field in dataclasses.fields(values):
         value, words = getattr(values, field.name), field.type.split(" | ")
-        kind = KINDS.get(words[0])
+        found, kind = f"{type(values).__name__}.{field.name} is {value!r}", KINDS.get(words[0])
+        if value not in CHOICES.get(field.name, (value,)):
+            raise ValueError(f"{found}; choose one of {', '.join(CHOICES[field.name])}")
         if kind is None or (value is None and "None" in words):
             continue
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            wanted = f"{type(values).__name__}.{field.name} is {value!r}; give {field.type}"
-            raise ValueError(wanted + _as_number(value))
+            raise ValueError(f"{found}; give {field.type}{_as_number(value)}")
 
 
 def _as_number(value: object) -> str:
@@ -60,8 +63,6 @@ class Augment:
 
     def __post_init__(self):
         _check_kinds(self)
-        if self.fill not in FILLS:
-            raise ValueError(f"Augment.fill is {self.fill!r}; choose one of {', '.join(FILLS)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,18 +121,13 @@ class RunConfig:
         _check_kinds(self)
         given = self.image_size
         as_tuple = tuple(given) if isinstance(given, list | tuple) else ()
-        object.__setattr__(self, "image_size", as_tuple)
-        object.__setattr__(self, "options", dict(self.options))
-        object.__setattr__(self, "losses", {name: float(weight) for name, weight in self.losses.items()})
-        for name, allowed in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS), ("tta", TTA), ("keep", KEPT)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"RunConfig.{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+        losses = {name: float(weight) for name, weight in self.losses.items()}
+        for name, value in {"image_size": as_tuple, "options": dict(self.options), "losses": losses}.items():
+            object.__setattr__(self, name, value)
         if len(as_tuple) != 2 or not all(type(side) is int and side >= 8 for side in as_tuple):
             raise ValueError(f"RunConfig.image_size is {given!r}; give (height, width), whole numbers of at least 8")
         if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(
-                f"RunConfig needs epochs and batch_size of at least 1; got {self.epochs}, {self.batch_size}"
-            )
+            raise ValueError(f"RunConfig needs epochs, batch_size of at least 1; got {self.epochs}, {self.batch_size}")
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise ValueError(f"RunConfig.fold is {self.fold}; give 0 to {self.folds - 1}, or None for all of them")
 
@@ -144,9 +140,8 @@ class RunConfig:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def identity(self) -> dict:
-        """Return what names a run: `to_dict` without the fields of `ADDED_LATER` that stand at their first values."""
-        values = self.to_dict()
-        return {name: value for name, value in values.items() if name not in ADDED_LATER or value != ADDED_LATER[name]}
+        """Return what names a run: `to_dict` without the fields of `ADDED_LATER` that have their first values."""
+        return {name: value for name, value in self.to_dict().items() if (name, value) not in ADDED_LATER.items()}
 
     def to_json(self) -> str:
         """Return the configuration as JSON; `from_json` reads it back to an equal object."""
@@ -184,11 +179,8 @@ def _known(kind: type, values: Mapping[str, object]) -> dict:
 def load_profile(name: str | Path) -> dict:
     """Read a profile: ``smoke``, ``sample``, ``real``, ``paper``, or the path of a YAML file of the same form.
 
-    Raises
-    ------
-    ValueError
-        When no such profile exists, or the file is not a mapping with a ``name``, has the name of another profile of
-        the compendium, or holds a number that YAML takes for text.
+    Raises ValueError when no such profile exists, or the file is not a mapping with a ``name``, has the name of another
+    profile of the compendium, or holds a number that YAML takes for text.
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else project_root() / "profiles" / f"{name}.yaml"
     if not path.is_file():

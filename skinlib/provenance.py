@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -110,10 +111,10 @@ def _tree_digest(source: str) -> str:
 
 def git_commit() -> str:
     """Return the commit of the checkout, with ``+changes`` where the library differs from it; "unknown" without git."""
-    run = functools.partial(subprocess.run, capture_output=True, text=True, cwd=project_root(), check=False)
+    asked = ("rev-parse --short=12 HEAD", "status --porcelain -- skinlib notebooks profiles")
+    options = {"capture_output": True, "text": True, "cwd": project_root(), "check": False}
     try:
-        commit = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
-        changed = run(["git", "status", "--porcelain", "--", "skinlib", "notebooks", "profiles"]).stdout.strip()
+        commit, changed = (subprocess.run(["git", *words.split()], **options).stdout.strip() for words in asked)
     except FileNotFoundError:
         return "unknown"
     return (commit or "unknown") + ("+changes" if changed else "")
@@ -138,11 +139,8 @@ def environment() -> dict:
 def processor() -> str:
     """Return the name of this machine's processor."""
     info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    named = re.search(r"^model name\s*: (.+)$", info.read_text() if info.is_file() else "", re.MULTILINE)
+    return named.group(1).strip() if named else platform.processor() or platform.machine()
 
 
 def generator(*keys: int) -> np.random.Generator:

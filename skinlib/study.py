@@ -21,7 +21,8 @@ from skinlib.exhibits.runs import Runs
 from skinlib.exhibits.score import Boot
 from skinlib.figures import style
 from skinlib.papers import planned
-from skinlib.paths import project_root, read_json
+from skinlib.paths import project_root, read_json, write_atomic, write_json
+from skinlib.provenance import git_commit
 from skinlib.training import runs, stored
 from skinlib.training.runs import Run, RunMissing
 
@@ -95,24 +96,19 @@ class Study:
         """Return a table that needs pixels or a network: made here, or read from evidence where there are none.
 
         What is made is written to ``<results_root>/<profile>/<paper>/evidence/<name>.csv.gz`` with six significant
-        digits and read again, so that exhibits made here and from the evidence agree.
-
-        Raises
-        ------
-        FileNotFoundError
-            When the evidence has no such table.
+        digits and read again, so that exhibits made here and from the evidence agree. Evidence without such a table is
+        a FileNotFoundError.
         """
         place = Path(paper or self.paper, EVIDENCE, f"{name}.csv.gz")
         if self.reference is not None:
             return stored.read(self.reference / place)
         path = self.results_root / self.name / place
         try:
-            made = make()
+            stored.write(make(), path)
         except RunMissing:
-            if not path.is_file():  # of a run restored from evidence, which has no weights
+            if not path.is_file():  # else of a run restored from evidence, which has no weights
                 raise
-            return stored.read(path)
-        return stored.read(stored.write(made, path))
+        return stored.read(path)
 
     def knows(self, name: str, *, paper: str = "") -> bool:
         """Tell whether the evidence has a table of `kept`; False where nothing is read from evidence."""
@@ -141,11 +137,9 @@ class Study:
         dataset
             Of the cells, where it is not the profile's: it becomes part of the exhibit's name.
         """
-        paper = paper or self.paper
-        on = dataclasses.replace(self, dataset=dataset or self.dataset)
-        made = {"paper": paper, "exhibit": name, "study": on, "kind": "trained" if len(runs) else "data"}
-        frame = write.exhibit(cells, paper=paper, exhibit=name, missing=missing)
-        write.write(frame, runs=list(runs), notebook=self.notebook, **made)
+        frame = write.exhibit(cells, paper=paper or self.paper, exhibit=name, missing=missing)
+        text = frame.to_csv(index=False, float_format="%.6g")
+        self._write(name, ".csv", text, runs=list(runs), paper=paper, dataset=dataset or self.dataset)
         if figure is not None:
             self.figure(name, figure, runs=runs, paper=paper)
         return frame
@@ -169,22 +163,38 @@ class Study:
         photographs
             It shows photographs: written as JPEG.
         """
-        paper, ending = paper or self.paper, ".jpg" if photographs else ".png"
+        ending = ".jpg" if photographs else ".png"
         if callable(figure) and self.reference is not None:
-            data = read_picture(self.reference / paper / f"{name}{ending}")
+            file = self.reference / (paper or self.paper) / f"{name}{ending}"
+            if not file.is_file():
+                raise FileNotFoundError(f"{file} is not there, and this figure needs images and weights to be drawn")
+            data = file.read_bytes()
         else:
             drawn = figure() if callable(figure) else figure
             data = style.render(drawn, synthetic=self.synthetic, photographs=photographs)
-        made = {"kind": "trained" if len(runs) else "data", "runs": list(runs), "notebook": self.notebook}
-        write.write_picture(data, ending, paper=paper, exhibit=name, study=self, **made)
+        self._write(name, ending, data, runs=list(runs), paper=paper, dataset=self.dataset)
         return Image(data=data, width=style.SHOWN_WIDTH)
 
-
-def read_picture(path: Path) -> bytes:
-    """Read a picture of the reference."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there, and this figure needs images and weights to be drawn")
-    return path.read_bytes()
+    def _write(self, name: str, ending: str, data: str | bytes, *, runs: list[Run], paper: str, dataset: str) -> None:
+        """Write a file of an exhibit, and next to it a JSON that says what made it; table and picture share that."""
+        paper, stem = paper or self.paper, name if dataset == self.profile["dataset"] else f"{name}-{dataset}"
+        record = {
+            "paper": paper,
+            "exhibit": name,
+            "notebook": self.notebook,
+            "commit": git_commit(),
+            "profile": self.name,
+            "dataset": "+".join(sorted({run.config.dataset for run in runs})) or dataset,
+            "kind": "trained" if runs else "data",
+            "synthetic": self.synthetic,
+            "runs": [run.id for run in runs],
+            "seeds": sorted({run.config.seed for run in runs}) if runs else [self.seed],
+            "epochs": [run.metrics["epochs"] for run in runs],
+            "image_visits": sum(run.metrics["images"] for run in runs),
+            "stale": "older code" if any(run.stale for run in runs) else None,
+        }
+        write_json(self.results_root / self.name / paper / f"{stem}.json", record)
+        write_atomic(self.results_root / self.name / paper / f"{stem}{ending}", data)
 
 
 def begin(
@@ -219,14 +229,10 @@ def begin(
 
     settings = load_profile(profile or "sample")
     settings["dataset"] = dataset or settings["dataset"]
-    results = Path(results_root) if results_root else project_root() / "results"
-    kind = settings["data"]["kind"]
-    root = find_data(settings, data_root, results)
-    reference = root if kind == "reference" else None
+    results = Path(results_root or project_root() / "results")
+    kind, root = settings["data"]["kind"], find_data(settings, data_root, results)
     if not data_root and kind == "synthetic":
-        synthesise(load_profile(profile or "sample"), root)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        synthesise(settings, root)
     study = Study(
         profile=settings,
         name=settings["name"],
@@ -234,14 +240,15 @@ def begin(
         results_root=results,
         dataset=settings["dataset"],
         seed=seed,
-        device=device,
-        synthetic=reference is None and is_synthetic(root),
+        device=("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device,
+        synthetic=kind != "reference" and is_synthetic(root),
         notebook=os.environ.get("SKINLIB_NOTEBOOK", ""),
         paper=paper,
-        reference=reference,
+        reference=root if kind == "reference" else None,
     )
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN_VERSIONS)
-    print(f"{versions}; device {device}; profile {study.name}")
-    words = "SYNTHETIC (drawn, no patients)" if study.synthetic else "REAL" + (", measured before" if reference else "")
+    print(f"{versions}; device {study.device}; profile {study.name}")
+    real = "REAL, measured before" if study.reference else "REAL"
+    words = "SYNTHETIC (drawn, no patients)" if study.synthetic else real
     print(f"data: {study.dataset}, {words}, {root}")
     return study

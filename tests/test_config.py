@@ -6,7 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 
-from skinlib.config import OPTIMISERS, SCHEDULES, TTA, Augment, RunConfig, load_profile
+from skinlib.config import CHOICES, Augment, RunConfig, load_profile
 
 rate = st.floats(1e-6, 1.0)
 configs = st.builds(
@@ -18,10 +18,10 @@ configs = st.builds(
     options=st.dictionaries(st.text(), st.none() | st.integers() | rate | st.lists(st.integers())),
     losses=st.dictionaries(st.sampled_from(["cross_entropy", "other"]), rate),
     lr=rate,
-    schedule=st.sampled_from(SCHEDULES),
-    optimiser=st.sampled_from(OPTIMISERS),
+    schedule=st.sampled_from(CHOICES["schedule"]),
+    optimiser=st.sampled_from(CHOICES["optimiser"]),
     clip_norm=st.none() | rate,
-    tta=st.sampled_from(TTA),
+    tta=st.sampled_from(CHOICES["tta"]),
     seed=st.integers(0, 2**31),
 )
 

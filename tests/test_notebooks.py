@@ -20,10 +20,7 @@ def test_defaults_are_resolved_and_real_data_are_called_real(given, tmp_path, ca
     assert (study.name, study.dataset, study.seed, study.device) == ("tiny", "ham10000", 3, "cpu")
     assert (study.results_root, study.synthetic, study.notebook) == (tmp_path / "r", False, "")
     shown = capsys.readouterr().out
-    assert "REAL" in shown
-    assert "SYNTHETIC" not in shown
-    assert "torch " in shown
-    assert "device cpu" in shown
+    assert all(words in shown for words in ("REAL", "torch ", "device cpu")) and "SYNTHETIC" not in shown
 
 
 def test_synthetic_data_are_called_so_whatever_the_profile_says(given, tmp_path, capsys):

@@ -41,25 +41,15 @@ def test_canonical_json_depends_on_values_alone():
 def cohort(tmp_path):
     for name in ("a.png", "b.png", "a_mask.png"):
         (tmp_path / name).write_bytes(name.encode())
-    return pd.DataFrame(
-        {
-            "image_id": ["a", "b"],
-            "image_path": [str(tmp_path / "a.png"), str(tmp_path / "b.png")],
-            "mask_path": [str(tmp_path / "a_mask.png"), np.nan],
-            "diagnosis": ["nv", "mel"],
-            "label": [0, 1],
-            "patient_id": [np.nan, "p"],
-            "lesion_id": ["l1", "l2"],
-            "age": [40.0, np.nan],
-        }
-    )
+    images, masks = [str(tmp_path / "a.png"), str(tmp_path / "b.png")], [str(tmp_path / "a_mask.png"), np.nan]
+    about = {"diagnosis": ["nv", "mel"], "label": [0, 1], "patient_id": [np.nan, "p"], "lesion_id": ["l1", "l2"]}
+    return pd.DataFrame({"image_id": ["a", "b"], "image_path": images, "mask_path": masks} | about)
 
 
 def test_the_cohort_fingerprint_knows_neither_row_order_nor_folders(cohort, tmp_path):
     first = provenance.cohort_fingerprint(cohort)
     assert provenance.cohort_fingerprint(cohort.iloc[::-1]) == first
-    moved = cohort.copy()
-    other = tmp_path / "elsewhere"
+    moved, other = cohort.copy(), tmp_path / "elsewhere"
     other.mkdir()
     for name in ("a.png", "b.png", "a_mask.png"):
         (other / name).write_bytes(name.encode())

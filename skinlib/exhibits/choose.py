@@ -18,7 +18,9 @@ def choose(
     groups: Sequence | None = None,
     places: Sequence[str] = ("highest", "median", "lowest"),
 ) -> pd.DataFrame:
-    """Return the images at some places of the order of a measure, each image once.
+    """Return the images at some places of the order of a measure, each image once: the row of ``table`` with ``place``.
+
+    Where there are fewer images than places the last places have no image, and ``image_id`` is missing.
 
     Parameters
     ----------
@@ -28,28 +30,17 @@ def choose(
         A column whose groups each give their own images; ``groups`` are its values, else those that there are.
     places
         Of `PLACES`, quantiles of the order; equal values are ordered by image id.
-
-    Returns
-    -------
-    DataFrame
-        A row a group and place: the row of ``table`` with ``place``. Where a group has fewer images than places the
-        last places have no image, and ``image_id`` is missing.
     """
     known = table[table[by].notna()].sort_values([by, "image_id"], kind="stable", ignore_index=True)
-    if within is None:
-        return pd.DataFrame(_places(known, places))
-    values = dict.fromkeys(known[within]) if groups is None else groups
-    return pd.DataFrame([{**one, within: v} for v in values for one in _places(known[known[within] == v], places)])
-
-
-def _places(rows: pd.DataFrame, places: Sequence[str]) -> list[dict]:
-    found, free = [], list(range(len(rows)))
+    if within is not None:
+        values = dict.fromkeys(known[within]) if groups is None else groups
+        each = {value: choose(known[known[within] == value], by, places=places) for value in values}
+        return pd.DataFrame([{**row, within: v} for v, rows in each.items() for row in rows.to_dict("records")])
+    found, free = [], list(range(len(known)))
     for place in places:
-        if not free:
-            found.append({"image_id": np.nan, "place": place})
-            continue
-        goal = PLACES[place] * (len(rows) - 1)
-        nearest = min(free, key=lambda k: (abs(k - goal), k))
-        free.remove(nearest)
-        found.append({**rows.iloc[nearest].to_dict(), "place": place})
-    return found
+        goal = PLACES[place] * (len(known) - 1)
+        nearest = min(free, key=lambda k: (abs(k - goal), k), default=None)
+        row = {"image_id": np.nan} if nearest is None else known.iloc[nearest].to_dict()
+        free = [k for k in free if k != nearest]
+        found.append({**row, "place": place})
+    return pd.DataFrame(found)

@@ -15,45 +15,28 @@ KEY = ["row", "metric"]
 
 
 def folder(paper: str) -> Path:
-    """Return the folder with the published numbers of ``paper``.
-
-    Raises
-    ------
-    ValueError
-        When there is none; the message names the papers there are.
-    """
+    """Return the folder with the published numbers of ``paper``; of an unknown one a ValueError names those there."""
     top = project_root() / "data" / "published"
-    path = top / paper
-    if not paper or not path.is_dir():
+    if not paper or not (top / paper).is_dir():
         have = ", ".join(sorted(found.name for found in top.glob("*") if found.is_dir()))
         raise ValueError(f"no published numbers for paper {paper!r} under {top}; there are {have or 'none'}")
-    return path
+    return top / paper
 
 
 def exhibits(paper: str) -> list[str]:
     """Return the names of the exhibits of ``paper``, in reading order (``table2`` before ``table10``)."""
-
-    def order(name: str) -> list:
-        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
-
-    return sorted((path.stem for path in folder(paper).glob("*.csv")), key=order)
+    digits = lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return sorted((path.stem for path in folder(paper).glob("*.csv")), key=digits)
 
 
 def published(paper: str, exhibit: str) -> pd.DataFrame:
     """Return one published exhibit as a long table, in the order of the paper; an exhibit of ours alone has no rows.
 
-    Parameters
-    ----------
-    paper
-        Key of the paper, such as ``recall_oriented``.
-    exhibit
-        Name of the table or figure, such as ``table3``.
-
     Returns
     -------
     DataFrame
-        Columns row, metric, published (float; NaN where the text has no number), source (where it stands in the
-        paper), note ("" where there is nothing to say), and `CORRECTED` where the file has it. Shares are fractions in
+        Columns row, metric, published (float; NaN where the text has no number), source (where it is in the paper),
+        note ("" where there is nothing to say), and `CORRECTED` where the file has it. Shares are fractions in
         [0, 1], times are seconds.
 
     Raises
@@ -68,18 +51,15 @@ def published(paper: str, exhibit: str) -> pd.DataFrame:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     if [name for name in frame if name != CORRECTED] != COLUMNS:
         raise ValueError(f"{path} has columns {', '.join(frame.columns)}; it needs {', '.join(COLUMNS)}")
-    values = _numbers(frame["published"])
-    broken = frame[values.isna() & (frame["published"] != "")]
-    if len(broken):
-        raise ValueError(f"{path}: {broken['published'].iloc[0]!r} is no number; put words into the note")
-    if len(twice := frame[frame.duplicated(KEY)]):
-        raise ValueError(f"{path}: row {twice['row'].iloc[0]!r}, metric {twice['metric'].iloc[0]!r} is given twice")
-    silent = frame[values.isna() & (frame["note"] == "")]
-    if len(silent):
-        raise ValueError(f"{path}: row {silent['row'].iloc[0]!r} has neither a number nor a note")
-    frame = frame.assign(published=values)
-    return frame.assign(**{CORRECTED: _numbers(frame[CORRECTED])}) if CORRECTED in frame else frame
+    numbers = [name for name in ("published", CORRECTED) if name in frame]
+    typed, frame[numbers] = frame["published"], frame[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
+    refuse(frame[frame["published"].isna() & (typed != "")], f"{path}: {{}} is no number; put words into the note")
+    refuse(frame[frame.duplicated(KEY)], f"{path}: {{}} is given twice")
+    refuse(frame[frame["published"].isna() & (frame["note"] == "")], f"{path}: {{}} has neither a number nor a note")
+    return frame
 
 
-def _numbers(words: pd.Series) -> pd.Series:
-    return pd.to_numeric(words.where(words != "", None), errors="coerce").astype(float)
+def refuse(cells: pd.DataFrame, words: str) -> None:
+    """Raise a ValueError that names the first of these cells, where there is any."""
+    if len(cells):
+        raise ValueError(words.replace("{}", f"row {cells['row'].iloc[0]!r}, metric {cells['metric'].iloc[0]!r}"))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import pandas as pd
 
 from skinlib.config import Planned
+from skinlib.paths import read_json
 from skinlib.training.runs import Run
 
 
@@ -36,22 +36,15 @@ class Runs:
         return pd.DataFrame([dict(one.labels) for one in self.planned], index=[one.name for one in self.planned])
 
     def where(self, **labels) -> Runs:
-        """Return the runs with these labels; of a collection of values any will do, None: the label is not there.
-
-        Raises
-        ------
-        KeyError
-            When there is none.
-        """
-        kept = tuple(one for one in self.planned if all(_fits(one, *label) for label in labels.items()))
-        if not kept:
+        """Return the runs with these labels; of a collection of values any will do, None: the label is not there."""
+        if not self.has(**labels):
             have = self.labels.reset_index(drop=True).drop_duplicates().to_string(max_rows=20)
             raise KeyError(f"no run with {labels}; the plan has\n{have}")
-        return dataclasses.replace(self, planned=kept)
+        return dataclasses.replace(self, planned=tuple(one for one in self.planned if _fits(one, labels)))
 
     def has(self, **labels) -> bool:
         """Tell whether the plan has a run with these labels."""
-        return any(all(_fits(one, *label) for label in labels.items()) for one in self.planned)
+        return any(_fits(one, labels) for one in self.planned)
 
     def by(self, label: str) -> dict[object, Runs]:
         """Return value of a label -> the runs that have it, in the order of the plan."""
@@ -78,15 +71,14 @@ class Runs:
         return pd.concat(tables, ignore_index=True)
 
 
-def _fits(one: Planned, name: str, wanted: object) -> bool:
-    value = one.labels.get(name)
-    if isinstance(wanted, Collection) and not isinstance(wanted, str):
-        return value in wanted
-    return value == wanted
+def _fits(one: Planned, labels: Mapping[str, object]) -> bool:
+    several = lambda wanted: isinstance(wanted, Collection) and not isinstance(wanted, str)
+    found = [(one.labels.get(name), wanted) for name, wanted in labels.items()]
+    return all(value in wanted if several(wanted) else value == wanted for value, wanted in found)
 
 
 def machine(run: Run) -> str:
     """Return in words on what a run was trained, for the note of a cost."""
-    seen = json.loads((run.path / "environment.json").read_text())
+    seen = read_json(run.path / "environment.json")
     where = seen["gpu"] or f"{seen['processor']}, {seen['threads']} threads"
     return f"{where}; {run.config.backbone}, {run.config.image_size[0]} px, {run.config.precision}"

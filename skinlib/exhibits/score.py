@@ -13,25 +13,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from skinlib.evaluation import fairness, mrmc
+from skinlib.evaluation import fairness, mrmc, statistics
 from skinlib.evaluation.resampled import UndefinedMetricError, mean_over
-from skinlib.evaluation.statistics import (
-    bootstrap_ci,
-    bootstrap_distribution,
-    holm,
-    paired_bootstrap,
-    percentile_interval,
-    unmoved,
-)
 from skinlib.exhibits.scored import Scored, pair
 
-OURS = ["row", "metric", "ours", "low", "high", "n", "dataset", "split", "note"]
-TESTED = ["p", "p_adjusted", "family", "verdict", "units"]
-CELLS = [*OURS, *TESTED]
-COUNTS = ("tp", "fn", "tn", "fp")
+CELLS = "row metric ours low high n dataset split note p p_adjusted family verdict units".split()
 CHANGE = "_change"
 LEAST_UNITS = 5  # paired trainings behind a verdict
 ALPHA = 0.05
+UNTESTED = "nothing differs, so nothing is tested"
 LESS_IS_BETTER = ("fn", "fp", "fn_rate", "fp_rate", "false_positives", "ece", "brier", "hd95", "hd95_share")
 OPPOSITE = {"recall": "specificity", "sensitivity": "specificity"}
 Metrics = Sequence[str] | Mapping[str, str]
@@ -48,10 +38,7 @@ class Boot:
 
 def cells(rows: Sequence[Mapping]) -> pd.DataFrame:
     """Return cells of mappings with row, metric, ours, and whatever of the other columns is known."""
-    return pd.DataFrame(list(rows)).reindex(columns=CELLS).pipe(_filled)
-
-
-def _filled(frame: pd.DataFrame) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows)).reindex(columns=CELLS)
     words = ["row", "metric", "note", "family", "verdict"]
     return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in words})
 
@@ -59,13 +46,8 @@ def _filled(frame: pd.DataFrame) -> pd.DataFrame:
 def counts(values: Mapping[tuple[str, str], float | tuple | list], *, about: Mapping | None = None) -> pd.DataFrame:
     """Return cells that need no resampling, such as settings, data tables and cost.
 
-    Parameters
-    ----------
-    values
-        (row, metric) -> number; or (number, low, high); or a list with a number a training, whose mean and range are
-        kept; or a mapping with ``ours`` and other columns of a cell.
-    about
-        n, dataset, split, note of them all.
+    ``values`` is (row, metric) -> number; or (number, low, high); or a list with a number a training, whose mean and
+    range are kept; or a mapping with ``ours`` and other columns of a cell. ``about`` is n, dataset, split, note of all.
     """
     rows = []
     for (row, metric), value in values.items():
@@ -89,12 +71,8 @@ def score(rows: Mapping[str, Scored], metrics: Metrics, boot: Boot) -> pd.DataFr
     """Return each metric of each row with its 95 % cluster bootstrap interval over patients or lesions and trainings.
 
     Counts have no interval. ``threshold`` is the mean over units, with its range. A metric that does not exist for
-    these rows is an empty cell whose note says so.
-
-    Parameters
-    ----------
-    metrics
-        As `Scored.metric` takes them; a mapping renames: name in the exhibit -> metric.
+    these rows is an empty cell whose note says so. ``metrics`` are as `Scored.metric` takes them; a mapping renames:
+    name in the exhibit -> metric.
     """
     return cells([_value(row, one, *each, boot) for row, one in rows.items() for each in _named(metrics)])
 
@@ -108,27 +86,23 @@ def _named(metrics: Metrics) -> list[tuple[str, str]]:
 def _value(row: str, one: Scored, name: str, metric: str, boot: Boot) -> dict:
     cell = {"row": row, "metric": name, "units": one.trainings, **one.origin()}
     if metric == "threshold":
-        return cell | _threshold(one)
+        each = one.thresholds()
+        ours, varies = float(np.round(each.mean(), 10)), {"low": each.min(), "high": each.max()}
+        if each.nunique() <= 1:
+            return cell | {"ours": ours, "note": one.note}
+        return cell | {"ours": ours, "note": _joined(one.note, "range over seeds")} | varies
     if cell["n"] == 0:
         return cell | {"ours": np.nan, "note": _joined(one.note, "no such image")}
     table, formula, note = one.decided(), one.metric(metric), one.note
     value, low, high = formula(table), np.nan, np.nan
     if cell["n"] < one.least:
         note = _joined(note, f"fewer than {one.least} images: no interval")
-    elif metric not in COUNTS:
+    elif metric not in fairness.COUNTS:
         try:
-            value, low, high = bootstrap_ci(formula, table, **one.resampled(), n=boot.n, seed=boot.seed)
+            value, low, high = statistics.bootstrap_ci(formula, table, **one.resampled(), n=boot.n, seed=boot.seed)
         except UndefinedMetricError as error:
             note = _joined(note, f"no interval: {error}")
-    return cell | {"ours": value, "low": low, "high": high, "note": _joined(note, unmoved(low, high))}
-
-
-def _threshold(one: Scored) -> dict:
-    each = one.thresholds()
-    found = {"ours": float(np.round(each.mean(), 10))}
-    if each.nunique() > 1:
-        found |= {"low": each.min(), "high": each.max(), "note": _joined(one.note, "range over seeds")}
-    return {"note": one.note} | found
+    return cell | {"ours": value, "low": low, "high": high, "note": _joined(note, statistics.unmoved(low, high))}
 
 
 def _joined(*words: str) -> str:
@@ -148,7 +122,7 @@ def changes(
 
     With several paired trainings interval and p are those of `skinlib.evaluation.mrmc`, over trainings and patients;
     with one pair those of the cluster bootstrap over patients. Holm runs over the rows given, for each metric apart; a
-    step that cannot move a metric is not among them.
+    step that cannot move a metric is not among them. Sensitivity without specificity is a ValueError.
 
     Parameters
     ----------
@@ -160,11 +134,6 @@ def changes(
         Put behind the metric's name; "" for a row that is itself a difference.
     leak
         The change is what a leak does: it *inflates* or *deflates*.
-
-    Raises
-    ------
-    ValueError
-        When sensitivity is asked without specificity.
     """
     names = [metric for _, metric in _named(metrics)]
     for one, other in OPPOSITE.items():
@@ -183,38 +152,27 @@ def _change(both: tuple[Scored, Scored], metric: str, boot: Boot) -> dict:
     after, before = both
     cell = {"units": after.trainings, **after.origin()}
     a, b, formula = after.decided(), before.decided(), after.metric(metric)
+    nested = after.nested and bool(after.units)  # then the outer units are the independent trainings
     try:
-        if _readers(after) > 1:
-            units = after.units[:1] if after.nested else after.units
-            inner = _inner(after, metric)
-            found = mrmc.compare(a, b, inner, unit=units)
-            return cell | _of_trainings(found, float(formula(a)) - float(formula(b)))
-        value, low, high, p = paired_bootstrap(formula, a, b, **after.resampled(), n=boot.n_p, seed=boot.seed)
+        if (after.table[after.units[0]].nunique() if nested else after.trainings) <= 1:
+            value, low, high, p = statistics.paired_bootstrap(
+                formula, a, b, **after.resampled(), n=boot.n_p, seed=boot.seed
+            )
+            cell |= {"ours": value, "low": low, "high": high}
+            return cell | ({"note": UNTESTED} if low == high == 0 else {"p": p})
+        inner = dataclasses.replace(after, units=()).metric(metric)
+        inner = mean_over(inner, list(after.units[1:])) if nested and len(after.units) > 1 else inner
+        found = mrmc.compare(a, b, inner, unit=after.units[:1] if nested else after.units)
+        value = float(formula(a)) - float(formula(b))
     except UndefinedMetricError as error:
         return cell | {"ours": np.nan, "note": f"not defined: {error}"}
-    if low == high == 0:
-        return cell | {"ours": value, "low": low, "high": high, "note": "nothing differs, so nothing is tested"}
-    return cell | {"ours": value, "low": low, "high": high, "p": p}
-
-
-def _readers(one: Scored) -> int:
-    """Return how many independent trainings a row has: of nested units the outer ones."""
-    return one.table[one.units[0]].nunique() if one.nested and one.units else one.trainings
-
-
-def _inner(one: Scored, metric: str):
-    """Return the metric within one independent training: the mean over what is nested in it."""
-    single = dataclasses.replace(one, units=()).metric(metric)
-    return mean_over(single, list(one.units[1:])) if one.nested and len(one.units) > 1 else single
-
-
-def _of_trainings(found: mrmc.Comparison, value: float) -> dict:
     each = np.asarray(found.each, float)
     if not each.any() and found.standard_error == 0:
-        return {"ours": 0.0, "low": 0.0, "high": 0.0, "note": "nothing differs, so nothing is tested"}
+        return cell | {"ours": 0.0, "low": 0.0, "high": 0.0, "note": UNTESTED}
     agree = max(int((each > 0).sum()), int((each < 0).sum()))
     note = f"{agree} of {len(each)} trainings agree in sign" if len(each) < LEAST_UNITS else ""
-    return {"ours": value, "low": found.low, "high": found.high, "p": found.p, "units": len(each), "note": note}
+    tested = {"ours": value, "low": found.low, "high": found.high, "p": found.p}
+    return cell | tested | {"units": len(each), "note": note}
 
 
 def judge(frame: pd.DataFrame, *, leak: bool = False, over: Sequence[str] = ("family", "metric")) -> pd.DataFrame:
@@ -226,9 +184,8 @@ def judge(frame: pd.DataFrame, *, leak: bool = False, over: Sequence[str] = ("fa
     below 0.05, else *no evidence*; *trade* where sensitivity is bought with specificity or the other way; "" with fewer
     trainings, whose number the column ``units`` has. A leak *inflates* or *deflates*.
     """
-    judged = frame.assign(p_adjusted=frame.groupby(list(over), sort=False)["p"].transform(holm))
-    words = [_verdict(one, leak) for one in judged.itertuples()]
-    judged = judged.assign(verdict=words)
+    judged = frame.assign(p_adjusted=frame.groupby(list(over), sort=False)["p"].transform(statistics.holm))
+    judged = judged.assign(verdict=[_verdict(one, leak) for one in judged.itertuples()])
     names = judged["metric"].str.removesuffix(CHANGE)
     for one, other in OPPOSITE.items():
         for row in judged.loc[names == one, "row"]:
@@ -265,17 +222,17 @@ def gaps(pairs: Mapping[str, tuple[Scored, Scored]], metrics: Metrics, boot: Boo
     Nothing is paired: the two are resampled independently of each other.
     """
     found = []
-    for row, both in pairs.items():
-        for name, metric in _named(metrics):
-            values, replicates = [], []
-            for k, one in enumerate(both):
-                table, formula = one.decided(), one.metric(metric)
-                values.append(formula(table))
-                options = {"n": boot.n, "seed": boot.seed + 1 + k}
-                replicates.append(bootstrap_distribution(formula, table, **one.resampled(), **options))
-            low, high, _ = percentile_interval(replicates[0] - replicates[1])
-            cell = {"row": row, "metric": name, "ours": values[0] - values[1], "low": low, "high": high, "note": note}
-            found.append(cell | {"units": both[1].trainings} | both[1].origin())
+    for (row, both), (name, metric) in itertools.product(pairs.items(), _named(metrics)):
+        first, second = (one.metric(metric)(one.decided()) for one in both)
+        draws = [
+            statistics.bootstrap_distribution(
+                one.metric(metric), one.decided(), **one.resampled(), n=boot.n, seed=boot.seed + k
+            )
+            for k, one in enumerate(both, 1)
+        ]
+        low, high, _ = statistics.percentile_interval(draws[0] - draws[1])
+        cell = {"row": row, "metric": name, "ours": first - second, "low": low, "high": high, "note": note}
+        found.append(cell | {"units": both[1].trainings} | both[1].origin())
     return cells(found)
 
 
@@ -285,40 +242,27 @@ def by_group(
     """Return metrics of calls for each group of a column, and their gaps to a reference group.
 
     Values, intervals and tests are those of `skinlib.evaluation.fairness`; a group too small for a metric is an empty
-    cell whose note has its counts.
+    cell whose note has its counts. ``one`` has the predictions of one training, each image once, at one threshold; a
+    missing value of the column is the group "missing".
 
-    Parameters
-    ----------
-    one
-        Predictions of one training, each image once, at one threshold.
-    column
-        A missing value is the group "missing".
-    reference
-        Adds the rows "gap", the reference minus the other group ("gap to <group>" of several), with p, and what gap
-        could have been found with a power of 0.8 in the note. Images without a group are not in a gap.
-    prefix
-        Put before each row's name.
+    ``reference`` adds the rows "gap", the reference minus the other group ("gap to <group>" of several), with p, and
+    what gap could have been found with a power of 0.8 in the note. Images without a group are not in a gap.
     """
-    threshold, about = (
-        float(one.thresholds().iloc[0]),
-        {"dataset": one.origin()["dataset"], "split": one.origin()["split"]},
-    )
-    options = {"threshold": threshold, "n": boot.n, "seed": boot.seed}
+    options = {"threshold": float(one.thresholds().iloc[0]), "n": boot.n, "seed": boot.seed}
     found = fairness.by_group(one.table, column, names=metrics, **options)
     notes = [_joined(c.note, f"{c.positives} malignant, {c.clusters} patients or lesions") for c in found.itertuples()]
     values = found.rename(columns={"group": "row", "value": "ours"}).assign(note=notes)
     known = one.table[one.table[column].notna()]
     if reference and set(known[column]) > {reference}:
-        gaps_ = fairness.gaps(known, column, reference=reference, names=metrics, **options)
-        several = gaps_["second"].nunique() > 1
-        words = [
-            f"{reference} minus {c.second}; {c.test}; a gap of {c.detectable:.4f} could be found (power 0.8)"
-            for c in gaps_.itertuples()
+        gap = fairness.gaps(known, column, reference=reference, names=metrics, **options)
+        words = "{} minus {}; {}; a gap of {:.4f} could be found (power 0.8)"
+        notes = [
+            fairness.described(c, words.format(reference, c.second, c.test, c.detectable)) for c in gap.itertuples()
         ]
-        rows = ["gap to " + second if several else "gap" for second in gaps_["second"]]
-        notes = [fairness.described(c, word) for c, word in zip(gaps_.itertuples(), words, strict=True)]
-        gap = gaps_.rename(columns={"gap": "ours", "p_holm": "p_adjusted"}).assign(row=rows, note=notes, n=len(known))
+        rows = "gap to " + gap["second"] if gap["second"].nunique() > 1 else "gap"
+        gap = gap.rename(columns={"gap": "ours", "p_holm": "p_adjusted"}).assign(row=rows, note=notes, n=len(known))
         values = pd.concat([values, gap.assign(family="side")])
+    about = {key: one.origin()[key] for key in ("dataset", "split")}
     return cells(values.assign(row=prefix + values["row"], **about).to_dict("records"))
 
 

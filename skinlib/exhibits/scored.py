@@ -20,35 +20,20 @@ FROM_SCORES = ("roc_auc", "average_precision", "ece", "brier")  # no threshold m
 class Scored:
     """One row of a table: the predictions of one system, its mask scores, or any measure of each image.
 
-    Attributes
-    ----------
-    table
-        A row an image and unit: a prediction table, a table of `skinlib.evaluation.segmentation.per_image`, or any
-        table with ``image_id`` and columns to average.
-    threshold
-        Called malignant where the score is at least this: one for all, or unit -> threshold; a unit of several columns
-        is a tuple.
-    units
-        The columns that tell trainings apart: ``("seed",)``, ``("split_seed", "seed")``; ``()`` where nothing is
-        trained, or one training serves every unit of another row. Scores are never pooled over units.
-    nested
-        The later units lie within the first: seeds of one fold share its training images, so three folds of three
-        seeds are three independent units. The bootstrap then draws in two stages.
-    strata
-        Column of ``table`` within which patients or lesions are drawn, such as `rarest` gives it; None: from all.
-    least
-        With fewer images than this there is no interval.
-    note
-        Put into the note of each cell.
+    ``table`` has a row an image and unit: a prediction table, a table of `skinlib.evaluation.segmentation.per_image`,
+    or any with ``image_id`` and columns to average. ``units`` are the columns that tell trainings apart, such as
+    ``("split_seed", "seed")``; ``()`` where nothing is trained, or one training serves every unit of another row.
+    Scores are never pooled over units. ``nested``: the later units lie within the first: seeds of one fold share its
+    training images, so three folds of three seeds are three independent units; the bootstrap draws in two stages.
     """
 
     table: pd.DataFrame
-    threshold: float | Mapping[int, float] = 0.5
+    threshold: float | Mapping = 0.5  # called malignant from here on; or unit -> threshold, a tuple of several columns
     units: tuple[str, ...] = ("seed",)
     nested: bool = False
-    strata: str | None = None
-    least: int = 0
-    note: str = ""
+    strata: str | None = None  # the column within which patients or lesions are drawn, such as ``rarest``
+    least: int = 0  # with fewer images there is no interval
+    note: str = ""  # of each cell
 
     def where(self, mask) -> Scored:
         """Return the row cut to some rows of its table."""
@@ -70,13 +55,7 @@ class Scored:
             yield key, self.where(keys == key)
 
     def thresholds(self) -> pd.Series:
-        """Return the threshold of each row of the table.
-
-        Raises
-        ------
-        ValueError
-            When a unit of the table has none.
-        """
+        """Return the threshold of each row of the table; a unit without one is a ValueError."""
         if not isinstance(self.threshold, Mapping):
             return pd.Series(float(self.threshold), index=self.table.index)
         keys = [key if len(key) > 1 else key[0] for key in self.keys()]
@@ -93,16 +72,8 @@ class Scored:
     def metric(self, name: str | Metric) -> Metric:
         """Return a metric of `decided`, the mean over the units where there are several.
 
-        Parameters
-        ----------
-        name
-            ``mean:<column>``, the mean of a column over the images that have it; else a metric of mask scores, of
-            calls (`skinlib.evaluation.metrics.OF_CALLS`), or of several classes, ``<metric>_of_<class>`` among them.
-
-        Raises
-        ------
-        ValueError
-            For a metric or a class that is not there.
+        ``name`` is ``mean:<column>``, the mean of a column over the images that have it; else a metric of mask scores,
+        of calls (`skinlib.evaluation.metrics.OF_CALLS`), or of several classes, ``<metric>_of_<class>`` among them.
         """
         single = name if isinstance(name, Metric) else _single(name, self.table)
         return mean_over(single, list(self.units)) if self.trainings > 1 else single
@@ -113,32 +84,29 @@ class Scored:
         strata = None if self.strata is None else self.table[self.strata].to_numpy()
         if self.trainings == 1:
             return {"groups": clusters, "strata": strata}
-        if self.nested:
-            outer = self.table[self.units[0]].to_numpy()
-            inner = self.keys().factorize()[0]
-            return {"groups": (clusters, outer, inner), "strata": (strata, None, outer)}
-        return {"groups": (clusters, self.keys().factorize()[0]), "strata": strata}
+        units = self.keys().factorize()[0]
+        if not self.nested:
+            return {"groups": (clusters, units), "strata": strata}
+        outer = self.table[self.units[0]].to_numpy()
+        return {"groups": (clusters, outer, units), "strata": (strata, None, outer)}
 
     def origin(self) -> dict:
         """Return n (different images), dataset and split of the table; several are joined by "+"."""
-        names = {key: _joined(self.table[key]) if key in self.table else "" for key in ("dataset", "split")}
-        return {"n": self.table["image_id"].nunique(), **names}
-
-
-def _joined(names: pd.Series) -> str:
-    return "+".join(sorted(names.astype(str).unique()))
+        names = {key: self.table[key].astype(str).unique() if key in self.table else "" for key in ("dataset", "split")}
+        return {"n": self.table["image_id"].nunique()} | {key: "+".join(sorted(each)) for key, each in names.items()}
 
 
 def _single(name: str, table: pd.DataFrame) -> Metric:
     kind, _, column = name.partition(":")
     if kind == "mean" and column in table:
-        return mean_of_column(column)
+        return Metric(column, lambda rows, counts: _mean(rows[column].to_numpy(float), counts))
     if "stage" in table and name in OF_MASKS:
         return OF_MASKS[name]
     if "p_malignant" in table and name in FROM_SCORES:
         return binary(name)
     if "p_malignant" in table and name in OF_CALLS:
-        return _of_calls(name)
+        of_calls = OF_CALLS[name]
+        return Metric(name, lambda rows, n: of_calls(tables.outcome(rows)[0], rows["called"].to_numpy(), 0.5, n))
     whole = MULTICLASS | WEIGHTED
     if name in whole:
         return Metric(name, whole[name])
@@ -152,24 +120,10 @@ def _single(name: str, table: pd.DataFrame) -> Metric:
     return Metric(name, lambda rows, counts: formula(rows, counts)[:, k], of_one if of_class == "roc_auc" else None)
 
 
-def mean_of_column(column: str) -> Metric:
-    """Return the mean of a column over the images that have it, as a metric."""
-
-    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
-        values = rows[column].to_numpy(float)
-        known = np.isfinite(values)
-        return ratio(counts @ np.where(known, values, 0.0), counts @ known.astype(float))
-
-    return Metric(column, weighted)
-
-
-def _of_calls(name: str) -> Metric:
-    formula = OF_CALLS[name]
-
-    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
-        return formula(tables.outcome(rows)[0], rows["called"].to_numpy(), 0.5, counts)
-
-    return Metric(name, weighted)
+def _mean(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the mean of what is known, by resample."""
+    known = np.isfinite(values)
+    return ratio(counts @ np.where(known, values, 0.0), counts @ known.astype(float))
 
 
 def with_rarest(table: pd.DataFrame) -> pd.DataFrame:
@@ -184,13 +138,7 @@ def with_rarest(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def pair(after: Scored, before: Scored) -> tuple[Scored, Scored]:
-    """Return two rows on the units that both have; one without a column of the other's units is repeated for each.
-
-    Raises
-    ------
-    ValueError
-        When they have no unit in common.
-    """
+    """Return two rows on the units that both have; one without a column of the other's units is repeated for each."""
     a, b = _repeated(after, before), _repeated(before, after)
     if a.units != b.units:
         raise ValueError(f"these rows vary in {a.units} and {b.units}; one must contain the other")

@@ -12,6 +12,8 @@ import json
 import os
 from pathlib import Path
 
+import pandas as pd
+
 from skinlib.config import RunConfig, load_profile
 from skinlib.papers import paper_names
 from skinlib.paths import project_root
@@ -23,49 +25,31 @@ class Card:
     """What a notebook says about itself in its metadata, under ``skinlib``."""
 
     path: Path
+    stem: str  # the file's name without its ending
+    number: int  # with which the name begins
     papers: tuple[str, ...]
     needs: str  # plan: the finished runs of its papers; none
     minutes: dict[str, float]  # profile -> minutes on the reference machine
-    evidence: bool = False  # it runs whole on results/reference, without data and weights
-
-    @property
-    def stem(self) -> str:
-        """The file's name without its ending."""
-        return self.path.stem
-
-    @property
-    def number(self) -> int:
-        """The number its name begins with."""
-        return int(self.stem.partition("_")[0])
+    evidence: bool  # it runs whole on results/reference, without data and weights
 
 
 def read_card(path: Path) -> Card:
-    """Read a notebook's own card.
-
-    Raises
-    ------
-    ValueError
-        When the name does not begin with a number, or the metadata lack ``skinlib`` or one of its keys.
-    """
+    """Read a notebook's own card; a ValueError says what the name or the metadata lack."""
     card = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("skinlib", {})
     if absent := [key for key in ("papers", "needs", "minutes") if key not in card]:
         raise ValueError(f"{path.name}: metadata.skinlib lacks {', '.join(absent)}; add it to the notebook's metadata")
     if card["needs"] not in ("plan", "none"):
         raise ValueError(f"{path.name}: metadata.skinlib.needs is {card['needs']!r}; write plan or none")
-    if not path.stem.partition("_")[0].isdigit():
+    if not (number := path.stem.partition("_")[0]).isdigit():
         raise ValueError(f"{path.name}: the name of a notebook begins with its number")
-    return Card(path, tuple(card["papers"]), card["needs"], dict(card["minutes"]), card.get("evidence", False))
+    about = (tuple(card["papers"]), card["needs"], dict(card["minutes"]), card.get("evidence", False))
+    return Card(path, path.stem, int(number), *about)
 
 
 def check_keys(profile: dict) -> None:
-    """Refuse a key that nothing reads, at the top of a profile or of a paper's mapping.
+    """Refuse a key that nothing reads, at the top of a profile or of a paper's mapping, and name the nearest known one.
 
-    Read is what the shipped profiles have, and what a plan takes beside that (its ``RECIPE``).
-
-    Raises
-    ------
-    ValueError
-        Naming the key, and the known one that is nearest to it.
+    Read is what the shipped profiles have, and what a plan takes besides (its ``RECIPE``).
     """
     shipped = [load_profile(path) for path in sorted((project_root() / "profiles").glob("*.yaml"))]
     parts = [("", profile, {*paper_names()}.union(*shipped))]
@@ -82,12 +66,8 @@ def check_keys(profile: dict) -> None:
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     """Return the notebooks of a profile: those of its papers and those of no paper; ``only`` names numbers ("24 43").
 
-    A profile of evidence has those notebooks alone that say that they run on it.
-
-    Raises
-    ------
-    ValueError
-        When a number is no notebook's, or its papers are not in the profile.
+    A profile of evidence has those notebooks alone that say that they run on it. A number that is no notebook's, or
+    whose papers are not in the profile, is a ValueError.
     """
     cards = [read_card(path) for path in sorted(folder.glob("*.ipynb"))]
     fitting = [card for card in cards if not card.papers or set(card.papers) & set(profile["papers"])]
@@ -123,9 +103,8 @@ def image_visits(config: RunConfig, profile: dict) -> int:
     """Return about how many images a run reads, all epochs together."""
     from skinlib.data.cards import CARDS, kept
 
-    counted = [(code, n) for part in CARDS[config.dataset].counts.values() for code, n in part.items()]
-    whole = sum(n for _, n in counted)
-    chosen = sum(n for code, n in counted if code in kept(config.dataset, config.label_space))
-    known = (profile["data"].get("images") or whole) * chosen / max(whole, 1)
+    counted = pd.DataFrame(CARDS[config.dataset].counts).sum(axis=1)
+    chosen = counted[counted.index.isin(kept(config.dataset, config.label_space))].sum()
+    known = (profile["data"].get("images") or counted.sum()) * chosen / max(counted.sum(), 1)
     share = (1 - config.test_share) * ((config.folds - 1) / config.folds if config.fold is not None else 1)
     return int(config.epochs * (config.visits or known * share))

@@ -11,15 +11,23 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from skinlib.config import load_profile
+from skinlib.paths import project_root, write_atomic, write_json
+
 LIBRARY = str(Path(__file__).parents[1])
+PROFILE_OPTIONS = {
+    "--profile": ("sample", "smoke, sample, real, paper, or a YAML file like them"),
+    "--data": ("", "data root; default: the profile's synthetic data, or data/raw"),
+    "--results": ("", "default: results/ of the checkout"),
+    "--notebooks": ("", "default: notebooks/ of the checkout"),
+}
 
 
-def data_get(arguments: argparse.Namespace) -> int:
+def data_get(arguments: argparse.Namespace) -> None:
     """Download a data set once its licence is accepted; no partial download is kept."""
     from skinlib.data import download
 
     download.get(arguments.name, arguments.root, accept_licence=arguments.accept_licence)
-    return 0
 
 
 def data_check(arguments: argparse.Namespace) -> int:
@@ -33,40 +41,40 @@ def data_check(arguments: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
-def data_synthesise(arguments: argparse.Namespace) -> int:
+def data_synthesise(arguments: argparse.Namespace) -> None:
     """Draw a profile's synthetic data where its notebooks look for them, or under the root given."""
-    from skinlib.config import load_profile
     from skinlib.data.roots import synthesise
 
     if arguments.data:
         synthesise(load_profile(arguments.profile), Path(arguments.data).resolve())
-        return 0
+        return
     work = _work(arguments)
     synthesise(work.profile, work.data)
     work.stamp_data()
-    return 0
 
 
-def write_plan(arguments: argparse.Namespace) -> int:
+def write_plan(arguments: argparse.Namespace) -> None:
     """Name the runs that a profile needs, and write their configurations."""
     work = _work(arguments)
     for paper, reason in work.write_plan().items():
         print(f"{paper} is left out: {reason}")
     print(f"{len(work.planned(work.profile['papers']))} runs planned in {work.plan_file}")
-    return 0
 
 
-def train_runs(arguments: argparse.Namespace) -> int:
+def train_runs(arguments: argparse.Namespace) -> int | None:
     """Train runs one after the other, or go on with interrupted ones; a run that fails costs no other."""
     work = _work(arguments)
     from skinlib.training import runs
+    from skinlib.workflow.reproduce import progress
 
     stale = os.environ.get("SKINLIB_STALE") or work.profile["stale"]
     place = {"data_root": work.data, "results_root": work.results, "device": arguments.device, "stale": stale}
     failed = []
     with _processes(arguments.device):
         for file in arguments.config:
-            _show_progress(work)
+            if arguments.stamp and work.stop_file.is_file():
+                raise KeyboardInterrupt
+            print(progress(work), file=sys.stderr, flush=True)
             try:
                 run = runs.ensure(runs.read_config(file), **place)
                 if arguments.stamp:
@@ -81,7 +89,6 @@ def train_runs(arguments: argparse.Namespace) -> int:
         return 1
     if arguments.stamp:
         work.stamp(arguments.stamp, [file.stem for file in arguments.config])
-    return 0
 
 
 @contextlib.contextmanager
@@ -104,7 +111,7 @@ def _processes(device: str) -> Iterator[None]:
     dist.destroy_process_group()  # after an error torchrun ends the others, which may be waiting for this one
 
 
-def predict_images(arguments: argparse.Namespace) -> int:
+def predict_images(arguments: argparse.Namespace) -> None:
     """Turn a folder of images, or those that a CSV lists, into a prediction table."""
     from skinlib.data.readers_files import images_of
     from skinlib.training import predict, runs
@@ -113,10 +120,9 @@ def predict_images(arguments: argparse.Namespace) -> int:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.out, index=False)
     print(f"{len(table)} rows in {arguments.out}")
-    return 0
 
 
-def evaluate_table(arguments: argparse.Namespace) -> int:
+def evaluate_table(arguments: argparse.Namespace) -> None:
     """Print metrics, thresholds, intervals and fairness of a prediction table."""
     from skinlib.evaluation.report import evaluate, read_predictions
 
@@ -127,20 +133,17 @@ def evaluate_table(arguments: argparse.Namespace) -> int:
         if arguments.out:
             arguments.out.mkdir(parents=True, exist_ok=True)
             frame.to_csv(arguments.out / f"{name.replace(' ', '_')}.csv", index=False)
-    return 0
 
 
-def run_notebook(arguments: argparse.Namespace) -> int:
+def run_notebook(arguments: argparse.Namespace) -> int | None:
     """Execute one notebook strictly; 1 when it failed."""
     work = _work(arguments)
-    from skinlib.paths import write_atomic, write_json
     from skinlib.workflow.index import exhibits_of
+    from skinlib.workflow.reproduce import progress
     from skinlib.workflow.runner import execute
 
-    _show_progress(work)
-    os.environ["SKINLIB_NOTEBOOK"] = arguments.notebook.stem
-    if not arguments.train:
-        os.environ["SKINLIB_TRAIN"] = "never"
+    print(progress(work), file=sys.stderr, flush=True)
+    os.environ |= {"SKINLIB_NOTEBOOK": arguments.notebook.stem, "SKINLIB_TRAIN": "never"}
     parameters = {"profile": work.given, "data_root": str(work.data), "results_root": str(work.results)}
     limit = work.profile["notebooks"]["time_limit_minutes"]
     report = execute(arguments.notebook.resolve(), work.folder / "notebooks", parameters, minutes=limit)
@@ -152,7 +155,6 @@ def run_notebook(arguments: argparse.Namespace) -> int:
         return 1
     if arguments.stamp:
         write_atomic(arguments.stamp, report["status"] + "\n")
-    return 0
 
 
 def run_reproduce(arguments: argparse.Namespace) -> int:
@@ -163,24 +165,7 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
     return reproduce(work, stale=arguments.stale, cores=arguments.cores, extra=arguments.extra)
 
 
-def write_page(arguments: argparse.Namespace) -> int:
-    """Write the page of what was executed."""
-    from skinlib.workflow.index import write_index
-
-    print(write_index(_work(arguments)))
-    return 0
-
-
-def print_summary(arguments: argparse.Namespace) -> int:
-    """Print the table of what was executed."""
-    from skinlib.workflow.index import summary
-
-    text, failures = summary(_work(arguments))
-    print(text)
-    return 1 if failures else 0
-
-
-def publish_results(arguments: argparse.Namespace) -> int:
+def publish_results(arguments: argparse.Namespace) -> int | None:
     """Make what was executed the reference of its profile; 1 when a notebook failed or was not run."""
     from skinlib.papers import plan_of
     from skinlib.workflow.index import summary
@@ -193,26 +178,22 @@ def publish_results(arguments: argparse.Namespace) -> int:
         print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)
         return 1
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
-    drawn = work.profile["data"]["kind"] == "synthetic"
-    where = {"plans": plans, "run_store": work.results / "runs", "evidence": not drawn}
-    path = publish(work.folder, work.results / "reference", **where)
+    options = {"run_store": work.results / "runs", "evidence": work.profile["data"]["kind"] != "synthetic"}
+    path = publish(work.folder, work.results / "reference", plans=plans, **options)
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
-    return 0
 
 
-def restore_runs(arguments: argparse.Namespace) -> int:
+def restore_runs(arguments: argparse.Namespace) -> None:
     """Put the runs of results/reference into the run store, without weights."""
     from skinlib.workflow.reference import restore
 
     work = _work(arguments)
     found = restore(work.results / "reference" / work.profile["name"], work.results)
     print(f"{len(found)} runs restored from evidence, without weights, to {work.results / 'runs'}")
-    return 0
 
 
 def run_regression(arguments: argparse.Namespace) -> int:
     """Compare a profile's exhibits with tests/expected/<profile>, or take them as the new expectation."""
-    from skinlib.paths import project_root
     from skinlib.workflow.regression import accept, compare
 
     found = (arguments.found or project_root() / "results" / "smoke").resolve()
@@ -222,7 +203,6 @@ def run_regression(arguments: argparse.Namespace) -> int:
 
 def _work(arguments: argparse.Namespace):
     """Open a profile's work; what decides its arithmetic is set first, for numpy and torch read it when imported."""
-    from skinlib.config import load_profile
     from skinlib.workflow.arithmetic import settings
 
     os.environ.update(settings(load_profile(arguments.profile)))
@@ -232,73 +212,58 @@ def _work(arguments: argparse.Namespace):
     return Work.open(arguments.profile, **{name: getattr(arguments, name, "") for name in names})
 
 
-def _show_progress(work) -> None:
-    from skinlib.workflow.reproduce import progress
-
-    print(progress(work), file=sys.stderr, flush=True)
-
-
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; each sets ``call`` to the function that does it."""
+    """Return the parser of all commands; each is explained by the docstring of its function, and ``call`` is that."""
     parser = argparse.ArgumentParser(prog="skinlib", description="Skin-lesion systems, reproduced. No medical device.")
     words = parser.add_subparsers(required=True, metavar="COMMAND")
     data = words.add_parser("data", help="Get, check or draw a data set.").add_subparsers(required=True, metavar="WHAT")
-    get, check = _command(data, "get", data_get), _command(data, "check", data_check)
+    about = "Execute notebooks, and show what came of it."
+    notebooks = words.add_parser("notebooks", help=about).add_subparsers(required=True, metavar="WHAT")
+
+    def command(group, name: str, call: Callable, *, profile: bool = True) -> Callable:
+        parser = group.add_parser(name, help=call.__doc__)
+        parser.set_defaults(call=call)
+        for option, (default, meaning) in PROFILE_OPTIONS.items() if profile else ():
+            parser.add_argument(option, default=default, help=meaning)
+        return parser.add_argument
+
+    get, check = command(data, "get", data_get, profile=False), command(data, "check", data_check, profile=False)
     for one in (get, check):
-        one.add_argument("name")
-        one.add_argument("--root", type=Path, required=True)
-    get.add_argument("--accept-licence", action="store_true")
-    _command(data, "synthesise", data_synthesise, profile=True)
-    _command(words, "plan", write_plan, profile=True)
-    train = _command(words, "train", train_runs, profile=True)
-    train.add_argument("config", type=Path, nargs="+")
-    train.add_argument("--device", default="auto")
-    train.add_argument("--stamp", type=Path, help="file to write when all are finished")
-    predict = _command(words, "predict", predict_images)
-    predict.add_argument("run", type=Path, help="the run's folder, results/runs/<id>")
-    predict.add_argument("--images", type=Path, required=True, help="a folder, or a CSV with a column image_path")
-    predict.add_argument("--out", type=Path, required=True)
-    predict.add_argument("--tta", choices=("none", "flips", "d4"), default="none")
-    evaluate = _command(words, "evaluate", evaluate_table)
-    evaluate.add_argument("table", type=Path)
-    evaluate.add_argument("--groups", nargs="*", default=[], help="columns that name groups of people")
-    evaluate.add_argument("--malignant", nargs="*", default=[], help="classes that count as malignant")
-    evaluate.add_argument("--recall", type=float, default=0.85, help="least recall that the threshold must keep")
-    evaluate.add_argument("--out", type=Path, help="folder for the tables as CSV")
-    regression = _command(words, "regression", run_regression)
-    regression.add_argument("found", type=Path, nargs="?", help="default: results/smoke")
-    regression.add_argument("--accept", action="store_true", help="take them as the new expectation")
+        one("name")
+        one("--root", type=Path, required=True)
+    get("--accept-licence", action="store_true")
+    command(data, "synthesise", data_synthesise)
+    command(words, "plan", write_plan)
+    train = command(words, "train", train_runs)
+    train("config", type=Path, nargs="+")
+    train("--device", default="auto")
+    train("--stamp", type=Path, help="file to write when all are finished")
+    predict = command(words, "predict", predict_images, profile=False)
+    predict("run", type=Path, help="the run's folder, results/runs/<id>")
+    predict("--images", type=Path, required=True, help="a folder, or a CSV with a column image_path")
+    predict("--out", type=Path, required=True)
+    predict("--tta", choices=("none", "flips", "d4"), default="none")
+    evaluate = command(words, "evaluate", evaluate_table, profile=False)
+    evaluate("table", type=Path)
+    evaluate("--groups", nargs="*", default=[], help="columns that name groups of people")
+    evaluate("--malignant", nargs="*", default=[], help="classes that count as malignant")
+    evaluate("--recall", type=float, default=0.85, help="least recall that the threshold must keep")
+    evaluate("--out", type=Path, help="folder for the tables as CSV")
+    regression = command(words, "regression", run_regression, profile=False)
+    regression("found", type=Path, nargs="?", help="default: results/smoke")
+    regression("--accept", action="store_true", help="take them as the new expectation")
     about = "with --accept: the same profile trained with other seeds, and once more with the same"
-    regression.add_argument("--seeds", type=Path, nargs="*", default=[], help=about)
-    _notebook_words(words.add_parser("notebooks", help="Execute notebooks, and show what came of it."))
-    return parser
-
-
-def _notebook_words(parser: argparse.ArgumentParser) -> None:
-    words = parser.add_subparsers(required=True, metavar="WHAT")
-    run = _command(words, "run", run_notebook, profile=True)
-    run.add_argument("notebook", type=Path)
-    run.add_argument("--stamp", type=Path, help="file to write when it came to its end")
-    run.add_argument("--train", action="store_true", help="train missing runs instead of failing")
-    whole = _command(words, "reproduce", run_reproduce, profile=True)
-    whole.add_argument("--only", default="", help="numbers of notebooks, such as '24 43'")
-    whole.add_argument("--stale", choices=("", "retrain", "stop", "reuse"), default="", help="runs made by older code")
-    whole.add_argument("--cores", type=lambda text: int(text or 0), default=0)
-    whole.add_argument("extra", nargs="*", help="arguments for Snakemake, after --")
-    others = {"index": write_page, "summary": print_summary, "publish": publish_results, "restore": restore_runs}
-    for name, call in others.items():
-        _command(words, name, call, profile=True)
-
-
-def _command(words, name: str, call: Callable, *, profile: bool = False) -> argparse.ArgumentParser:
-    """Add a command that is explained by the docstring of its function."""
-    parser = words.add_parser(name, help=call.__doc__)
-    parser.set_defaults(call=call)
-    if profile:
-        parser.add_argument("--profile", default="sample", help="smoke, sample, real, paper, or a YAML file like them")
-        parser.add_argument("--data", default="", help="data root; default: the profile's synthetic data, or data/raw")
-        parser.add_argument("--results", default="", help="default: results/ of the checkout")
-        parser.add_argument("--notebooks", default="", help="default: notebooks/ of the checkout")
+    regression("--seeds", type=Path, nargs="*", default=[], help=about)
+    run = command(notebooks, "run", run_notebook)
+    run("notebook", type=Path)
+    run("--stamp", type=Path, help="file to write when it came to its end")
+    whole = command(notebooks, "reproduce", run_reproduce)
+    whole("--only", default="", help="numbers of notebooks, such as '24 43'")
+    whole("--stale", choices=("", "retrain", "stop", "reuse"), default="", help="runs made by older code")
+    whole("--cores", type=lambda text: int(text or 0), default=0)
+    whole("extra", nargs="*", help="arguments for Snakemake, after --")
+    command(notebooks, "publish", publish_results)
+    command(notebooks, "restore", restore_runs)
     return parser
 
 
@@ -314,7 +279,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run a command; an error that its user can mend is one line and exit status 2, others show their traceback."""
     arguments = build_parser().parse_args(words)
     try:
-        return arguments.call(arguments)
+        return arguments.call(arguments) or 0
+    except KeyboardInterrupt:
+        print("skinlib: interrupted; the same call goes on", file=sys.stderr)
+        return 130
     except (ValueError, RuntimeError, OSError) as error:
         if not is_for_the_user(error):
             raise

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -50,58 +50,54 @@ def reports(work: Work, since: float = 0.0) -> list[dict]:
 def summary(work: Work, since: float = 0.0) -> tuple[str, int]:
     """Return the printed summary and the number of notebooks that failed or could not run."""
     gathered = reports(work, since)
-    lines = [f"  {'notebook':<26} {'status':<8} minutes  exhibits"]
+    lines, reasons = [f"  {'notebook':<26} {'status':<8} minutes  exhibits"], []
     for report in gathered:
         minutes = "" if report["status"] == "not run" else f"{report['seconds'] / 60:.1f}"
         shown = ", ".join(report["exhibits"]) or report["reason"]
         kept = "" if report["fresh"] or not minutes else " (unchanged)"
         lines.append(f"  {report['notebook']:<26} {report['status']:<8} {minutes:>7}  {shown}{kept}")
-    for report in gathered:
         if report["status"] == "failed":
-            lines += ["", f"{report['notebook']}: {report['reason']}", *(f"    {line}" for line in report["traceback"])]
+            reasons += ["", f"{report['notebook']}: {report['reason']}", *(f"    {w}" for w in report["traceback"])]
     counts = Counter(report["status"] for report in gathered)
-    lines += ["", "notebooks: " + ", ".join(f"{number} {status}" for status, number in counts.items())]
-    return "\n".join(lines), counts["failed"] + counts["not run"]
+    last = "notebooks: " + ", ".join(f"{number} {status}" for status, number in counts.items())
+    return "\n".join([*lines, *reasons, "", last]), counts["failed"] + counts["not run"]
 
 
 def write_index(work: Work, since: float = 0.0) -> Path:
     """Write ``results/<profile>/index.html``: the notebooks, then every paper's figures and tables."""
-    name = html.escape(work.profile["name"])
-    rows = "".join(_notebook_row(work, report) for report in reports(work, since))
+    name = escape(work.profile["name"])
+    rows = "".join(_row(work, report) for report in reports(work, since))
     folders = [path for path in sorted(work.folder.iterdir()) if path.name not in ("state", "notebooks")]
     papers = "".join(_paper(folder) for folder in folders if any(folder.glob("*.json")))
     kind = "SYNTHETIC data: drawn, no patients" if is_synthetic(work.data) else "REAL data"
     page = (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{name}</title><style>{STYLE}</style></head>"
-        f"<body><h1>Profile {name}</h1><p class='banner'>{kind} ({html.escape(str(work.data))}). No medical device.</p>"
+        f"<body><h1>Profile {name}</h1><p class='banner'>{kind} ({escape(str(work.data))}). No medical device.</p>"
         "<h2>Notebooks</h2><table><tr><th>notebook</th><th>status</th><th>minutes</th><th>exhibits</th></tr>"
         f"{rows}</table>{papers}</body></html>\n"
     )
     return write_atomic(work.folder / "index.html", page)
 
 
-def _notebook_row(work: Work, report: dict) -> str:
-    name, status = html.escape(report["notebook"]), report["status"]
+def _row(work: Work, report: dict) -> str:
+    name, status, minutes = escape(report["notebook"]), report["status"], report["seconds"] / 60
     executed = (work.folder / "notebooks" / f"{report['notebook']}.html").is_file()
     link = f"<a href='notebooks/{name}.html'>{name}</a>" if executed else name
-    trace = html.escape("\n".join([report["reason"], *report["traceback"]]).strip())
-    more = html.escape(", ".join(report["exhibits"])) or (trace and f"<pre>{trace}</pre>")
-    return (
-        f"<tr><td>{link}<br>{html.escape(report['title'])}</td><td class='{status.replace(' ', '-')}'>{status}</td>"
-        f"<td>{report['seconds'] / 60:.1f}</td><td>{more}</td></tr>"
-    )
+    trace = escape("\n".join([report["reason"], *report["traceback"]]).strip())
+    more = escape(", ".join(report["exhibits"])) or (trace and f"<pre>{trace}</pre>")
+    state = f"<td class='{status.replace(' ', '-')}'>{status}</td><td>{minutes:.1f}</td>"
+    return f"<tr><td>{link}<br>{escape(report['title'])}</td>{state}<td>{more}</td></tr>"
 
 
 def _paper(folder: Path) -> str:
-    parts = [f"<h2>{html.escape(folder.name)}</h2>"]
+    parts = [f"<h2>{escape(folder.name)}</h2>"]
     for figure in sorted(file for file in folder.iterdir() if file.suffix in (".png", ".jpg")):
-        link = html.escape(f"{folder.name}/{figure.name}")
+        link = escape(f"{folder.name}/{figure.name}")
         image = f"<a href='{link}'><img loading='lazy' src='{link}' alt='{link}'></a>"
-        parts.append(f"<figure>{image}<figcaption>{html.escape(figure.stem)}</figcaption></figure>")
+        parts.append(f"<figure>{image}<figcaption>{escape(figure.stem)}</figcaption></figure>")
     for table in sorted(folder.glob("*.csv")):
         frame = pd.read_csv(table)
         shown = frame.head(SHOWN_CELLS).to_html(index=False, na_rep="", border=0, float_format="%.3f")
-        link = f"<a href='{html.escape(f'{folder.name}/{table.name}')}'>CSV</a>"
-        head = f"<summary>{html.escape(table.stem)}, {len(frame)} cells ({link})</summary>"
-        parts.append(f"<details>{head}{shown}</details>")
+        link = f"<a href='{escape(f'{folder.name}/{table.name}')}'>CSV</a>"
+        parts.append(f"<details><summary>{escape(table.stem)}, {len(frame)} cells ({link})</summary>{shown}</details>")
     return "".join(parts)

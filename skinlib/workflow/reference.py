@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from skinlib.config import RunConfig
@@ -22,10 +22,6 @@ from skinlib.training.runs import Run
 MOST_BYTES = 32_000_000  # of results/reference as a whole
 PICTURES = (".png", ".jpg")
 ENDINGS = (".csv", ".json", *PICTURES)
-
-
-class NotPublishable(ValueError):
-    """Results that may not become a reference: of a changed checkout, of older code, incomplete or too large."""
 
 
 def publish(
@@ -40,25 +36,16 @@ def publish(
 
     Parameters
     ----------
-    found
-        A profile's results, ``results/<profile>``.
-    reference
-        ``results/reference``; what it holds of other profiles stays.
+    found, reference, run_store
+        ``results/<profile>``, ``results/reference``, ``results/runs``; the folder returned is in the second.
     plans
         Paper -> name -> configuration, as the profile plans them.
-    run_store
-        ``results/runs``
     evidence
         False: exhibits alone, and of these no picture that another profile keeps with evidence.
 
-    Returns
-    -------
-    Path
-        ``results/reference/<profile>``
-
     Raises
     ------
-    NotPublishable
+    ValueError
         When there is no exhibit, they come from several commits or a changed checkout, one was made from runs of older
         code, a run is not of the plan, or all references together would take more than 32 MB; nothing is changed then.
     """
@@ -72,15 +59,15 @@ def publish(
             shutil.copytree(final, new)
         for paper in plans:
             shutil.rmtree(new / paper, ignore_errors=True)
+            _copy((found / paper / EVIDENCE).glob("*") if evidence else (), new / paper / EVIDENCE)
         for record in records:
-            pictured = not evidence and _pictured(reference, record.parent.name, record.stem)
-            files = [record.with_suffix(end) for end in ENDINGS if not (pictured and end in PICTURES)]
-            _copy([file for file in files if file.is_file()], new / record.parent.name)
+            endings = ENDINGS if evidence or not _pictured(reference, record) else ENDINGS[:2]
+            _copy(map(record.with_suffix, endings), new / record.parent.name)
         if evidence:
-            for paper in plans:
-                _copy(sorted((found / paper / EVIDENCE).glob("*")), new / paper / EVIDENCE)
             _write_runs(new / EVIDENCE, behind, names)
-        _check_size([new, *(each for each in reference.iterdir() if each.name not in (found.name, Path(name).name))])
+        others = [each for each in reference.iterdir() if each.name not in (found.name, Path(name).name)]
+        if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
+            raise ValueError(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less")
         shutil.rmtree(final, ignore_errors=True)
         new.replace(final)
     return final
@@ -89,28 +76,23 @@ def publish(
 def _runs_behind(records: Mapping[Path, dict], found: Path, run_store: Path) -> dict[str, Run]:
     """Return id -> run of all runs that the exhibits name, refusing what older code or an unknown state made."""
     if not records:
-        raise NotPublishable(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
+        raise ValueError(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
     if old := [path.stem for path, record in records.items() if record["stale"]]:
-        raise NotPublishable(f"{', '.join(old)}: made from runs of older code; retrain them, or look at the change")
+        raise ValueError(f"{', '.join(old)}: made from runs of older code; retrain them, or look at the change")
     commits = sorted({record["commit"] for record in records.values()})
     if len(commits) > 1 or commits[0].endswith("+changes"):
-        raise NotPublishable(f"exhibits were made at {', '.join(commits)}; commit, and execute all notebooks again")
+        raise ValueError(f"exhibits were made at {', '.join(commits)}; commit, and execute all notebooks again")
     return {key: runs.load(run_store / key) for record in records.values() for key in record["runs"]}
 
 
 def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig]]) -> dict[str, dict[str, str]]:
     """Return paper -> name in its plan -> run id."""
-    found = {paper: {} for paper in plans}
+    found, planned = {paper: {} for paper in plans}, [(p, *each) for p, plan in plans.items() for each in plan.items()]
     for key, run in behind.items():
         precision = run.config.precision  # `auto` of the plan was resolved when the run was made
-        fitting = [
-            (paper, name)
-            for paper, plan in plans.items()
-            for name, config in plan.items()
-            if config.replace(precision=precision) == run.config
-        ]
+        fitting = [(p, name) for p, name, config in planned if config.replace(precision=precision) == run.config]
         if not fitting:
-            raise NotPublishable(f"run {key} ({run.config.variant}) is not in the plan; execute the notebooks again")
+            raise ValueError(f"run {key} ({run.config.variant}) is not in the plan; execute the notebooks again")
         for paper, name in fitting:
             found[paper][name] = key
     return found
@@ -118,11 +100,11 @@ def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig
 
 def _write_runs(folder: Path, behind: Mapping[str, Run], names: Mapping[str, dict[str, str]]) -> None:
     """Write what is small of each run, and drop runs that no paper names any more."""
-    known = read_json(folder / RUN_NAMES) if (folder / RUN_NAMES).is_file() else {}
+    known = (read_json(folder / RUN_NAMES) if (folder / RUN_NAMES).is_file() else {}) | dict(names)
     for run in behind.values():
         stored.copy_evidence(run.path, folder)
-    write_json(folder / RUN_NAMES, known | dict(names))
-    wanted = {key for of in (known | dict(names)).values() for key in of.values()}
+    write_json(folder / RUN_NAMES, known)
+    wanted = {key for of in known.values() for key in of.values()}
     for old in [each for each in folder.iterdir() if each.is_dir() and each.name not in wanted]:
         shutil.rmtree(old)
 
@@ -130,47 +112,32 @@ def _write_runs(folder: Path, behind: Mapping[str, Run], names: Mapping[str, dic
 def restore(profile: Path, results: Path) -> list[Path]:
     """Put a published profile's runs into the run store, where it has no folder of theirs; return the new folders.
 
-    They count as finished and have everything but weights and masks: what needs the network says so, and its run is to
-    be trained again. What notebooks measured with the networks goes where they keep it.
-
-    Parameters
-    ----------
-    profile
-        ``results/reference/<profile>``
-    results
-        ``results``
-
-    Raises
-    ------
-    NotPublishable
-        When the profile keeps no evidence.
+    ``profile`` is ``results/reference/<profile>``, ``results`` is ``results``. The runs count as finished and have
+    everything but weights and masks: what needs the network says so, and its run is to be trained again. What notebooks
+    measured with the networks goes where they keep it.
     """
     file = profile / EVIDENCE / RUN_NAMES
     if not file.is_file():
-        raise NotPublishable(f"{profile} keeps no evidence; only profiles of real data do")
+        raise ValueError(f"{profile} keeps no evidence; only profiles of real data do")
     for table in profile.glob(f"*/{EVIDENCE}/*{stored.TABLE}"):
-        if not (results / table.relative_to(profile.parent)).is_file():
-            _copy([table], (results / table.relative_to(profile.parent)).parent)
+        if not (to := results / table.relative_to(profile.parent)).is_file():
+            _copy([table], to.parent)
     ids = sorted({key for of in read_json(file).values() for key in of.values()})
     lacking = [key for key in ids if not (results / "runs" / key).exists()]
     return [stored.copy_evidence(file.parent / key, results / "runs") for key in lacking]
 
 
-def _pictured(reference: Path, paper: str, exhibit: str) -> bool:
+def _pictured(reference: Path, record: Path) -> bool:
     """Tell whether a profile with evidence keeps a picture of an exhibit."""
-    kept = [each for end in PICTURES for each in reference.glob(f"*/{paper}/{exhibit}{end}")]
+    kept = [each for end in PICTURES for each in reference.glob(f"*/{record.parent.name}/{record.stem}{end}")]
     return any((picture.parents[1] / EVIDENCE).is_dir() for picture in kept)
 
 
-def _copy(files: list[Path], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in files:
+def _copy(files: Iterable[Path], folder: Path) -> None:
+    """Copy those files that exist."""
+    for file in filter(Path.is_file, files):
+        folder.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, folder / file.name)
-
-
-def _check_size(folders: list[Path]) -> None:
-    if (size := sum(map(size_of, folders))) > MOST_BYTES:
-        raise NotPublishable(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less evidence")
 
 
 def size_of(folder: Path) -> int:

@@ -32,33 +32,21 @@ RESULT = ["exhibit", "row", "metric", "column", "expected", "got", "verdict"]
 def accept(found: Path, expected: Path, others: Sequence[Path] = ()) -> int:
     """Store the exhibits under ``found`` as what is expected from now on; 0.
 
-    Parameters
-    ----------
-    others
-        Results of the same profile, trained with other seeds and once more with the same. Without them a cell keeps its
-        kind and its band, stretched to its new value; a cell that was not there is new and has no band.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there are no exhibits.
+    ``others`` are results of the same profile, trained with other seeds and once more with the same. Without them a
+    cell keeps its kind and its band, stretched to its new value; a cell that was not there is new and has no band.
     """
-    listed = exhibits(found)
-    if not listed:
+    if not (listed := exhibits(found)):
         raise FileNotFoundError(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
     again = [other for other in others if _plan(other) == _plan(found)]
     seeds = [other for other in others if other not in again]
     stored = {}
-    for name in listed:
-        if (found / f"{name}.csv").is_file():
-            table, before = read(found / f"{name}.csv"), expected / f"{name}.csv"
-            moved = [[read(other / f"{name}.csv") for other in group] for group in (seeds, again)]
-            of_data = read_json(found / f"{name}.json").get("kind") == "data"
-            stored[name] = (
-                judge(table, *moved, of_data=of_data)
-                if others
-                else carry(table, read(before) if before.is_file() else None)
-            )
+    for name in [name for name in listed if (found / f"{name}.csv").is_file()]:
+        table, before = read(found / f"{name}.csv"), expected / f"{name}.csv"
+        moved = [[read(other / f"{name}.csv") for other in group] for group in (seeds, again)]
+        if others:
+            stored[name] = judge(table, *moved, of_data=read_json(found / f"{name}.json").get("kind") == "data")
+        else:
+            stored[name] = carry(table, read(before) if before.is_file() else None)
     for old in expected.glob("*/*.csv"):
         old.unlink()
     stored |= {"weights": weights(found), "exhibits": pd.DataFrame(listed.items(), columns=["exhibit", "figure"])}
@@ -103,13 +91,8 @@ def judge(
 
     A metric that moves with the seed in one row of an exhibit is trained in all of them. A band holds the values of all
     seeds, and to either side as much more as the metric moves in that row of the exhibit in which it moves most.
-
-    Parameters
-    ----------
-    seeds, again
-        The same exhibit after trainings with other seeds, and with the same. Without other seeds a cell is new.
-    of_data
-        No run is behind the exhibit: it is data.
+    ``seeds`` and ``again`` are the same exhibit after trainings with other seeds, and with the same. Without other
+    seeds a cell is new, unless no run is behind the exhibit (``of_data``).
     """
     metric, n = table["metric"], pd.to_numeric(table["n"], errors="coerce")
     moved = _moved(table, seeds)
@@ -119,9 +102,8 @@ def judge(
     values = values.apply(pd.to_numeric, errors="coerce")[trained & ~machine & ~(n < FEW)].reindex(table.index)
     least, most = values.min(axis=1), values.max(axis=1)
     more = (most - least).groupby(metric).transform("max")
-    kind = np.select(
-        [machine, conditional, trained], ["machine", "conditional", "trained"], "data" if seeds or of_data else "new"
-    )
+    kinds = {"machine": machine, "conditional": conditional, "trained": trained}
+    kind = np.select(list(kinds.values()), list(kinds), "data" if seeds or of_data else "new")
     return table.assign(kind=kind, least=_written(least - more), most=_written(most + more))
 
 
@@ -157,13 +139,7 @@ def carry(table: pd.DataFrame, before: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def compare(found: Path, expected: Path) -> int:
-    """Check the exhibits under ``found``, print what failed, write every check to ``regression.csv`` there; 0 or 1.
-
-    Raises
-    ------
-    FileNotFoundError
-        When nothing is expected.
-    """
+    """Check the exhibits under ``found``, print what failed, write every check to ``regression.csv`` there; 0 or 1."""
     if not (expected / "weights.csv").is_file():
         raise FileNotFoundError(f"no {expected / 'weights.csv'}; run `make accept` first")
     exact, why = same_machine(read(expected / "weights.csv"), weights(found))
@@ -191,14 +167,12 @@ def compare_evidence(found: Path, reference: Path) -> int:
 
 
 def _report(checks: list[list[str]], found: Path) -> int:
-    result = pd.DataFrame(checks, columns=RESULT)
-    write_atomic(found / "regression.csv", result.to_csv(index=False))
-    bad = result[result["verdict"] == "FAILED"]
-    for check in bad.itertuples():
-        where = f"{check.exhibit}::{check.row}::{check.metric}"
-        print(f"FAILED {where} - {check.column}: expected {check.expected}, got {check.got}")
-    print(f"regression: {f'{len(bad)} failed, ' if len(bad) else ''}{len(result) - len(bad)} passed")
-    return 1 if len(bad) else 0
+    write_atomic(found / "regression.csv", pd.DataFrame(checks, columns=RESULT).to_csv(index=False))
+    bad = [check for check in checks if check[-1] == "FAILED"]
+    for exhibit, row, metric, column, wanted, got, _ in bad:
+        print(f"FAILED {exhibit}::{row}::{metric} - {column}: expected {wanted}, got {got}")
+    print(f"regression: {f'{len(bad)} failed, ' if bad else ''}{len(checks) - len(bad)} passed")
+    return 1 if bad else 0
 
 
 def same_machine(stored: pd.DataFrame, now: pd.DataFrame) -> tuple[bool, str]:
@@ -244,22 +218,21 @@ def _check(name: str, column: str, wanted: str, got: str, *, cell=("", ""), pass
 
 def _free(old: dict, new: dict) -> tuple[str, bool]:
     """Return what is asked of a number that may move, and whether it fulfils it: it may be missing with a reason."""
+    value, wanted = _number(new["ours"]), f"[{old['least']}, {old['most']}]"
     if old["kind"] == "machine":
-        return "a number above 0", _is_number(new["ours"]) and float(new["ours"]) > 0
-    wanted, few = f"[{old['least']}, {old['most']}]", _is_number(new["n"]) and float(new["n"]) < FEW
-    if not _is_number(new["ours"]):
+        return "a number above 0", value > 0
+    if math.isnan(value):
         return wanted, new["ours"] == "" and new["note"] != ""
-    return wanted, few or not old["least"] or float(old["least"]) <= float(new["ours"]) <= float(old["most"])
+    return wanted, _number(new["n"]) < FEW or not old["least"] or float(old["least"]) <= value <= float(old["most"])
 
 
 def _equal(old: str, new: str) -> bool:
-    if _is_number(old) and _is_number(new):
-        return math.isclose(float(old), float(new), rel_tol=1e-6, abs_tol=1e-9)
-    return old == new
+    return old == new or math.isclose(_number(old), _number(new), rel_tol=1e-6, abs_tol=1e-9)
 
 
-def _is_number(text: str) -> bool:
+def _number(text: str) -> float:
+    """Return a cell as a number, NaN where it is none or has no end."""
     try:
-        return math.isfinite(float(text))
+        return float(text) if math.isfinite(float(text)) else math.nan
     except ValueError:
-        return False
+        return math.nan

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -20,10 +21,6 @@ from skinlib.workflow.catalogue import image_visits, selected
 from skinlib.workflow.index import summary, write_index
 from skinlib.workflow.regression import compare_evidence
 from skinlib.workflow.work import Work
-
-
-class NotEnoughDisk(ValueError):
-    """The disk has less room than the profile says it needs."""
 
 
 def estimate(work: Work) -> dict[str, float]:
@@ -40,28 +37,17 @@ def estimate(work: Work) -> dict[str, float]:
     left = [visits for visits, done in runs if not done]
     waiting = [card for card in work.cards if not work.notebook_stamp(card.stem).is_file()]
     minutes = work.profile["minutes"] * sum(left) / max(1, sum(visits for visits, _ in runs))
-    return {
-        "runs": len(runs),
-        "runs_left": len(left),
-        "visits": sum(left),
-        "notebooks": len(work.cards),
-        "notebooks_left": len(waiting),
-        "minutes": minutes + sum(card.minutes.get(work.profile["name"], 1.0) for card in waiting),
-    }
+    minutes += sum(card.minutes.get(work.profile["name"], 1.0) for card in waiting)
+    counts = {"runs": len(runs), "runs_left": len(left), "notebooks": len(work.cards), "notebooks_left": len(waiting)}
+    return counts | {"visits": sum(left), "minutes": minutes}
 
 
 def announce(work: Work) -> str:
-    """Return the estimate in words.
-
-    Raises
-    ------
-    NotEnoughDisk
-        When work is left and the free space is below what the profile states.
-    """
+    """Return the estimate in words; a ValueError when runs are left and too little of the disk is free for them."""
     work.folder.mkdir(parents=True, exist_ok=True)
     need, disk, free = estimate(work), work.profile["disk_gb"], shutil.disk_usage(work.folder).free / 1e9
     if need["runs_left"] and free < disk:
-        raise NotEnoughDisk(
+        raise ValueError(
             f"{work.folder} has {free:.1f} GB free and profile {work.profile['name']} needs {disk:g} GB; make room, or "
             "link results/ to a larger disk"
         )
@@ -93,10 +79,9 @@ def progress(work: Work) -> str:
     wanted = work.state / "wanted.json"
     stems = read_json(wanted)["notebooks"] if wanted.is_file() else [card.stem for card in work.cards]
     cards = [card for card in work.cards if card.stem in stems]
-    counts = {"notebooks": [work.notebook_stamp(card.stem) for card in cards]}
-    if work.plan_file.is_file():
-        counts = {"runs": list(map(work.run_stamp, work.planned(work.papers(cards)).values()))} | counts
-    done = {name: (sum(file.is_file() for file in files), len(files)) for name, files in counts.items() if files}
+    runs = work.planned(work.papers(cards)).values() if work.plan_file.is_file() else ()
+    stamps = {"runs": list(map(work.run_stamp, runs)), "notebooks": [work.notebook_stamp(card.stem) for card in cards]}
+    done = {name: (sum(file.is_file() for file in files), len(files)) for name, files in stamps.items() if files}
     form = "|{bar:20}| {n_fmt}/{total_fmt}"
     return "   ".join(f"{name} {tqdm.format_meter(*count, 0, bar_format=form)}" for name, count in done.items())
 
@@ -117,6 +102,9 @@ def command(work: Work, *, cores: int, extra: Sequence[str]) -> list[str]:
 def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[str] = ()) -> int:
     """Run the compendium and print its summary; 0 when every notebook was executed or skipped, else 1.
 
+    An interrupt ends it after the runs and notebooks in hand; the next call goes on. A TimeoutError says that the same
+    profile is being run already.
+
     Parameters
     ----------
     stale
@@ -125,11 +113,6 @@ def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[st
         Most cores at once; 0 means all, four at most. No more jobs train at once than the profile's ``jobs``.
     extra
         Further arguments for Snakemake, such as ``--executor slurm --jobs 8``.
-
-    Raises
-    ------
-    TimeoutError
-        When the same profile is being run already.
     """
     with Lock(work.state / ".lock", timeout=1):
         forget(work)
@@ -137,7 +120,8 @@ def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[st
         write_json(work.state / "wanted.json", {"notebooks": [card.stem for card in work.cards]})
         began = time.time()
         line = command(work, cores=cores or min(4, os.cpu_count() or 1), extra=extra)
-        failed = _run(line, os.environ | settings(work.profile) | ({"SKINLIB_STALE": stale} if stale else {}))
+        environment = os.environ | settings(work.profile) | ({"SKINLIB_STALE": stale} if stale else {})
+        failed = _run(line, environment, work.stop_file)
         text, missing = summary(work, since=began)
         whole = dataclasses.replace(work, cards=tuple(selected(work.profile, "", work.notebooks)))
         page = write_index(whole, since=began)
@@ -147,13 +131,19 @@ def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[st
     return 1 if failed or missing else 0
 
 
-def _run(line: list[str], environment: dict) -> int:
-    """Run Snakemake; on an interrupt or a termination let it end its jobs, and then go on to the summary."""
+def _run(line: list[str], environment: dict, stop: Path) -> int:
+    """Run Snakemake; an interrupt or a termination lets its jobs end what they have in hand, and starts no other."""
+    stop.unlink(missing_ok=True)
     process = subprocess.Popen(line, env=environment)
-    previous = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+
+    def end(*_) -> None:
+        stop.touch()  # for a job with several runs
+        process.terminate()  # for Snakemake, which a terminal may have interrupted too
+
+    previous = {kind: signal.signal(kind, end) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return process.wait()
-    except KeyboardInterrupt:
-        return process.wait() or 1  # the terminal has sent it to Snakemake too
+        return process.wait() or int(stop.is_file())
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        stop.unlink(missing_ok=True)
+        for kind, handler in previous.items():
+            signal.signal(kind, handler)

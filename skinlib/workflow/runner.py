@@ -25,13 +25,7 @@ class ParameterError(ValueError):
 
 
 def literals(source: str) -> dict[str, object]:
-    """Return the names and values that a parameters cell assigns.
-
-    Raises
-    ------
-    ParameterError
-        When a line is anything but ``name = literal``.
-    """
+    """Return the names and values that a parameters cell assigns, each line ``name = literal``."""
     found = {}
     for node in ast.parse(source).body:
         if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
@@ -65,16 +59,8 @@ def check_parameters(notebook: Mapping, given: Mapping[str, object]) -> None:
 def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minutes: float) -> dict:
     """Execute a notebook in a fresh kernel, write it and its HTML to ``folder``, and say how it went.
 
-    Parameters
-    ----------
-    path
-        The notebook; it is not changed. Its own folder is the working folder, as in JupyterLab.
-    folder
-        Takes ``<name>.ipynb`` and ``<name>.html``, also after a failure.
-    parameters
-        Name -> value, checked against the cell tagged ``parameters``.
-    minutes
-        Limit for the notebook as a whole.
+    The notebook itself is not changed, and its folder is the working folder, as in JupyterLab. ``minutes`` is the limit
+    for the notebook as a whole.
 
     Returns
     -------
@@ -83,10 +69,12 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from nbconvert import HTMLExporter
     from papermill.exceptions import PapermillExecutionError
 
     notebook, started, written = json.loads(path.read_text(encoding="utf-8")), time.time(), folder / path.name
-    report = {"notebook": path.stem, "title": _title(notebook) or path.stem, "started": started}
+    heading = "".join(notebook["cells"][0]["source"]).strip().partition("\n")[0] if notebook["cells"] else ""
+    report = {"notebook": path.stem, "title": heading.lstrip("# ").strip() or path.stem, "started": started}
     outcome = {"status": "failed", "reason": "", "traceback": []}
     options = {"kernel_name": "python3", "language": "python", "cwd": path.parent, "progress_bar": False}
     options["extra_arguments"] = ["--log-level=ERROR"]
@@ -110,19 +98,5 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
         outcome["reason"] = "the kernel died; was memory short?"
     seconds = round(time.time() - started, 1)
     if written.is_file():
-        _write_html(written)
+        write_atomic(written.with_suffix(".html"), HTMLExporter().from_filename(str(written))[0])
     return report | outcome | {"seconds": seconds}
-
-
-def _title(notebook: Mapping) -> str:
-    """Return the heading of a notebook's first cell."""
-    first = "".join(notebook["cells"][0]["source"]).strip() if notebook["cells"] else ""
-    return first.partition("\n")[0].lstrip("# ").strip()
-
-
-def _write_html(path: Path) -> None:
-    """Convert an executed notebook to one HTML file next to it, with its figures inside."""
-    from nbconvert import HTMLExporter
-
-    text, _ = HTMLExporter().from_filename(str(path))
-    write_atomic(path.with_suffix(".html"), text)

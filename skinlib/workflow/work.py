@@ -17,8 +17,6 @@ from skinlib.workflow.catalogue import Card, check_keys, image_visits, listing, 
 
 # Folders and files whose change cannot change what a notebook shows.
 MACHINERY = ("workflow", "data/download.py")
-# Files that decide which runs there are and what they are called; `code_fingerprint` judges the rest by its syntax.
-PLANNING = ("config.py", "data/*.*", "images/*.py", "models/*.py", "training/*.py", "papers/**/*.py")
 
 
 def code_of(system: str) -> str:
@@ -30,7 +28,7 @@ def code_of(system: str) -> str:
 class Work:
     """One profile on one data root: where its files lie and what is to be done. `Work.open` makes it."""
 
-    given: str  # the profile's name or file, as it was given
+    given: str  # the profile's name, or its file with the whole path
     profile: dict
     results: Path
     data: Path
@@ -46,18 +44,16 @@ class Work:
         loaded = load_profile(given)
         if own:  # the others are what is known
             check_keys(loaded)
-        top = Path(results).resolve() if results else project_root() / "results"
-        folder = Path(notebooks).resolve() if notebooks else project_root() / "notebooks"
+        top = Path(results or project_root() / "results").resolve()
+        folder = Path(notebooks or project_root() / "notebooks").resolve()
         generated = not data and loaded["data"]["kind"] == "synthetic"
-        return cls(
-            given, loaded, top, find_data(loaded, data, top), generated, folder, tuple(selected(loaded, only, folder))
-        )
+        cards = tuple(selected(loaded, only, folder))
+        return cls(given, loaded, top, find_data(loaded, data, top), generated, folder, cards)
 
     @property
     def profile_file(self) -> Path:
         """The YAML file of the profile."""
-        is_file = self.given.endswith((".yaml", ".yml"))
-        return Path(self.given) if is_file else project_root() / "profiles" / f"{self.given}.yaml"
+        return project_root() / "profiles" / (self.given if Path(self.given).suffix else f"{self.given}.yaml")
 
     @property
     def place(self) -> str:
@@ -74,6 +70,11 @@ class Work:
     def state(self) -> Path:
         """What the workflow remembers: which data, which runs, which notebooks are done."""
         return self.folder / "state"
+
+    @property
+    def stop_file(self) -> Path:
+        """Exists while an interrupted call comes to its end: no further run is begun."""
+        return self.state / "stop"
 
     @property
     def data_stamp(self) -> Path:
@@ -99,10 +100,7 @@ class Work:
     def write_plan(self) -> dict[str, str]:
         """Name every run of the profile's papers, with its id and the fingerprint of its code.
 
-        Returns
-        -------
-        dict
-            Paper -> why it was left out: its data cannot be read. Its notebooks then fail for the same reason, alone.
+        Return paper -> why it was left out: its data cannot be read. Its notebooks then fail for that reason, alone.
         """
         plans, left_out = {}, {}
         for paper in self.profile["papers"]:
@@ -116,13 +114,10 @@ class Work:
     def _plan(self, paper: str) -> dict[str, dict]:
         from skinlib.training import runs
 
-        plan = {}
-        if self.profile["data"]["kind"] == "reference":  # its runs are finished
-            return plan
-        for name, config in plan_of(paper, self.profile).items():
+        plan, finished = {}, self.profile["data"]["kind"] == "reference"
+        for name, config in {} if finished else plan_of(paper, self.profile).items():
             run_id = runs.identify(config, data_root=self.data, results_root=self.results).id
-            visits = image_visits(config, self.profile)
-            plan[name] = {"id": run_id, "code": code_of(config.system), "visits": visits}
+            plan[name] = {"id": run_id, "code": code_of(config.system), "visits": image_visits(config, self.profile)}
             write_atomic(self.config_file(run_id), config.to_json())
         return plan
 
@@ -154,13 +149,7 @@ class Work:
         return self.state / "runs" / f"{entry['id']}-{entry['code']}.json"
 
     def stamp_run(self, run_id: str, system: str, *, planned: str) -> None:
-        """Say that a run of a system is trained.
-
-        Raises
-        ------
-        ValueError
-            When it is not the run that was planned.
-        """
+        """Say that a run of a system is trained; a ValueError when it is not the run that was planned."""
         if run_id != planned:
             raise ValueError(
                 f"{planned} was planned and {run_id} was trained: `precision: auto` means something else on this "
@@ -182,15 +171,9 @@ class Work:
         """Return the file in which the runner says how a notebook went."""
         return self.state / "notebooks" / f"{stem}.json"
 
-    def card(self, stem: str) -> Card:
-        """Return the card of a selected notebook."""
-        return next(card for card in self.cards if card.stem == stem)
-
     def code_behind(self, card: Card) -> list[str]:
         """Return the library's files that can change what a notebook shows; other papers' files cannot."""
-        library = project_root() / "skinlib"
-        others = [library / "papers" / paper for paper in set(paper_names()) - set(card.papers)]
-        left_out = [*others, *(library / name for name in MACHINERY)]
+        library, others = project_root() / "skinlib", set(paper_names()) - set(card.papers)
+        left_out = [library / name for name in (*MACHINERY, *(f"papers/{paper}" for paper in others))]
         files = sorted(file for kind in ("py", "csv", "yaml") for file in library.rglob(f"*.{kind}"))
-        kept = [file for file in files if not any(file.is_relative_to(other) for other in left_out)]
-        return [str(file) for file in kept]
+        return [str(file) for file in files if not any(file.is_relative_to(other) for other in left_out)]

@@ -6,6 +6,7 @@ They are forked from a server that has imported everything, so that each starts 
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -122,12 +123,11 @@ def first_builder(config: RunConfig, data_root: Path, results_root: Path, events
 def second_builder(config: RunConfig, data_root: Path, results_root: Path, events: dict) -> None:
     """Want the same run; tell when waiting for the lock, and when (wrongly) building."""
     torch.set_num_threads(1)
-    from skinlib import paths
 
     def told(event, real, *args, **options):
         event.set()
         return real(*args, **options)
 
     build.train = partial(told, events["second built"], build.train)
-    paths.time.sleep = partial(told, events["waiting"], paths.time.sleep)
+    time.sleep = partial(told, events["waiting"], time.sleep)  # of the lock
     runs.ensure(config, data_root=data_root, results_root=results_root, device="cpu")

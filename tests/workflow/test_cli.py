@@ -27,8 +27,6 @@ from skinlib.workflow.work import Work, code_of
         ("plan", cli.write_plan),
         ("regression --accept", cli.run_regression),
         ("notebooks run n.ipynb --profile smoke", cli.run_notebook),
-        ("notebooks index", cli.write_page),
-        ("notebooks summary", cli.print_summary),
         ("notebooks publish --profile real", cli.publish_results),
         ("notebooks restore --profile real", cli.restore_runs),
     ],
@@ -38,48 +36,31 @@ def test_words_lead_to_their_command(words, call):
 
 
 def test_empty_words_of_make_mean_the_defaults():
-    words = [
-        "notebooks",
-        "reproduce",
-        "--data",
-        "",
-        "--only",
-        "24 43",
-        "--stale",
-        "",
-        "--cores",
-        "",
-        "--",
-        "--executor",
-        "slurm",
-    ]
+    empty = [word for name in ("--data", "--stale", "--cores") for word in (name, "")]
+    words = ["notebooks", "reproduce", *empty, "--only", "24 43", "--", "--executor", "slurm"]
     arguments = cli.build_parser().parse_args(words)
     assert (arguments.data, arguments.only, arguments.stale, arguments.cores) == ("", "24 43", "", 0)
     assert arguments.extra == ["--executor", "slurm"]
 
 
 def test_an_error_of_the_user_is_one_line(capsys):
-    assert cli.main(["notebooks", "summary", "--profile", "nope"]) == 2
+    assert cli.main(["plan", "--profile", "nope"]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("skinlib: no profile 'nope'")
     assert captured.err.count("\n") == 1
 
 
 def test_an_error_of_ours_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr(cli, "print_summary", lambda arguments: int("x"))  # raised outside the library
+    monkeypatch.setattr(cli, "write_plan", lambda arguments: int("x"))  # raised outside the library
     with pytest.raises(ValueError, match="invalid literal"):
-        cli.main(["notebooks", "summary"])
+        cli.main(["plan"])
 
 
-def test_a_missing_file_is_one_line(capsys, tmp_path):
-    assert cli.main(["evaluate", str(tmp_path / "none.csv")]) == 2
-    assert "none.csv" in capsys.readouterr().err
-
-
-def test_an_error_of_the_system_is_one_line(capsys, tmp_path):
-    assert cli.main(["evaluate", str(tmp_path)]) == 2
+@pytest.mark.parametrize(("name", "words"), [("none.csv", "none.csv"), ("", "Is a directory")])
+def test_an_error_of_the_system_is_one_line(capsys, tmp_path, name, words):
+    assert cli.main(["evaluate", str(tmp_path / name)]) == 2
     captured = capsys.readouterr().err
-    assert "Is a directory" in captured and captured.count("\n") == 1
+    assert words in captured and captured.count("\n") == 1
 
 
 def test_data_check_opens_every_image_and_mask(capsys, data_root, tmp_path):
@@ -135,6 +116,9 @@ def test_a_run_that_fails_costs_none_of_those_trained_with_it(train, tmp_path, c
     assert {file.stem for file in together.parent.glob("*.json")} == {f"aa-{now}", f"bb-{now}"}
     assert train("aa", "bb", words=["--stamp", str(together)]) == 0
     assert read_json(together) == {"runs": ["aa", "bb"]}
+    together.unlink()
+    work.stop_file.touch()
+    assert train("aa", "bb", words=["--stamp", str(together)]) == 130 and not together.is_file()
     with pytest.raises(ZeroDivisionError):
         train("bad0")
 

@@ -27,7 +27,7 @@ threads: 1
 jobs: 1
 minutes: 8
 disk_gb: 0.001
-notebooks: {time_limit_minutes: 1}
+notebooks: {time_limit_minutes: 4}
 """
 
 
@@ -63,17 +63,13 @@ def test_notebooks_of_the_profiles_papers_and_of_none_are_selected(place):
     assert [card.stem for card in Work.open(**place).cards] == ["00_start", "24_a"]
     assert [card.stem for card in Work.open(**place, only="24").cards] == ["24_a"]
     assert [card.stem for card in Work.open(**place, only="0, 24").cards] == ["00_start", "24_a"]
+    assert (Work.open(**place).papers(), Work.open(**place, only="0").papers()) == (["paper_a"], [])
 
 
 @pytest.mark.parametrize("only", ["25", "7", "start"])
 def test_a_number_that_the_profile_does_not_have_is_an_error(place, only):
     with pytest.raises(ValueError, match=f"ONLY={only}: profile tiny has no such notebook; it has 00 24"):
         Work.open(**place, only=only)
-
-
-def test_only_the_runs_that_are_needed(place):
-    assert Work.open(**place).papers() == ["paper_a"]
-    assert Work.open(**place, only="0").papers() == []
 
 
 def test_the_repository_has_plans_for_the_papers_of_its_profiles():
@@ -193,7 +189,7 @@ def test_the_estimate_before_and_after_planning(place):
 def test_too_little_disk_is_said_before_work_starts(place):
     work = Work.open(**place)
     work.profile["disk_gb"] = 1e9
-    with pytest.raises(reproduce.NotEnoughDisk, match="make room"):
+    with pytest.raises(ValueError, match="make room"):
         reproduce.announce(work)
 
 
@@ -226,19 +222,14 @@ def test_progress_counts_runs_and_notebooks(place):
     assert line.endswith("| 0/2")
 
 
-def test_the_machinery_is_no_input_of_a_notebook(place):
-    work = Work.open(**place)
-    code = {
-        Path(path).relative_to(project_root() / "skinlib").as_posix() for path in work.code_behind(work.card("24_a"))
-    }
-    assert {"config.py", "data/readers.py", "training/fit.py"} <= code
-    assert not {"cli.py", "reproduce.py", "workflow/regression.py"} & code
-
-
-def test_other_papers_files_are_no_input_of_a_notebook(place):
+def test_the_machinery_and_other_papers_files_are_no_input_of_a_notebook(place):
     notebook(Path(place["notebooks"]), "24_a", papers=["paper_a", "metadata_sr"])
-    code = Work.open(**place).code_behind(Work.open(**place).card("24_a"))
-    assert {Path(path).parent.name for path in code if "/papers/" in path} == {"papers", "metadata_sr"}
+    work = Work.open(**place)
+    library = project_root() / "skinlib"
+    code = {Path(path).relative_to(library).as_posix() for path in work.code_behind(work.cards[1])}
+    assert {"config.py", "data/readers.py", "training/fit.py"} <= code
+    assert not any(path.startswith("workflow/") for path in code)
+    assert {path.split("/")[1] for path in code if path.startswith("papers/")} == {"__init__.py", "metadata_sr"}
 
 
 def report(work, stem, status, started, **more):
@@ -258,12 +249,8 @@ def test_the_summary_tells_failed_skipped_unchanged_and_not_run_apart(place):
     report(work, "02_last", "skipped", 20.0, reason="no weights")
     text, bad = notebook_index.summary(work, since=15.0)
     assert bad == 2
-    assert [line.split()[:2] for line in text.splitlines()[1:5]] == [
-        ["00_start", "ok"],
-        ["01_more", "failed"],
-        ["02_last", "skipped"],
-        ["24_a", "not"],
-    ]
+    states = {"00_start": "ok", "01_more": "failed", "02_last": "skipped", "24_a": "not"}
+    assert dict(line.split()[:2] for line in text.splitlines()[1:5]) == states
     assert "paper_a/table1 (unchanged)" in text
     assert "01_more: KeyError: 'x'\n    line 1" in text
     assert text.endswith("notebooks: 1 ok, 1 failed, 1 skipped, 1 not run")
@@ -283,12 +270,8 @@ def test_the_index_shows_exhibits_and_escapes_what_notebooks_say(place):
     (work.folder / "paper_a" / "table1.csv").write_text("row,ours\nfirst,0.123456\n")
     (work.folder / "paper_a" / "fig2.png").write_bytes(b"")
     page = notebook_index.write_index(work).read_text()
-    assert "REAL data" in page
-    assert "&lt;b&gt;bad&lt;/b&gt;" in page
-    assert "<b>bad" not in page
-    assert "src='paper_a/fig2.png'" in page
-    assert "table1, 1 cells" in page
-    assert "0.123" in page
+    shown = ("REAL data", "&lt;b&gt;bad&lt;/b&gt;", "src='paper_a/fig2.png'", "table1, 1 cells", "0.123")
+    assert [words for words in shown if words not in page] == [] and "<b>bad" not in page
 
 
 def test_exhibits_belong_to_the_notebook_that_wrote_them_now(place):
@@ -306,9 +289,7 @@ def test_one_run_of_a_profile_at_a_time(place):
 
 
 def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_rest(tmp_path, capfd):
-    (tmp_path / "tiny.yaml").write_text(
-        PROFILE.replace("[paper_a]", "[]").replace("limit_minutes: 1", "limit_minutes: 0.5")
-    )
+    (tmp_path / "tiny.yaml").write_text(PROFILE.replace("[paper_a]", "[]"))
     (tmp_path / "data" / "ham10000").mkdir(parents=True)
     place = {"profile": str(tmp_path / "tiny.yaml"), "notebooks": str(NOTEBOOKS)}
     place |= {key: str(tmp_path / key) for key in ("data", "results")}
