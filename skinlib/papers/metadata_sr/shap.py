@@ -7,8 +7,7 @@ import pandas as pd
 import torch
 
 from skinlib.across.shap_inputs import Subject
-from skinlib.across.system_maps import outlined
-from skinlib.across.systems import proposed_runs, sample_of
+from skinlib.across.systems import outlined, proposed_runs, sample_of
 from skinlib.data import clinical, splits
 from skinlib.data.cards import class_names
 from skinlib.explain.run_maps import OfImage
