@@ -80,7 +80,8 @@ def likeness(pairs: pd.DataFrame, cohort: pd.DataFrame) -> np.ndarray:
         detail = (detail - detail.mean()).ravel()
         length = np.linalg.norm(detail)
         fine[key] = detail / length if length > 0 else np.full(detail.size, np.nan)
-    return np.array([fine[a] @ fine[b] for a, b in zip(*ends, strict=True)], dtype=np.float64)
+    r = np.array([fine[a] @ fine[b] for a, b in zip(*ends, strict=True)], dtype=np.float64)
+    return r.clip(-1, 1)  # rounding: a copy is exactly 1
 
 
 def each_once(pairs: pd.DataFrame) -> pd.DataFrame:
