@@ -1,17 +1,18 @@
-"""What leakage does, seen in seconds: two training parts that differ in lesion-mates alone, and a nearest neighbour."""
+"""What one part of the data knows of another: mates of one lesion, copies that look alike, and a nearest neighbour."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from scipy.ndimage import uniform_filter
 
 from skinlib.data import splits
-from skinlib.data.splits import leak_arms as arms
 
-__all__ = ["arms", "mates", "nearest", "thumbnails"]
+SURROUNDINGS = 9  # pixels of the local mean that `likeness` takes off, of a picture of 64
 
 
 def mates(cohort: pd.DataFrame, split: pd.DataFrame, *, fold: int = 0, part: str = "test") -> tuple[int, int]:
@@ -26,36 +27,30 @@ def mates(cohort: pd.DataFrame, split: pd.DataFrame, *, fold: int = 0, part: str
     return int(held.isin(trained).sum()), len(held)
 
 
-def thumbnails(cohort: pd.DataFrame, side: int = 16, *, workers: int = 4) -> np.ndarray:
-    """Return (N, side * side * 3) float, 0 to 255: each image shrunk to a square of ``side`` pixels, RGB."""
+def _small(paths: Sequence[str], side: int, mode: str, workers: int = 4) -> Iterator[np.ndarray]:
+    """Yield each image shrunk to a square of ``side`` pixels, float64."""
 
     def shrink(path: str) -> np.ndarray:
         with Image.open(path) as image:
-            image.draft("RGB", (4 * side, 4 * side))  # JPEG decodes to an eighth almost for nothing
-            small = image.convert("RGB").resize((side, side), Image.Resampling.BOX)
-        return np.asarray(small, dtype=np.float64).ravel()
+            image.draft("RGB", (64, 64))  # JPEG decodes to an eighth almost for nothing
+            return np.asarray(image.convert(mode).resize((side, side), Image.Resampling.BOX), dtype=np.float64)
 
     with ThreadPoolExecutor(workers) as pool:
-        return np.stack(list(pool.map(shrink, cohort["image_path"])))
+        yield from pool.map(shrink, paths)
+
+
+def thumbnails(cohort: pd.DataFrame) -> np.ndarray:
+    """Return (N, 16 * 16 * 3) float, 0 to 255: each image shrunk to a square of 16 pixels, RGB."""
+    return np.stack([image.ravel() for image in _small(cohort["image_path"], 16, "RGB")])
 
 
 def nearest(cohort: pd.DataFrame, features: np.ndarray, train: np.ndarray, test: np.ndarray) -> pd.DataFrame:
     """Classify each test image like its nearest training image; labels are 0 benign and 1 malignant.
 
-    The score is d0 / (d0 + d1), from the distances to the nearest benign and the nearest malignant training image;
-    above 0.5 the nearest neighbour is malignant.
-
-    Parameters
-    ----------
-    features
-        (N, D), rows as in the cohort; distances are Euclidean.
-    train, test
-        Row positions.
-
-    Returns
-    -------
-    DataFrame
-        ``image_id, label, p_benign, p_malignant, neighbour`` (image id), ``mate`` (the neighbour is of the same group).
+    The score is d0 / (d0 + d1), from the Euclidean distances to the nearest benign and the nearest malignant training
+    image; above 0.5 the nearest neighbour is malignant. ``features`` (N, D) are rows as in the cohort, ``train`` and
+    ``test`` row positions. Returns ``image_id, label, p_benign, p_malignant, neighbour`` (image id), ``mate`` (the
+    neighbour is of the same group).
     """
     label, group = cohort["label"].to_numpy(), splits.groups(cohort).to_numpy()
     a, b = features[test], features[train]
@@ -64,14 +59,32 @@ def nearest(cohort: pd.DataFrame, features: np.ndarray, train: np.ndarray, test:
     d0, d1 = (distance[:, label[train] == value].min(axis=1) for value in (0, 1))
     score = np.divide(d0, d0 + d1, out=np.full(len(test), 0.5), where=d0 + d1 > 0)
     closest = np.asarray(train)[distance.argmin(axis=1)]
-    ids = cohort["image_id"].to_numpy()
-    return pd.DataFrame(
-        {
-            "image_id": ids[test],
-            "label": label[test],
-            "p_benign": 1 - score,
-            "p_malignant": score,
-            "neighbour": ids[closest],
-            "mate": group[closest] == group[test],
-        }
-    )
+    table = cohort[["image_id", "label"]].iloc[test].reset_index(drop=True)
+    table = table.assign(p_benign=1 - score, p_malignant=score, neighbour=cohort["image_id"].to_numpy()[closest])
+    return table.assign(mate=group[closest] == group[test])
+
+
+def likeness(pairs: pd.DataFrame, cohort: pd.DataFrame) -> np.ndarray:
+    """Return the correlation of the fine structure of the two pictures of each pair, (N,) in [-1, 1].
+
+    Each picture becomes 64 x 64 grey pixels less their local mean over 9 x 9; what is left is texture, hair, the teeth
+    of a ruler and the line of a border. Light and exposure drop out. A picture that was shifted or turned is not found.
+    NaN where a picture has no fine structure at all. ``pairs`` are as `skinlib.data.checks` returns them, ``cohort``
+    has all their images. Source: ours.
+    """
+    ends = [list(zip(pairs[f"dataset_{side}"], pairs[f"image_{side}"], strict=True)) for side in "ab"]
+    paths = cohort.set_index(["dataset", "image_id"])["image_path"]
+    wanted, fine = list(dict.fromkeys([*ends[0], *ends[1]])), {}
+    for key, grey in zip(wanted, _small([paths[key] for key in wanted], 64, "L"), strict=True):
+        detail = grey - uniform_filter(grey, SURROUNDINGS)
+        detail = (detail - detail.mean()).ravel()
+        length = np.linalg.norm(detail)
+        fine[key] = detail / length if length > 0 else np.full(detail.size, np.nan)
+    r = np.array([fine[a] @ fine[b] for a, b in zip(*ends, strict=True)], dtype=np.float64)
+    return r.clip(-1, 1)  # rounding: a copy is exactly 1
+
+
+def each_once(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Drop pairs whose two ids were met in an earlier pair: one picture may lie in several data sets."""
+    ids = [tuple(sorted(ids)) for ids in zip(pairs["image_a"], pairs["image_b"], strict=True)]
+    return pairs[~pd.Series(ids, index=pairs.index, dtype=object).duplicated()]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from skinlib.evaluation import tables
 from skinlib.exhibits.score import CHANGE, Boot, counts, score
 from skinlib.exhibits.scored import Scored
 from skinlib.explain.localisation import MEASURES
 
-# Row of the exhibit -> suffix of the measures' columns.
-ROWS = {"Grad-CAM++": "", "centred blob": "_centre", "random blob": "_random"}
-# Row -> (first, second): the mean of the difference on the same images.
-DIFFERENCES = {"Grad-CAM++ minus centred blob": ("", "_centre")}
-SHARPENED, SHARPENED_MINUS = {"sharpened Grad-CAM++": "_sharp"}, {"sharpened minus raw": ("_sharp", "")}
+ROWS = {"Grad-CAM++": "", "centred blob": "_centre", "random blob": "_random"}  # row -> suffix of the measures' columns
 LEAST = 10  # images behind an interval
+
+
+def outcomes(table: pd.DataFrame, threshold: float) -> pd.Series:
+    """Return TP, TN, FN or FP for each row of a binary prediction table; called malignant where score >= threshold."""
+    y, p = tables.outcome(table)
+    names = np.select([(y == 1) & (p >= threshold), y == 1, p >= threshold], ["TP", "FN", "FP"], "TN")
+    return pd.Series(names, index=table.index, name="outcome")
 
 
 def localisation(measures: pd.DataFrame, outcomes: Sequence[str], boot: Boot) -> pd.DataFrame:
@@ -28,42 +33,34 @@ def localisation(measures: pd.DataFrame, outcomes: Sequence[str], boot: Boot) ->
         split, where known lesion_id and patient_id, and ``energy_sharp`` if the maps were sharpened. Constant maps are
         counted and left out; so is an image without a mask, whose measures are missing.
     outcomes
-        How an image can end: TP, TN, FN, FP; or right and wrong.
-
-    Returns
-    -------
-    DataFrame
-        Cells: a row a map or guess; metrics energy, pointing, iou, each also with ``_of_<outcome>``; a difference is
-        ``energy_change``.
+        How an image can end (TP, TN, FN, FP; or right and wrong): each measure also comes as ``energy_of_<outcome>``.
     """
     known = measures[~measures["constant"].astype(bool) & measures["energy"].notna()]
-    rows, differences, names = dict(ROWS), dict(DIFFERENCES), dict.fromkeys((*ROWS, *DIFFERENCES), MEASURES)
-    if "energy_sharp" in measures:
-        rows, differences = rows | SHARPENED, differences | SHARPENED_MINUS
-        names |= dict.fromkeys((*SHARPENED, *SHARPENED_MINUS), MEASURES[:1])
-    columns = {row: {name: known[name + suffix] for name in names[row]} for row, suffix in rows.items()}
-    for row, (a, b) in differences.items():
-        columns[row] = {name + CHANGE: known[name + a] - known[name + b] for name in names[row]}
-    about = {key: measures[key].iloc[0] for key in ("dataset", "split")} | {"n": len(measures)}
-    found = [counts({("constant maps", "count"): float(measures["constant"].sum())}, about=about)]
+    sharp = known.get("energy_sharp")
+    columns = {row: {name: known[name + suffix] for name in MEASURES} for row, suffix in ROWS.items()}
+    if sharp is not None:
+        columns["sharpened Grad-CAM++"] = {"energy": sharp}
+    beaten = {name + CHANGE: known[name] - known[f"{name}_centre"] for name in MEASURES}
+    columns["Grad-CAM++ minus centred blob"] = beaten
+    if sharp is not None:
+        columns["sharpened minus raw"] = {"energy" + CHANGE: sharp - known["energy"]}
+    about = {key: measures[key].iloc[0] for key in ("dataset", "split")}
+    constant = {("constant maps", "count"): float(measures["constant"].sum())}
+    found = [counts(constant, about=about | {"n": len(measures)})]
     for row, values in columns.items():
         for name, column in values.items():
             one = Scored(known.assign(value=column), units=(), least=LEAST)
             found.append(score({row: one}, {name: "mean:value"}, boot))
             for outcome in outcomes:
                 part = one.where(known["outcome"] == outcome)
-                cells = score({row: part}, {f"{name}_of_{outcome.lower()}": "mean:value"}, boot)
-                found.append(cells.assign(**about | {"n": cells["n"]}))
+                found.append(score({row: part}, {f"{name}_of_{outcome.lower()}": "mean:value"}, boot).assign(**about))
     return pd.concat(found, ignore_index=True)
 
 
 def gallery_cells(cases: pd.DataFrame, names: Sequence[str], *, dataset: str, split: str) -> pd.DataFrame:
     """Return the cases of a gallery as cells, row "outcome, place", the image in the note.
 
-    Parameters
-    ----------
-    cases
-        As `skinlib.exhibits.choose.choose` returns them, with ``outcome`` and the columns ``names``.
+    ``cases`` are as `skinlib.exhibits.choose.choose` returns them, with ``outcome`` and the columns ``names``.
     """
     values = {}
     for case in cases.to_dict("records"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,38 +12,18 @@ from matplotlib.patches import Patch
 
 from skinlib.figures.style import COLOURS, new, style
 
-GREY = "0.45"
-
 
 class Subject(NamedTuple):
-    """What notebook 41 explains of a system.
+    """What notebook 41 explains of a system."""
 
-    Attributes
-    ----------
-    function
-        (M, F) inputs -> (M, K) outputs.
-    inputs, background
-        Rows to explain and rows that stand for "not known", (N, F) and (B, F) numbers.
-    rows
-        Of the explained rows: image_id, lesion_id, patient_id.
-    outputs
-        Names of the K outputs.
-    levels
-        Input -> what its numbers stand for, where they stand for words.
-    runs
-        Behind the function.
-    where
-        dataset and split.
-    """
-
-    function: object
-    inputs: pd.DataFrame
-    background: pd.DataFrame
-    rows: pd.DataFrame
-    outputs: tuple[str, ...]
-    levels: Mapping[str, Sequence[str]]
-    runs: tuple
-    where: Mapping[str, str]
+    function: Callable[[np.ndarray], np.ndarray]  # (M, F) inputs -> (M, K) outputs
+    inputs: pd.DataFrame  # (N, F) numbers, the rows to explain
+    background: pd.DataFrame  # (B, F) numbers, rows that mean "not known"
+    rows: pd.DataFrame  # of the explained rows: image_id, lesion_id, patient_id
+    outputs: tuple[str, ...]  # names of the K outputs
+    levels: Mapping[str, Sequence[str]]  # input -> what its numbers mean, where they mean words
+    runs: tuple  # behind the function
+    where: Mapping[str, str]  # dataset and split
 
 
 def narrowed(one: Subject, most: int, *, keep: Sequence[str] = ()) -> Subject:
@@ -65,11 +45,9 @@ def narrowed(one: Subject, most: int, *, keep: Sequence[str] = ()) -> Subject:
 
 def named(kept: pd.DataFrame, levels: Mapping[str, Sequence[str]]) -> pd.Series:
     """Return the level of each row of a long table, in words; missing where its number is a measurement."""
-    words = pd.Series(pd.NA, index=kept.index, dtype=object)
-    for name, names in levels.items():
-        mine = kept["input"] == name
-        words[mine] = [names[int(code)] for code in kept.loc[mine, "value"]]
-    return words
+    each = zip(kept["input"], kept["value"], strict=True)
+    words = [levels[name][int(value)] if name in levels else pd.NA for name, value in each]
+    return pd.Series(words, index=kept.index, dtype=object)
 
 
 def swarm(
@@ -77,14 +55,8 @@ def swarm(
 ) -> Figure:
     """Draw every SHAP value as a dot: a panel an output, a line an input, on one scale.
 
-    Parameters
-    ----------
-    kept
-        Long table of `skinlib.explain.shap_values.long` with lesion_id, patient_id and ``level`` (words or missing).
-    shaded
-        The input whose dots are coloured by its value; the others are grey.
-    unit
-        What the values are measured in.
+    Dots of the input ``shaded`` are coloured by its value; the others are grey. ``kept`` is the long table of
+    `skinlib.explain.shap_values.long` with lesion_id, patient_id and ``level`` (words or missing).
     """
     inputs = list(kept["input"].drop_duplicates())
     lines = -(-len(outputs) // columns)
@@ -95,9 +67,9 @@ def swarm(
         for axis, output in zip(axes, outputs, strict=False):
             for place, name in enumerate(inputs):
                 rows = kept[kept["input"] == name]
-                x, shift = rows[f"of_{output}"].to_numpy(), _spread(rows[f"of_{output}"].to_numpy())
-                drawn = {"c": rows["value"], "cmap": "cividis"} if name == shaded else {"color": GREY}
-                made = axis.scatter(x, place + shift, s=3, linewidths=0, rasterized=True, **drawn)
+                x = rows[f"of_{output}"].to_numpy()
+                drawn = {"c": rows["value"], "cmap": "cividis"} if name == shaded else {"color": "0.45"}
+                made = axis.scatter(x, place + _spread(x), s=3, linewidths=0, rasterized=True, **drawn)
                 dots = made if name == shaded else dots
             axis.axvline(0, color=COLOURS[5], linewidth=0.8, zorder=0.5)
             axis.set_title(output)
@@ -126,12 +98,7 @@ def single(
 ) -> Figure:
     """Draw what moved one output for single patients: a panel each, the largest values as bars, the largest on top.
 
-    Parameters
-    ----------
-    kept
-        As in `swarm`.
-    patients
-        Title of a panel -> (image_id, output).
+    ``patients`` are title of a panel -> (image_id, output); ``kept`` as in `swarm`.
     """
     with style():
         columns = min(3, len(patients))
@@ -140,11 +107,11 @@ def single(
         for axis in axes[len(patients) :]:
             axis.axis("off")
         for axis, (name, (image_id, output)) in zip(axes, patients.items(), strict=False):
-            rows = kept[kept["image_id"] == image_id].assign(size=lambda t, o=output: t[f"of_{o}"])
-            rows = rows.sort_values("size", key=np.abs, ascending=False, kind="stable").head(most)
-            colours = [COLOURS[0] if value > 0 else COLOURS[5] for value in rows["size"]]
-            axis.barh(np.arange(len(rows)), rows["size"], color=colours)
-            axis.set_yticks(np.arange(len(rows)), [_words(row) for row in rows.itertuples()], fontsize=6)
+            rows = kept[kept["image_id"] == image_id]
+            rows = rows.sort_values(f"of_{output}", key=np.abs, ascending=False, kind="stable").head(most)
+            sizes, words = rows[f"of_{output}"], [_words(row) for row in rows.itertuples()]
+            axis.barh(range(len(rows)), sizes, color=np.where(sizes > 0, COLOURS[0], COLOURS[5]))
+            axis.set_yticks(range(len(rows)), words, fontsize=6)
             axis.set_ylim(len(rows) - 0.5, -0.5)
             axis.axvline(0, color="0.3", linewidth=0.8)
             axis.set_title(name, fontsize=8)
@@ -162,7 +129,7 @@ def _words(row) -> str:
 
 
 def _spread(x: np.ndarray, bins: int = 40, most: float = 0.38) -> np.ndarray:
-    """Return how far each dot is moved off its line: dots of one bin stand side by side, the fullest bin fills it."""
+    """Return how far each dot is moved off its line: dots of one bin are side by side, the fullest bin fills it."""
     span = np.ptp(x)
     place = np.zeros(len(x), int) if span == 0 else np.minimum(((x - x.min()) / span * bins).astype(int), bins - 1)
     order = pd.Series(place).groupby(place).cumcount().to_numpy()

@@ -31,12 +31,8 @@ def plan_module(paper: str) -> ModuleType:
 def proposed_runs(study, *, leave_out: str = "", seeing: bool = False) -> dict[str, Run]:
     """Return paper -> its proposed network of the study's seed, the first of the plan, for all papers of the profile.
 
-    Parameters
-    ----------
-    leave_out
-        A paper whose own notebooks ask the same.
-    seeing
-        The network that reads images; a paper whose profile trains none is left out.
+    ``leave_out`` is a paper whose own notebooks ask the same. ``seeing`` takes the network that reads images; a paper
+    whose profile trains none is left out.
     """
     found = {}
     for paper in study.profile["papers"]:
@@ -54,19 +50,20 @@ def looked_at(study, paper: str) -> dict[str, Run]:
 
 
 def test_images(run: Run, study, *, most: int | None = None) -> pd.DataFrame:
-    """Return a run's own test images by id, at random ``most`` of them, labelled as the run's classes.
-
-    Parameters
-    ----------
-    study
-        Has data_root, results_root and seed.
-    """
+    """Return a run's own test images by id, at random ``most`` of them, labelled as the run's classes."""
     config = run.config
     cohort = relabel(cohort_of(config, study.data_root), config.label_space)
     split = split_of(config, study.data_root, study.results_root)
     test = splits.part(cohort, split, config.fold, "test").sort_values("image_id", ignore_index=True)
     kept = generator(study.seed, 42).permutation(len(test))[:most]
     return test.iloc[np.sort(kept)].reset_index(drop=True)
+
+
+def outlined(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return the images of a cohort that have an outline; weak ones (``weak_mask_path``) serve where no others are."""
+    if cohort["mask_path"].isna().all() and "weak_mask_path" in cohort:
+        cohort = cohort.assign(mask_path=cohort["weak_mask_path"])
+    return cohort[cohort["mask_path"].notna()].reset_index(drop=True)
 
 
 def asked(config: RunConfig) -> list[str]:

@@ -14,6 +14,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import pairwise_distances, silhouette_samples
 
+from skinlib.evaluation.resampled import Metric, ratio
+
 COMPONENTS = 50  # of the PCA before either projection (van der Maaten and Hinton 2008 took 30)
 PERPLEXITY, NEIGHBOURS = 30, 15  # of t-SNE and UMAP, their authors' usual values
 K = 10  # neighbours that vote, and whose ranks trustworthiness compares
@@ -37,11 +39,11 @@ def tsne(components: np.ndarray, *, perplexity: float = PERPLEXITY, seed: int = 
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(components)
 
 
-def umap(components: np.ndarray, *, neighbours: int = NEIGHBOURS, seed: int = 0) -> np.ndarray:
+def umap(components: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Return UMAP's plane (N, 2), on one thread: with a seed it is the same each time."""
     from umap import UMAP  # seconds to import
 
-    neighbours = min(neighbours, len(components) - 1)
+    neighbours = min(NEIGHBOURS, len(components) - 1)
     return UMAP(n_neighbors=neighbours, init="pca", random_state=seed, n_jobs=1).fit_transform(components)
 
 
@@ -55,17 +57,18 @@ def trustworthiness(high: np.ndarray, low: np.ndarray, k: int = K) -> np.ndarray
     if not k < n / 2:
         raise ValueError(f"{n} rows have no trustworthiness of {k} neighbours; take fewer than half")
     ranks = np.empty((n, n), int)
-    order = _nearest(high)
-    ranks[np.arange(n)[:, None], order] = np.arange(1, n + 1)  # 1 the nearest, n the row itself
-    beyond = np.maximum(np.take_along_axis(ranks, _nearest(low)[:, :k], axis=1) - k, 0).sum(1)
+    ranks[np.arange(n)[:, None], _nearest(high)[0]] = np.arange(1, n + 1)  # 1 the nearest, n the row itself
+    beyond = np.maximum(np.take_along_axis(ranks, _nearest(low)[0][:, :k], axis=1) - k, 0).sum(1)
     return 1 - 2 / (k * (2 * n - 3 * k - 1)) * beyond
 
 
-def _nearest(points: np.ndarray) -> np.ndarray:
-    """Return for each row the others by distance (N, N), the row itself last."""
+def _nearest(points: np.ndarray, groups: Sequence | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row all by distance (N, N), those of its own group last, and whether each is of another group."""
+    codes = np.arange(len(points)) if groups is None else pd.factorize(np.asarray(groups))[0]
     distances = pairwise_distances(points)
-    np.fill_diagonal(distances, np.inf)
-    return distances.argsort(1, kind="stable")
+    distances[codes[:, None] == codes] = np.inf
+    order = distances.argsort(1, kind="stable")
+    return order, np.isfinite(np.take_along_axis(distances, order, axis=1))
 
 
 def neighbours_vote(points: np.ndarray, labels: np.ndarray, groups: Sequence | None = None, k: int = K) -> np.ndarray:
@@ -74,12 +77,8 @@ def neighbours_vote(points: np.ndarray, labels: np.ndarray, groups: Sequence | N
     ``groups`` are the rows' lesions or patients: another picture of a lesion is no evidence of a class; None: all
     differ. Ties go to the class of the nearest row among the tied.
     """
-    codes = np.arange(len(points)) if groups is None else pd.factorize(np.asarray(groups))[0]
+    order, usable = (each[:, :k] for each in _nearest(points, groups))
     classes, labels = np.unique(labels, return_inverse=True)
-    distances = pairwise_distances(points)
-    distances[codes[:, None] == codes] = np.inf
-    order = distances.argsort(1, kind="stable")[:, :k]
-    usable = np.isfinite(np.take_along_axis(distances, order, axis=1))
     nearness = usable * (1 + np.linspace(1e-6, 0, order.shape[1]))  # breaks ties, and no more
     votes = np.stack([(nearness * (labels[order] == c)).sum(1) for c in range(len(classes))], axis=1)
     return votes.argmax(1) == labels
@@ -90,12 +89,9 @@ def each_image(
 ) -> pd.DataFrame:
     """Project features by t-SNE and UMAP and score every row.
 
-    Returns
-    -------
-    DataFrame
-        A row an image: ``tsne_x, tsne_y, umap_x, umap_y``; for each of `SPACES` (features: their principal components)
-        ``silhouette_<space>`` in [-1, 1], by class, and ``knn_<space>``, 1.0 where the neighbours vote for its class;
-        for the planes ``trust_<space>``.
+    Columns are ``tsne_x, tsne_y, umap_x, umap_y``; for each of `SPACES` (features: their principal components)
+    ``silhouette_<space>`` in [-1, 1], by class, and ``knn_<space>``, 1.0 where the neighbours vote for its class; for
+    the planes ``trust_<space>``.
     """
     components = reduced(features, seed=seed)
     spaces = {"features": components, "tsne": tsne(components, seed=seed), "umap": umap(components, seed=seed)}
@@ -108,3 +104,14 @@ def each_image(
         found[f"silhouette_{name}"] = silhouette_samples(points, labels)
         found[f"knn_{name}"] = neighbours_vote(points, labels, groups, k).astype(float)
     return pd.DataFrame(found)
+
+
+def mean_over_classes(column: str) -> Metric:
+    """Return the mean over the classes of a column's mean in each, as a metric."""
+
+    def weighted(rows: pd.DataFrame, counts: np.ndarray) -> np.ndarray:
+        values, labels = rows[column].to_numpy(float), rows["label"].to_numpy()
+        is_class = labels[:, None] == np.unique(labels)  # (N, K)
+        return ratio(counts @ (values[:, None] * is_class), counts @ is_class).mean(1)
+
+    return Metric(column, weighted)

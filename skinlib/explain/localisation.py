@@ -5,24 +5,28 @@ Lesions lie in the middle and are large, so a blob in the middle scores well wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import ndimage
+
+from skinlib.evaluation.resampled import ratio
+from skinlib.explain.gradcam import KEPT, sharpen
 
 MEASURES = ("energy", "pointing", "iou")
 BAND = 0.25  # half the width of the band at a lesion's border, in radii of a disc of its area
 
 
-def _checked(heat: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return map and mask, both flat; None where nothing can be measured (constant map or empty mask)."""
+def _score(formula: Callable, heat: np.ndarray, mask: np.ndarray) -> float:
+    """Return a formula of map and mask, both flat; NaN where nothing can be measured (constant map or empty mask)."""
     heat, mask = np.asarray(heat, dtype=np.float64), np.asarray(mask, dtype=bool)
     if heat.shape != mask.shape or heat.ndim != 2:
         raise ValueError(f"the map is {heat.shape}, the mask {mask.shape}; both must be (H, W) and of one size")
     if not np.isfinite(heat).all() or heat.min() < 0:
         raise ValueError("a map must be finite and >= 0; take the map before any normalisation below 0")
-    return None if is_constant(heat) or not mask.any() else (heat.ravel(), mask.ravel())
+    return float("nan") if is_constant(heat) or not mask.any() else float(formula(heat.ravel(), mask.ravel()))
 
 
 def is_constant(heat: np.ndarray) -> bool:
@@ -35,11 +39,7 @@ def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
 
     Source: the energy-based pointing game of Wang et al. 2020 (Score-CAM), with a mask for the box.
     """
-    checked = _checked(heat, mask)
-    if checked is None:
-        return float("nan")
-    heat, mask = checked
-    return float(heat[mask].sum() / heat.sum())
+    return _score(lambda heat, mask: heat[mask].sum() / heat.sum(), heat, mask)
 
 
 def pointing_game(heat: np.ndarray, mask: np.ndarray) -> float:
@@ -49,11 +49,7 @@ def pointing_game(heat: np.ndarray, mask: np.ndarray) -> float:
 
     Source: Zhang et al. 2018 (excitation backprop), without their tolerance of 15 pixels.
     """
-    checked = _checked(heat, mask)
-    if checked is None:
-        return float("nan")
-    heat, mask = checked
-    return float(mask[heat == heat.max()].mean())
+    return _score(lambda heat, mask: mask[heat == heat.max()].mean(), heat, mask)
 
 
 def iou_at_area(heat: np.ndarray, mask: np.ndarray) -> float:
@@ -62,16 +58,25 @@ def iou_at_area(heat: np.ndarray, mask: np.ndarray) -> float:
     Ties: pixels equal to the last one taken share the places left (a quarter of a place each for 4 pixels and 1 place),
     so that the score does not depend on the order of pixels.
     """
-    checked = _checked(heat, mask)
-    if checked is None:
-        return float("nan")
-    heat, mask = checked
-    area = int(mask.sum())
-    last = np.partition(heat, len(heat) - area)[len(heat) - area]  # the area-th highest value
-    above, tied = heat > last, heat == last
-    places = area - above.sum()
-    overlap = (above & mask).sum() + places * (tied & mask).sum() / tied.sum()
-    return float(overlap / (2 * area - overlap))
+
+    def iou(heat: np.ndarray, mask: np.ndarray) -> float:
+        area = int(mask.sum())
+        last = np.partition(heat, len(heat) - area)[len(heat) - area]  # the area-th highest value
+        above, tied = heat > last, heat == last
+        places = area - above.sum()
+        overlap = (above & mask).sum() + places * (tied & mask).sum() / tied.sum()
+        return overlap / (2 * area - overlap)
+
+    return _score(iou, heat, mask)
+
+
+def overlap(first: np.ndarray, second: np.ndarray, *, keep: float = KEPT) -> np.ndarray:
+    """Intersection over union of the pixels that `sharpen` keeps of two sets of maps (N, H, W), >= 0.
+
+    The result, (N,) in [0, 1], is NaN where both maps are 0 throughout. Two independent choices of a quarter share 1/7.
+    """
+    kept = [sharpen(torch.from_numpy(np.asarray(maps)), keep).numpy() > 0 for maps in (first, second)]
+    return ratio((kept[0] & kept[1]).sum((1, 2)), (kept[0] | kept[1]).sum((1, 2)))
 
 
 def border_band(mask: np.ndarray, width: float = BAND) -> np.ndarray:
@@ -122,13 +127,9 @@ def localisation_table(
     draws: int = 10,
     band: float | None = None,
 ) -> pd.DataFrame:
-    """The measures of each map, of the blob in the middle, and the mean of `draws` random blobs.
+    """The measures of each map (H, W), of the blob in the middle, and the mean of `draws` random blobs.
 
-    Parameters
-    ----------
-    maps, masks : (H, W) each, one size within an image; a map >= 0, a mask True on the lesion; as many as `ids`
-    rng : of the random blobs
-    band : width of a `border_band`; the share of a map's sum that lies in it is then a measure too
+    With the width of a `border_band`, the share of a map's sum that lies in it is a measure too.
 
     Returns
     -------

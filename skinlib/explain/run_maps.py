@@ -15,13 +15,9 @@ from skinlib.models.system import Network
 
 
 def attention_maps(model: nn.Module, batches: Batches) -> Iterator[np.ndarray]:
-    """Yield the attention map of each image of some batches, enlarged bilinearly to the size that the network saw.
+    """Yield the attention map of each image, (H, W) float32 in (0, 1), enlarged bilinearly to the network's input.
 
-    Yields
-    ------
-    (H, W) float32 in (0, 1), of no more detail than the network's own ``attention`` (B, 1, h, w).
-
-    Raises ValueError when the network's output has no ``attention``.
+    It has no more detail than the network's own ``attention`` (B, 1, h, w). ValueError where there is none.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -45,20 +41,16 @@ class OfImage(nn.Module):
         return self.network(image, None if self.meta is None else self.meta.expand(len(image), -1))
 
 
-def class_maps(model: Network, batches: Batches, targets: np.ndarray | None = None) -> Iterator[np.ndarray]:
-    """Yield the Grad-CAM++ map of each image.
+def class_maps(model: Network, batches: Batches, targets: np.ndarray | int | None = None) -> Iterator[np.ndarray]:
+    """Yield the Grad-CAM++ map of each image, (H, W) float32, >= 0, as `skinlib.explain.gradcam` gives it.
+
+    Of several ``cam_layers()`` it is the mean over theirs, as they come. Clinical columns are those of the batches.
 
     Parameters
     ----------
-    model
-        Of several ``cam_layers()`` the map is the mean over theirs, as they come. Clinical columns are those of the
-        batches.
     targets
-        (N,) class whose logit is explained, in the order of the batches; by default the class that the network calls.
-
-    Yields
-    ------
-    (H, W) float32, >= 0, as `skinlib.explain.gradcam.gradcam_plusplus` gives it.
+        Class whose logit is explained: one for all, or (N,) in the order of the batches; by default the class that the
+        network calls.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -68,6 +60,6 @@ def class_maps(model: Network, batches: Batches, targets: np.ndarray | None = No
             with torch.no_grad():
                 called = of_image(image)["logits"].argmax(1)
         else:
-            called = torch.as_tensor(np.asarray(targets)[batch["index"].cpu().numpy()])
-        maps = [gradcam_plusplus(of_image, image, called, layer) for layer in model.cam_layers()]
+            called = np.broadcast_to(targets, len(batches.rows))[batch["index"].cpu().numpy()]
+        maps = [gradcam_plusplus(of_image, image, torch.as_tensor(called), layer) for layer in model.cam_layers()]
         yield from torch.stack(maps).mean(0).cpu().numpy()

@@ -5,7 +5,7 @@ With v(S) the mean output where the inputs S are the row's own and the others th
     phi_i = sum over S without i of |S|! (F - |S| - 1)! / F! * (v(S + i) - v(S)),
 
 so that the values of a row add up to its output minus the mean output over the background (Lundberg and Lee 2017). An
-input may stand for much more than a number (a whole image, as the number of a row of features): the model looks it up.
+input may mean much more than a number (a whole image, as the number of a row of features): the model looks it up.
 The pixels of an image are asked differently, by gradients.
 """
 
@@ -24,18 +24,10 @@ ROUNDS = 10  # permutations beyond, each there and back
 
 
 class Shap(NamedTuple):
-    """SHAP values of N rows.
+    """SHAP values of N rows, in units of the output."""
 
-    Attributes
-    ----------
-    values : (N, F, K)
-        What each input adds to each output, in units of the output.
-    base : (K,)
-        Mean output over the background.
-    """
-
-    values: np.ndarray
-    base: np.ndarray
+    values: np.ndarray  # (N, F, K): what each input adds to each output
+    base: np.ndarray  # (K,): mean output over the background
 
 
 def shap_values(
@@ -50,7 +42,7 @@ def shap_values(
     inputs
         (N, F) numbers without gaps: give an unknown value a number of its own.
     background
-        (B, F), the same columns: training rows that stand for "not known".
+        (B, F), the same columns: training rows that mean "not known".
     seed
         Of the permutations; up to `EXACT` inputs nothing is drawn.
 
@@ -82,18 +74,9 @@ def image_shap(
     The value of a pixel and channel is the mean over background images b and shares a of
     (image - b) * d logit / d input at b + a (image - b): Shapley values of a model that were linear in between.
 
-    Parameters
-    ----------
-    model
-        A function of images, such as `skinlib.explain.run_maps.OfImage`; in evaluation mode.
-    image, background
-        (3, H, W) and (B, 3, H, W), as the model reads them.
-    samples
-        Drawn pairs of background and share.
-
-    Returns
-    -------
-    (3, H, W) float, in units of the logit; their sum comes near its difference to the background's mean.
+    ``model`` is a function of images in evaluation mode, such as `skinlib.explain.run_maps.OfImage`; it reads ``image``
+    (3, H, W) and ``background`` (B, 3, H, W) as they are; ``samples`` pairs of b and a are drawn. Returns (3, H, W)
+    float, in units of the logit; their sum comes near its difference to the background's mean.
 
     Source: Erion et al. 2021, "Improving performance of deep learning models with axiomatic attribution priors".
     """

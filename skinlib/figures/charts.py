@@ -12,50 +12,27 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from skinlib.evaluation import calibration
-from skinlib.figures.flow import data_flow
-from skinlib.figures.images import cam_gallery, image_grid
+from skinlib.figures.flow import data_flow  # noqa: F401 - with the two below for those who import all charts at once
+from skinlib.figures.images import cam_gallery, image_grid  # noqa: F401
 from skinlib.figures.style import COLOURS, PUBLISHED, WIDTH, legend_below, new, style
 
-__all__ = [
-    "bars",
-    "cam_gallery",
-    "class_distribution",
-    "confusion_matrices",
-    "confusion_matrix",
-    "data_flow",
-    "image_grid",
-    "new",
-    "reliability",
-    "roc",
-    "style",
-]
-
 READABLE = {
-    "roc_auc": "ROC-AUC",
-    "recall": "recall",
-    "precision": "precision",
-    "f1": "F1",
-    "fn": "false negatives",
-    "fp": "false positives",
-    "fn_rate": "false negative rate",
-    "ece": "ECE",
-    "brier": "Brier score",
-    "weighted_f1": "weighted F1",
-    "macro_f1": "macro F1",
-    "macro_recall": "macro recall",
-    "dice": "Dice",
-}
+    "roc_auc": "ROC-AUC", "f1": "F1", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "fn": "false negatives",
+    "fp": "false positives", "fn_rate": "false negative rate", "ece": "ECE", "brier": "Brier score", "dice": "Dice",
+    "balanced_accuracy": "bal. accuracy", "malignant_roc_auc": "malignant AUC", "auc_gap": "AUC gap (val - test)",
+}  # fmt: skip
+MARKERS = "o^sDvPX"
+
+
+def label(metric: str) -> str:
+    """Return the name of a metric as an axis says it."""
+    return READABLE.get(metric, metric.replace("_", " "))
 
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, title: str = "", axis=None) -> Figure:
-    """Draw a confusion matrix: counts, and the share of each true class.
+    """Draw a confusion matrix (K, K), true classes down: counts, and the share of each true class.
 
-    Parameters
-    ----------
-    counts : (K, K)
-        Rows the true classes, columns the predicted ones.
-    axis
-        Draw into this axis instead of a new figure.
+    Into an axis where one is given, else into a new figure.
     """
     counts = np.asarray(counts)
     if counts.shape != (len(names), len(names)):
@@ -78,13 +55,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, title: str = "
 def confusion_matrices(
     counts: Mapping[str, np.ndarray], names: Sequence[str], *, columns: int = 4, title: str = ""
 ) -> Figure:
-    """Draw the confusion matrices of several systems, as `confusion_matrix` draws one.
-
-    Parameters
-    ----------
-    counts
-        System -> (K, K), rows the true classes.
-    """
+    """Draw the confusion matrices of several systems, system -> (K, K), as `confusion_matrix` draws one."""
     lines = -(-len(counts) // columns)
     with style():
         figure, axes = new(lines, columns, height=0.4 + 10 / columns * lines, sharey=True)
@@ -102,35 +73,25 @@ def roc(
     *,
     threshold: float | None = None,
     published: tuple[float, float] | None = None,
-    title: str = "",
     axis=None,
 ) -> Figure:
-    """Draw ROC curves.
+    """Draw ROC curves, name -> (labels (N,) 0 or 1, scores (N,)), with their AUC in the legend.
 
-    Parameters
-    ----------
-    curves
-        Name -> (labels (N,) 0 or 1, scores (N,)); a name's AUC is added to the legend.
-    threshold
-        Mark each curve's working point: positive where score >= threshold.
-    published
-        (false positive rate, recall) printed by the paper.
+    Marked are each curve's working point, positive where score >= threshold, and the published
+    (false positive rate, recall).
     """
     with style():
         axis = axis or new(height=4.0, width=4.4)[1][0]
         for colour, (name, (y, score)) in zip(COLOURS, curves.items(), strict=False):
-            y, score = np.asarray(y), np.asarray(score)
             fpr, tpr, _ = roc_curve(y, score)
             axis.plot(fpr, tpr, color=colour, label=f"{name}: AUC {roc_auc_score(y, score):.3f}")
             if threshold is not None:
-                hit = score >= threshold
-                axis.plot(
-                    hit[y == 0].mean(), hit[y == 1].mean(), "o", color=colour, label=f"{name} at t = {threshold:.2f}"
-                )
+                hit, at = np.asarray(score) >= threshold, f"{name} at t = {threshold:.2f}"
+                axis.plot(hit[np.equal(y, 0)].mean(), hit[np.equal(y, 1)].mean(), "o", color=colour, label=at)
         if published is not None:
             axis.plot(*published, "D", color=PUBLISHED, label="published")
         axis.plot([0, 1], [0, 1], ":", color="grey", linewidth=1)
-        axis.set(xlabel="false positive rate", ylabel="recall (true positive rate)", title=title, aspect="equal")
+        axis.set(xlabel="false positive rate", ylabel="recall (true positive rate)", aspect="equal")
         axis.legend(loc="lower right")
     return axis.figure
 
@@ -139,19 +100,7 @@ def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | N
     """Draw an exhibit: a panel a metric, a bar a row, with our interval and a mark for the published value.
 
     Where all values are shares every panel reaches from 0 to 1, so that bars can be compared across panels. Where we
-    have no value the first part of our note stands in the bar's place.
-
-    Parameters
-    ----------
-    frame
-        An exhibit: row, metric, ours, low, high, published, note.
-    rows
-        The rows to draw, in this order; all by default.
-
-    Raises
-    ------
-    ValueError
-        When the exhibit has no such metric.
+    have no value the first part of our note is in the bar's place. ``rows`` are drawn in this order, all by default.
     """
     rows = list(frame["row"].drop_duplicates() if rows is None else rows)
     if absent := [metric for metric in metrics if metric not in set(frame["metric"])]:
@@ -164,7 +113,7 @@ def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | N
             if shares:
                 axis.set(xlim=(0, 1.02), xticks=np.linspace(0, 1, 6))
             _panel(axis, drawn[drawn["metric"] == metric].set_index("row").reindex(rows))
-            axis.set(xlabel=READABLE.get(metric, metric.replace("_", " ")))
+            axis.set(xlabel=label(metric))
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].invert_yaxis()
         legend_below(figure)
@@ -186,30 +135,22 @@ def _panel(axis, cells: pd.DataFrame) -> None:
         if pd.isna(one.ours):
             note = "" if pd.isna(one.note) or one.note.startswith("paper: ") else one.note
             words = note.partition(";")[0] or "no value"
-            right = one.published < np.mean(axis.get_xlim())  # beside the published mark
+            right = one.published < np.mean(axis.get_xlim())  # next to the published mark
             where = {"transform": axis.get_yaxis_transform(), "ha": "right" if right else "left", "va": "center"}
             axis.text(0.98 if right else 0.02, line, textwrap.fill(words, 24), fontsize=6.5, **where)
     axis.grid(False, axis="y")
 
 
-def class_distribution(counts: pd.DataFrame, *, title: str = "", share: bool = True) -> Figure:
-    """Draw how many images of each class each part holds.
-
-    Parameters
-    ----------
-    counts
-        Index the parts, columns the classes, values counts.
-    share
-        Write each class's share of its part above its bar.
-    """
+def class_distribution(counts: pd.DataFrame, *, title: str = "") -> Figure:
+    """Draw how many images of each class (columns) each part (index) holds, with the share of its part above a bar."""
     with style():
         figure, (axis,) = new(height=3.2)
         width = 0.8 / len(counts.columns)
+        shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
         for k, (name, column) in enumerate(counts.items()):
             place = np.arange(len(counts)) + (k - (len(counts.columns) - 1) / 2) * width
             drawn = axis.bar(place, column, width, color=COLOURS[k % len(COLOURS)], label=str(name))
-            parts = column / counts.sum(axis=1).clip(lower=1)
-            labels = [f"{n:,}\n{p:.1%}" if share else f"{n:,}" for n, p in zip(column, parts, strict=True)]
+            labels = [f"{n:,}\n{part:.1%}" for n, part in zip(column, shares[name], strict=True)]
             axis.bar_label(drawn, labels, fontsize=7, padding=1)
         axis.set_xticks(range(len(counts)), counts.index)
         axis.set(ylabel="images", title=title)
@@ -219,14 +160,9 @@ def class_distribution(counts: pd.DataFrame, *, title: str = "", share: bool = T
 
 
 def reliability(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], *, bins: int = 10, title: str = "") -> Figure:
-    """Draw a reliability diagram: how often the class is there, by the probability that was said.
+    """Draw how often the class is there, by the probability that was said in equal steps, and count the images in each.
 
-    Parameters
-    ----------
-    curves
-        Name -> (labels (N,) 0 or 1, probabilities (N,)).
-    bins
-        Equal steps of [0, 1]; the lower panel counts the images in each.
+    ``curves`` are name -> (labels (N,) 0 or 1, probabilities (N,)).
     """
     edges = np.linspace(0, 1, bins + 1)
     with style():
@@ -240,4 +176,29 @@ def reliability(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], *, bins: in
         top.set(ylabel="observed share", title=title)
         top.legend()
         bottom.set(xlabel="predicted probability of malignant", ylabel="images")
+    return figure
+
+
+def planes(
+    clouds: Mapping[tuple[str, str], np.ndarray], labels: np.ndarray, classes: Sequence[str], *, title: str = ""
+) -> Figure:
+    """Draw points by class, each class with its own colour and marker, the rarest on top; axes have no unit, no ticks.
+
+    ``clouds`` are (line, column) of a panel -> points (N, 2), line by line; ``labels`` (N,) positions in ``classes``.
+    """
+    lines, columns = (list(dict.fromkeys(names)) for names in zip(*clouds, strict=True))
+    side = WIDTH / max(len(columns), 3)
+    with style():
+        size = {"height": 0.9 + side * len(lines), "width": side * len(columns)}
+        figure, axes = new(len(lines), len(columns), **size)
+        for axis, ((line, column), points) in zip(axes, clouds.items(), strict=True):
+            for k in pd.Series(labels).value_counts().index:
+                look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "linestyle": "none"}
+                axis.plot(*points[labels == k].T, markersize=2, alpha=0.6, label=classes[k], **look)
+            axis.set(xticks=[], yticks=[], title=column if line == lines[0] else "")
+            axis.set_ylabel(line if column == columns[0] else "")
+            axis.grid(False)
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=min(len(classes), 7), markerscale=2)
+        figure.suptitle(title, fontsize=10)
     return figure

@@ -18,15 +18,7 @@ LINE = (86, 180, 233)  # the outline's blue, RGB
 
 
 def outlined(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """Return a copy of an image with the border of its mask drawn in blue, one pixel wide inside the mask.
-
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB.
-    mask
-        (H, W) bool, or None: the image comes back as it is.
-    """
+    """Return a copy of an image with the border of its mask, if any, drawn in blue, one pixel wide inside the mask."""
     drawn = np.array(image)
     if mask is not None:
         drawn[mask & ~binary_erosion(mask)] = LINE
@@ -38,10 +30,7 @@ def sheet(
 ) -> Figure:
     """Return a contact sheet of cohort rows in their order, masks outlined, the longer side shrunk to ``size`` pixels.
 
-    Parameters
-    ----------
-    titles
-        One a row; without them the diagnosis, where the set has one.
+    ``titles`` are one a row; without them the diagnosis, where the set has one.
     """
     if not len(titles) and rows["diagnosis"].notna().all():
         titles = list(rows["diagnosis"])
@@ -50,14 +39,7 @@ def sheet(
 
 
 def to_batch(rows: pd.DataFrame, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cohort rows as the training loop sees them: images (N, 3, side, side) float in [0, 1], masks
-    (N, 1, side, side) of 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        When a row has no mask.
-    """
+    """Return cohort rows, all with masks, as training sees them: images (N, 3, H, W) in [0, 1], masks (N, 1, H, W)."""
     if rows["mask_path"].isna().any():
         raise ValueError(f"{int(rows['mask_path'].isna().sum())} of {len(rows)} rows have no mask; drop them first")
     pairs = [read_pair(row) for row in rows.itertuples(index=False)]

@@ -12,33 +12,23 @@ from torch import nn
 from skinlib.figures.style import WIDTH, new, style
 
 LIGHT = "#D6EAF5"
-A_LINE = 5  # boxes side by side that stay readable at page width
+A_LINE = 5  # boxes of a line that stay readable at page width
 
 
 def trace(
     model: nn.Module, image_size: tuple[int, int], *, expand: Sequence[str] = (), meta: torch.Tensor | None = None
 ) -> list[dict]:
-    """Return the steps of one forward pass in evaluation mode, in the order in which they end.
+    """Return the steps of ``model(image)`` or ``model(image, meta)`` in evaluation mode, in the order of their ends.
+
+    Each has name, kind (class), shape (of the output) and parameters; first the input, last what the model returns.
+    ``source`` is the earlier step that it reads, where that is not the one before and the tensor is given on untouched.
 
     Parameters
     ----------
-    model
-        Called as ``model(image)`` with (1, 3, H, W), or as ``model(image, meta)``.
     expand
         Children shown by their own children instead (``("phi",)`` opens the backbone).
     meta
-        (1, D), for a network that reads metadata; it stands before the first child that is given it.
-
-    Returns
-    -------
-    list of dict
-        name, kind (class), shape (of the output), parameters; first the input, last what the model returns. ``source``
-        is the earlier step that it reads, where that is not the one before and the tensor is handed on untouched.
-
-    Raises
-    ------
-    ValueError
-        When ``expand`` names no child.
+        (1, D), for a network that reads metadata; it comes before the first child that is given it.
     """
     children = dict(model.named_children())
     if unknown := sorted(set(expand) - set(children)):
@@ -46,57 +36,43 @@ def trace(
     watched = {name: child for name, child in children.items() if name not in expand}
     for name in expand:
         watched |= {f"{name}.{inner}": module for inner, module in children[name].named_children()}
-    steps = [{"name": "image", "kind": "input", "shape": (1, 3, *image_size), "parameters": 0}]
-    given = [torch.zeros(1, 3, *image_size)] + ([] if meta is None else [meta])
-    made: list[tuple[str, torch.Tensor]] = []  # holds on to the tensors, for an address may be given twice
-    result = _forward(model, given, watched, steps, made=made)
-    outputs = result if isinstance(result, dict) else {"output": result}
-    for name, value in outputs.items():
-        if isinstance(value, torch.Tensor):
-            step = {"name": name, "kind": "output", "shape": tuple(value.shape), "parameters": 0}
-            steps.append(step | _source([value], made, steps))
-    return steps
-
-
-def _source(read: Sequence, made: list[tuple[str, torch.Tensor]], steps: list[dict]) -> dict[str, str]:
-    """Return ``source``, the step whose output is among the tensors read; {} where it is unknown or the step before."""
-    names = [name for name, tensor in made if any(one is tensor for one in read)]
-    return {} if not names or steps[-1]["name"] in names else {"source": names[-1]}
-
-
-def _forward(
-    model: nn.Module,
-    given: list[torch.Tensor],
-    watched: dict[str, nn.Module],
-    steps: list[dict],
-    *,
-    made: list[tuple[str, torch.Tensor]],
-):
     device = next(model.parameters()).device
-    image, *meta = (tensor.to(device) for tensor in given)
+    image, more = torch.zeros(1, 3, *image_size, device=device), [] if meta is None else [meta.to(device)]
+    made: list[tuple[str, torch.Tensor]] = []  # holds on to the tensors, for an address may be given twice
+    steps = []
+
+    def add(name: str, kind: str, value: torch.Tensor, parameters: int = 0, read: Sequence = ()) -> None:
+        step = {"name": name, "kind": kind, "shape": _shape(value), "parameters": parameters}
+        sources = [maker for maker, tensor in made if any(one is tensor for one in read)]
+        if sources and steps[-1]["name"] not in sources:
+            step["source"] = sources[-1]
+        steps.append(step)
 
     def watch(name: str, module: nn.Module):
         def after(_module, inputs, output):
-            if meta and any(one is meta[0] for one in inputs) and all(step["name"] != "metadata" for step in steps):
-                steps.append({"name": "metadata", "kind": "input", "shape": tuple(meta[0].shape), "parameters": 0})
-            count = sum(p.numel() for p in module.parameters())
-            step = {"name": name, "kind": type(module).__name__, "shape": _shape(output), "parameters": count}
-            steps.append(step | _source(inputs, made, steps))
+            if more and any(one is more[0] for one in inputs) and all(step["name"] != "metadata" for step in steps):
+                add("metadata", "input", more[0])
+            add(name, type(module).__name__, output, sum(p.numel() for p in module.parameters()), inputs)
             if isinstance(output, torch.Tensor):
                 made.append((name, output))
 
         return module.register_forward_hook(after)
 
+    add("image", "input", image)
     hooks = [watch(name, module) for name, module in watched.items() if not isinstance(module, nn.Identity)]
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            return model(image, *meta)
+            result = model(image, *more)
     finally:
         model.train(training)
         for hook in hooks:
             hook.remove()
+    for name, value in (result if isinstance(result, dict) else {"output": result}).items():
+        if isinstance(value, torch.Tensor):
+            add(name, "output", value, read=[value])
+    return steps
 
 
 def _shape(output) -> tuple[int, ...]:
@@ -113,15 +89,7 @@ def data_flow(
     meta: torch.Tensor | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw the data flow of a model as boxes and arrows, read like text, with the real shapes.
-
-    Parameters
-    ----------
-    image_size
-        (height, width) of the input.
-    expand, meta
-        As in `trace`.
-    """
+    """Draw the data flow of a model as boxes and arrows, read like text, with the real shapes; see `trace`."""
     steps = trace(model, image_size, expand=expand, meta=meta)
     lines = -(-len(steps) // A_LINE)
     with style():
@@ -130,7 +98,7 @@ def data_flow(
         axis.set(xlim=(-0.5, A_LINE - 0.5), ylim=(-lines + 0.5, 0.5))
         for k, step in enumerate(steps):
             _box(axis, k % A_LINE, -(k // A_LINE), step)
-            # outputs stand side by side, none comes from another; nor does a second input come from anything
+            # outputs are next to each other, none comes from another; nor does a second input come from anything
             if k and steps[k - 1]["kind"] != "output" and step["kind"] != "input" and "source" not in step:
                 _arrow(axis, k)
         axis.set_title(title or type(model).__name__)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from skinlib.explain.gradcam import KEPT, sharpen
 from skinlib.figures.style import HEAT, WIDTH, new, style
 
 OUTLINE = "#56B4E9"
@@ -17,15 +19,7 @@ OUTLINE = "#56B4E9"
 def image_grid(
     images: Sequence[np.ndarray], titles: Sequence[str] = (), *, columns: int = 6, title: str = ""
 ) -> Figure:
-    """Draw a contact sheet.
-
-    Parameters
-    ----------
-    images
-        Each (H, W, 3), uint8 or float in [0, 1].
-    titles
-        One a picture, or none.
-    """
+    """Draw a contact sheet of images (H, W, 3), uint8 or float in [0, 1], with a title each or none."""
     if not len(images):
         raise ValueError("a contact sheet needs at least one image")
     if len(titles) not in (0, len(images)):
@@ -51,12 +45,8 @@ def outlined_images(
 ) -> Figure:
     """Draw images with several outlines.
 
-    Parameters
-    ----------
-    pictures
-        Each with ``image`` (H, W, 3) uint8, ``title``, and ``lines``: a key of ``styles`` -> (h, w) bool of any size.
-    styles
-        Name of an outline -> how it is drawn: ``colors`` and ``linestyles`` of a contour.
+    A picture has ``image`` (H, W, 3) uint8, ``title``, and ``lines``: a key of ``styles`` -> (h, w) bool of any size.
+    A style has ``colors`` and ``linestyles`` of a contour.
     """
     tall = np.shape(pictures[0]["image"])[0] / np.shape(pictures[0]["image"])[1]
     lines = -(-len(pictures) // columns)
@@ -84,25 +74,26 @@ def outlined_images(
 
 
 def cam_gallery(
-    cases: Sequence[Mapping], *, title: str = "", name: str = "Grad-CAM++", kept: str = "sharpened"
+    cases: Sequence[Mapping],
+    *,
+    title: str = "",
+    name: str = "Grad-CAM++",
+    kept: str = "sharpened",
+    keep: float = KEPT,
 ) -> Figure:
     """Draw heat maps: original with the outline of the mask, raw map, sharpened overlay, side by side for each case.
 
-    More than four cases stand in two blocks, the first half on the left. The raw maps share one colour scale with a
+    More than four cases are drawn in two blocks, the first half on the left. The raw maps share one colour scale with a
     bar, from 0 to the largest value of all, so that a weak map looks weak.
 
     Parameters
     ----------
     cases
-        Each with title (str), image (H, W, 3) uint8 or float in [0, 1], cam (H, W) >= 0, not normalised, sharpened
-        (H, W) the kept part of it, 0 elsewhere, and where there is one, mask (H, W) of 0 and 1.
+        Each with title, image (H, W, 3) uint8 or float in [0, 1], cam (H, W) >= 0, not normalised, and where there is
+        one, mask (H, W) of 0 and 1. ValueError without a case, or where a map is negative.
     name, kept
-        What the maps are called, and their kept part.
-
-    Raises
-    ------
-    ValueError
-        When there is no case, or a map has a negative value: Grad-CAM++ ends in a ReLU.
+        What the maps are called, and their part in the overlay: the share ``keep`` of the pixels, as
+        `skinlib.explain.gradcam.sharpen` keeps them.
     """
     if not cases:
         raise ValueError("a gallery needs at least one case")
@@ -120,9 +111,9 @@ def cam_gallery(
             axis.axis("off")
         for number, case in enumerate(cases):
             block, line = divmod(number, lines)
-            original, raw, overlay = grid[line, 3 * block : 3 * block + 3]
-            heat = _case(original, raw, overlay, case, top)
-            original.set_ylabel(case["title"], fontsize=7)
+            three = grid[line, 3 * block : 3 * block + 3]
+            heat = _case(three, case, top, keep)
+            three[0].set_ylabel(case["title"], fontsize=7)
         for axis, heading in zip(grid[0], ("original, outline", name, kept) * blocks, strict=True):
             axis.set_title(heading, fontsize=8)
         bar = figure.colorbar(heat, ax=axes, location="bottom", shrink=0.6, aspect=40)
@@ -131,21 +122,20 @@ def cam_gallery(
     return figure
 
 
-def _case(original, raw, overlay, case: Mapping, top: float):
-    image = np.asarray(case["image"])
+def _case(axes: Sequence, case: Mapping, top: float, keep: float):
+    image, cam = np.asarray(case["image"]), np.asarray(case["cam"])
     image = image / 255 if image.dtype == np.uint8 else image
-    original.imshow(image)
-    heat = raw.imshow(case["cam"], vmin=0, vmax=top, cmap=HEAT)
-    level = np.asarray(case["sharpened"], float) / top
-    alpha = np.where(level > 0, 0.55, 0.0)[..., None]
-    overlay.imshow((1 - alpha) * image + alpha * colormaps[HEAT](level)[..., :3])
+    level = sharpen(torch.from_numpy(cam), keep).numpy().astype(float)[..., None] / top
+    overlay = np.where(level > 0, 0.45 * image + 0.55 * colormaps[HEAT](level[..., 0])[..., :3], image)
+    axes[0].imshow(image)
+    heat = axes[1].imshow(cam, vmin=0, vmax=top, cmap=HEAT)
+    axes[2].imshow(overlay)
     mask = case.get("mask")
-    for axis in (original, raw, overlay):
+    for axis in axes:
         axis.axis("on")
         if mask is not None and 0 < np.mean(mask) < 1:
             axis.contour(mask, levels=[0.5], colors=OUTLINE, linewidths=0.8)
-        axis.set_xticks([])
-        axis.set_yticks([])
+        axis.set(xticks=[], yticks=[])
         axis.grid(False)
         axis.spines[:].set_visible(False)
     return heat

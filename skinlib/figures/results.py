@@ -14,9 +14,7 @@ from skinlib.exhibits.score import CHANGE
 from skinlib.figures import charts as figures
 from skinlib.figures.style import COLOURS, PUBLISHED, legend_below
 
-LABELS = figures.READABLE | {"auc_gap": "AUC gap (val - test)", "best_epoch": "best epoch"}
-LABELS |= {"balanced_accuracy": "bal. accuracy", "malignant_roc_auc": "malignant AUC"}
-WIDEST = 42  # letters of a row's name before it is broken: beside longer ones the panels are too narrow
+WIDEST = 42  # letters of a row's name before it is broken: next to longer ones the panels are too narrow
 NARROW = 28  # the same where there are four panels
 NO_VERDICT = "no verdict: fewer than five trainings"
 SIGN = {"helps": COLOURS[2], "harms": COLOURS[5], "inflates": COLOURS[1], "deflates": COLOURS[0], "trade": COLOURS[3]}
@@ -26,10 +24,7 @@ SIGN |= {"no evidence": "0.6", NO_VERDICT: "0.25"}
 def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str = "") -> Figure:
     """Draw the loss of training (with augmentation and dropout) and validation, and mark the epoch that is kept.
 
-    Parameters
-    ----------
-    histories
-        Name -> a run's history; those without validation part have one curve.
+    ``histories`` are name -> a run's history; those without validation part have one curve.
     """
     with figures.style():
         figure, axes = figures.new(1, len(histories), height=2.8, sharey=True)
@@ -50,12 +45,7 @@ def learning_curves(histories: Mapping[str, pd.DataFrame], *, title: str = "") -
 def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", joined: bool = False) -> Figure:
     """Draw an exhibit as dots with intervals, the published values in black: scales need not begin at 0.
 
-    Parameters
-    ----------
-    frame
-        An exhibit: row, metric, ours, low, high, published.
-    joined
-        Join the rows by a line: they are steps of one ladder.
+    ``joined`` joins the rows by a line: they are steps of one ladder.
     """
     rows = list(frame["row"].drop_duplicates())
     line = "o-" if joined else "o"
@@ -69,7 +59,7 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
             axis.plot(
                 cells["published"], place + 0.08, line.replace("o", "D"), color=PUBLISHED, markersize=4, linewidth=1
             )
-            axis.set(xlabel=LABELS.get(metric, metric.replace("_", " ")))
+            axis.set(xlabel=figures.label(metric))
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         axes[0].plot([], [], "o-", color="0.5", label="ours, 95 % interval")
@@ -83,10 +73,7 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
 def changes(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "") -> Figure:
     """Draw the paired changes of an exhibit with their intervals, coloured by verdict, published changes in black.
 
-    Parameters
-    ----------
-    frame
-        An exhibit with the changes of ``metrics``, named as `skinlib.exhibits.score.changes` names them.
+    The changes of ``metrics`` are named as `skinlib.exhibits.score.changes` names them.
     """
     frame = frame[frame["metric"].isin([metric + CHANGE for metric in metrics])]
     rows = list(frame["row"].drop_duplicates())
@@ -108,7 +95,7 @@ def changes(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "") -
                 axis.plot(cells["published"], places, "D", color=PUBLISHED, markersize=4)
             axis.axvline(0, color="0.3", linewidth=1)
             axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))  # short numbers: panels are narrow
-            axis.set(xlabel=f"change in{gap}{LABELS.get(metric, metric.replace('_', ' '))}")
+            axis.set(xlabel=f"change in{gap}{figures.label(metric)}")
         axes[0].set_yticks(places, named)
         axes[0].set_ylim(tall.sum(), 0)  # first row on top
         shown = [word for word in SIGN if word in words]

@@ -41,15 +41,7 @@ def style() -> AbstractContextManager:
 
 
 def new(rows: int = 1, columns: int = 1, *, height: float, width: float = WIDTH, **options) -> tuple[Figure, list]:
-    """Return a figure that no window holds, and its axes as a flat list.
-
-    Parameters
-    ----------
-    height, width
-        Inches.
-    options
-        Handed to `Figure.subplots`.
-    """
+    """Return a figure that no window holds, of so many inches, and its axes as a flat list; options of `subplots`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 

@@ -1,4 +1,4 @@
-"""Checks of the ABCD measures on tables whose numbers are worked out by hand, and on two drawn lesions."""
+"""Checks of the ABCD measures on tables whose numbers are worked out by hand, and on discs."""
 
 import numpy as np
 import pandas as pd
@@ -6,31 +6,6 @@ import pytest
 from PIL import Image
 
 from skinlib.across import abcd as checks
-from skinlib.images import abcd
-
-
-def measured(n=40):
-    a = np.arange(n, dtype=float)
-    columns = {"image_id": [f"i{k:02d}" for k in range(n)], "note": "", "diagnosis": np.resize(["mel", "nv"], n)}
-    return pd.DataFrame(columns | {name: a + k for k, name in enumerate(abcd.MEASURES)} | {"cut": 0.0})
-
-
-def test_extremes_are_the_ends_of_each_measure():
-    ends = checks.extremes(measured(), ["border"], each=2)
-    assert list(ends["image_id"]) == ["i00", "i01", "i39", "i38"]
-    assert list(ends["place"]) == ["lowest", "lowest", "highest", "highest"]
-    nothing = measured().assign(border=np.nan)
-    assert checks.extremes(nothing, ["border"]).empty
-
-
-def test_the_drawn_truth_is_followed_or_not():
-    table = measured()
-    truth = pd.DataFrame({"image_id": table["image_id"], "asymmetry": table["asymmetry"], "border": -table["border"]})
-    truth["colors"] = [" ".join(["red"] * (1 + k // 10)) for k in range(40)]
-    truth = truth.assign(veil=False, white_centre=np.arange(40) >= 30)
-    both = checks.with_truth(table, truth)
-    assert list(both["true_n_colours"].iloc[[0, 10, 39]]) == [1, 2, 5]
-    assert len(checks.truth_plane(both).axes) == 4
 
 
 def test_a_small_measure_may_move_by_a_twentieth_of_the_median_lesions():
@@ -54,11 +29,12 @@ def disc(side, radius):
     return y**2 + x**2 < radius**2
 
 
-def test_real_images_are_measured_at_sizes_that_they_have(tmp_path):
-    cohort = pd.DataFrame([saved(tmp_path, "large", disc(300, 80)), saved(tmp_path, "small", disc(100, 30))])
-    found = pd.DataFrame(checks.shrunk(cohort))
-    assert list(found["size"]) == [128, 256] and set(found["image_id"]) == {"large"}
-    assert found["border"].to_list() == pytest.approx([1, 1], abs=0.02)
+def test_lesions_are_measured_at_the_sizes_that_their_images_have():
+    image = np.zeros((300, 300, 3), np.uint8)
+    found = checks.at_sizes("large", image, disc(300, 80))
+    assert [(one["image_id"], one["size"]) for one in found] == [("large", 128), ("large", 256)]
+    assert [one["border"] for one in found] == pytest.approx([1, 1], abs=0.02)
+    assert checks.at_sizes("small", image[:100, :100], disc(100, 30)) == []
 
 
 def test_marked_structures_by_hand(tmp_path):

@@ -1,4 +1,4 @@
-"""The network that stands for a system, and the question that all systems can answer."""
+"""The network that represents a system, and the question that all systems can answer."""
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,14 @@ def test_every_system_of_smoke_has_its_networks_in_the_plan():
         if runs.has(**module.SEEING_RUN):
             seeing = runs.where(**module.SEEING_RUN).first
             assert models.system_of(seeing).reads_images(seeing)
+
+
+def test_weak_outlines_serve_where_there_are_no_others():
+    cohort = pd.DataFrame({"image_id": ["a", "b"], "dataset": "pad_ufes_20", "mask_path": [np.nan, np.nan]})
+    assert across.outlined(cohort.assign(weak_mask_path=["m.png", np.nan]))["mask_path"].tolist() == ["m.png"]
+    assert across.outlined(cohort).empty
+    own = across.outlined(cohort.assign(mask_path=["own.png", np.nan], weak_mask_path="m.png"))
+    assert own["mask_path"].tolist() == ["own.png"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def cohort_of(sizes, labels):
 def test_arms_have_one_size_one_balance_and_the_same_strangers(seed, share):
     sizes, labels = [1] * 30 + [2] * 6 + [3] * 4, [0, 1] * 20
     cohort = cohort_of(sizes, labels)
-    arms = leakage.arms(cohort, share=share, seed=seed)
+    arms = splits.leak_arms(cohort, share=share, seed=seed)
     lesion, label = cohort["lesion_id"].to_numpy(), cohort["label"].to_numpy()
     test, leaky, clean = (set(arms[name]) for name in ("test", "leaky", "clean"))
     assert not test & (leaky | clean)
@@ -42,9 +42,9 @@ def test_arms_have_one_size_one_balance_and_the_same_strangers(seed, share):
 
 def test_arms_need_repeats_and_enough_strangers():
     with pytest.raises(DataError, match="nothing can leak"):
-        leakage.arms(cohort_of([1, 1], [0, 1]))
+        splits.leak_arms(cohort_of([1, 1], [0, 1]))
     with pytest.raises(DataError, match="label 1 has 2 mates and 0 other images"):
-        leakage.arms(cohort_of([3, 1, 1], [1, 0, 0]))
+        splits.leak_arms(cohort_of([3, 1, 1], [1, 0, 0]))
 
 
 def test_mates_are_counted_by_the_groups_of_the_cohort():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinlib.across.localisation import gallery_cells, localisation
+from skinlib.across.localisation import gallery_cells, localisation, outcomes
 from skinlib.exhibits.score import Boot
 
 OUTCOMES = ("TP", "TN", "FN", "FP")
@@ -52,6 +52,12 @@ def test_constant_and_unmasked_maps_are_left_out_and_small_groups_have_no_interv
     assert np.isnan(small["low"]) and "no interval" in small["note"]
     none = found.loc[("Grad-CAM++", "energy_of_fp")]
     assert np.isnan(none["ours"]) and none["note"] == "no such image"
+
+
+def test_outcomes_call_at_the_threshold_itself():
+    p = np.array([0.4, 0.39, 0.4, 0.1])
+    table = pd.DataFrame({"image_id": list("abcd"), "label": [1, 1, 0, 0], "p_benign": 1 - p, "p_malignant": p})
+    assert outcomes(table, 0.4).tolist() == ["TP", "FN", "FP", "TN"]
 
 
 def test_every_case_has_a_row_and_a_reason():

@@ -1,4 +1,4 @@
-"""Skin tone of a cohort by two formulas, and the shares that each calls dark."""
+"""Skin tone of a cohort by two formulas, its agreement with a label by scikit-learn, and what constancy does to it."""
 
 import math
 
@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.metrics import cohen_kappa_score
 
-from skinlib.across.tone import measure_tone, tone_group, unguarded
-from skinlib.figures.tone import tone_histogram, tone_plane
+from skinlib.across.tone import measure_tone, tone_group, unguarded, weighted_kappa
+from skinlib.figures.tone import tone_histogram
 from skinlib.images.colour import lab_to_rgb
-from skinlib.images.skin_tone import ita
+from skinlib.images.skin_tone import CATEGORIES, SCHEMES, category, ita, ita_table
 
 COLOURS = {"yellow": (70, 10, 20), "blue": (70, 10, -10), "deep": (40, 10, 20)}  # L*, a*, b*
 
@@ -67,4 +68,24 @@ def test_histogram_counts_what_has_an_angle():
     assert titles[0] == "one: 5 images, 1 without an angle; 40.0% at or below 28 degrees"
     heights = sorted(round(bar.get_height()) for bar in figure.axes[0].patches if 0 < bar.get_height() != 1.0)
     assert heights == [2]  # the two at 90; 30, 20 and -90 are bars of 1
-    assert len(tone_plane([60.0, 70.0], [5.0, -5.0]).axes) == 1
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_kappa_is_that_of_scikit_learn(scheme):
+    rng = np.random.default_rng(0)
+    angles, types = rng.uniform(-60, 80, 80), rng.integers(0, 6, 80)
+    rows = pd.DataFrame({"given": [CATEGORIES.index(category(one, scheme)) for one in angles], "label": types})
+    kappa, wanted = weighted_kappa("given", "label"), {"weights": "quadratic", "labels": range(6)}
+    assert kappa(rows) == pytest.approx(cohen_kappa_score(rows["given"], types, **wanted))
+    doubled = kappa.weighted(rows, np.array([np.arange(80) % 2 * 2.0]))[0]
+    assert doubled == pytest.approx(cohen_kappa_score(rows["given"][1::2], types[1::2], **wanted))
+
+
+def test_constancy_moves_the_angle_of_yellow_light(tmp_path):
+    """Skin under a yellow lamp: colour constancy takes the yellow away, and the angle goes to its end."""
+    rng = np.random.default_rng(0)
+    pixels = np.clip(np.array([225, 190, 150]) + rng.integers(-6, 7, (40, 40, 3)), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    cohort = pd.DataFrame({"image_id": ["a"], "image_path": str(tmp_path / "a.png"), "mask_path": np.nan})
+    before = ita_table(cohort, selector="whole")["ita"][0]
+    assert ita_table(cohort, selector="whole", colour="shades_of_gray")["ita"][0] > before + 10

@@ -1,11 +1,12 @@
 """Scores of projected features: worked by hand, against scikit-learn, and what they must not be fooled by."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.manifold import trustworthiness as of_sklearn
 from sklearn.metrics import silhouette_score
 
-from skinlib.explain.embeddings import each_image, neighbours_vote, reduced, trustworthiness, tsne
+from skinlib.explain.embeddings import each_image, mean_over_classes, neighbours_vote, reduced, trustworthiness, tsne
 
 RNG = np.random.default_rng(0)
 HIGH, LOW = RNG.normal(size=(60, 8)), RNG.normal(size=(60, 2))
@@ -61,3 +62,11 @@ def test_few_rows_are_projected_and_too_few_are_refused():
         reduced(HIGH[:3])
     with pytest.raises(ValueError, match="all finite"):
         reduced(np.where(HIGH > 2, np.nan, HIGH))
+
+
+def test_a_mean_over_classes_counts_each_class_once():
+    """Six images of class 0 and two of class 1, four rights of eight."""
+    rows = pd.DataFrame({"label": [0] * 6 + [1] * 2, "knn": [1, 1, 1, 0, 1, 0, 0, 0]})
+    assert mean_over_classes("knn")(rows) == pytest.approx((4 / 6 + 0) / 2)
+    without_the_rights = np.array([[0.0, 0, 0, 1, 0, 1, 1, 1]])
+    assert mean_over_classes("knn").weighted(rows, without_the_rights)[0] == 0

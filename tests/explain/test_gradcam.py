@@ -45,7 +45,7 @@ def test_map_by_hand(as_dict):
 
 
 def test_gradients_far_below_the_usual_epsilon_still_count():
-    # g = 1e-6: alpha = 1 / (2 + 4e-6), w = 4 * alpha * 1e-6 = 2e-6; an epsilon of 1e-6 beside g^2 would leave nothing
+    # g = 1e-6: alpha = 1 / (2 + 4e-6), w = 4 * alpha * 1e-6 = 2e-6; an epsilon of 1e-6 next to g^2 would leave nothing
     model = Net([[4e-6, 0, 0]])
     image = torch.zeros(1, 3, 2, 2)
     image[0, 0] = torch.tensor([[1.0, 0.0], [0.0, 3.0]])

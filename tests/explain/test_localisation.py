@@ -14,6 +14,7 @@ from skinlib.explain.localisation import (
     centred_blob,
     energy_inside,
     iou_at_area,
+    overlap,
     pointing_game,
     random_blob,
 )
@@ -36,6 +37,18 @@ def test_ties_share():
     heat = np.array([[4.0, 4.0], [1.0, 4.0]])
     assert pointing_game(heat, mask) == pytest.approx(1 / 3)
     assert iou_at_area(heat, mask) == pytest.approx((1 / 3) / (2 - 1 / 3))
+
+
+def test_overlap_of_the_kept_quarter():
+    one = np.arange(16.0).reshape(1, 4, 4)  # keeps 12..15
+    assert overlap(one, one)[0] == 1
+    assert overlap(one, one[:, ::-1, ::-1].copy())[0] == 0
+    half = np.roll(one, 2, axis=2)  # the last row's order changes, the row stays
+    assert overlap(one, half)[0] == 1
+    shifted = np.zeros((1, 4, 4))
+    shifted[0, 3, :2], shifted[0, 0, :2] = 1, 1  # two of four shared: 2 of 6
+    assert overlap(one, shifted)[0] == pytest.approx(2 / 6)
+    assert np.isnan(overlap(np.zeros((1, 4, 4)), np.zeros((1, 4, 4)))[0])
 
 
 @given(MAPS, MASKS, st.permutations(range(20)))

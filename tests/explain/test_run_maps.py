@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from skinlib import models
 from skinlib.config import RunConfig
@@ -57,6 +58,26 @@ def test_class_maps_explain_the_called_class_or_the_one_asked_for(batches, image
     found = np.stack(list(class_maps(model, batches, asked)))
     assert found.shape == (5, 48, 64) and found.min() >= 0 and found.max() > 0
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-7)
+    np.testing.assert_array_equal(list(class_maps(model, batches, 1)), list(class_maps(model, batches, np.ones(5))))
+
+
+class TwoInputs(nn.Module):
+    """The clinical column decides the sign with which the image counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, image, meta):
+        return {"logits": self.conv(image).relu().mean((2, 3)) * meta}
+
+
+def test_a_network_of_two_inputs_is_a_function_of_its_image():
+    torch.manual_seed(0)
+    network, image = TwoInputs(), torch.rand(2, 3, 8, 8)
+    held = [OfImage(network, sign * torch.ones(2, 1)) for sign in (1, -1)]
+    maps = [gradcam_plusplus(one, image, 1, network.conv) for one in held]
+    assert maps[0].max() > 0 and maps[1].max() == 0, "with the sign turned the same class is spoken against"
 
 
 def test_a_joint_networks_map_is_the_mean_over_its_backbones(images):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinlib.across import data_sets, twins
+from skinlib.across import data_sets, leakage
 from skinlib.data.cards import CARDS
 from skinlib.figures.display import LINE, from_batch, outlined, sheet, to_batch
 from skinlib.figures.style import STAMP, displayed, new
@@ -83,15 +83,6 @@ def test_class_table_keeps_the_order_of_the_card_and_counts_lesions():
     assert table.loc["df", ["images", "lesions"]].tolist() == [0, 0]
 
 
-def test_class_table_of_a_selection_says_what_stands_in():
-    rows = pd.DataFrame({"image_id": list("abcd"), "lesion_id": ["L1", "L1", "L2", np.nan]})
-    table = data_sets.classes("ham10000", rows.assign(diagnosis=["akiec", "akiec", "nv", "mel"]), "bcc_scc_mel")
-    assert list(table.index) == ["bcc", "akiec", "mel"]
-    assert table["stands_for"].tolist() == ["", "scc", ""]
-    assert table[["images", "lesions", "official"]].to_numpy().tolist() == [[0, 0, 514], [2, 1, 327], [1, 1, 1113]]
-    assert data_sets.classes("isic2019", rows.assign(diagnosis="SCC"), "bcc_scc_mel")["stands_for"].tolist() == [""] * 3
-
-
 def test_official_images_add_up_over_the_parts():
     assert data_sets.official_images("isic2016") == 900 + 379
     assert data_sets.official_images("ham10000") == 10015
@@ -100,7 +91,7 @@ def test_official_images_add_up_over_the_parts():
 def test_a_root_without_sets_finds_none(tmp_path):
     cohorts, absent = data_sets.found(tmp_path)
     assert (cohorts, set(absent.values())) == ({}, {"not found"})
-    assert len(data_sets.overview(cohorts, absent)) == len(CARDS)
+    assert set(absent) == set(CARDS)
 
 
 def test_likeness_sees_through_exposure_and_not_through_chance(tmp_path):
@@ -114,7 +105,7 @@ def test_likeness_sees_through_exposure_and_not_through_chance(tmp_path):
             "image_path": [save(tmp_path / f"{k}.png", np.stack([v] * 3, -1)) for k, v in grey.items()],
         }
     )
-    r = twins.likeness(pairs(("a", "x", "lighter", "x"), ("a", "x", "b", "x"), ("a", "x", "plain", "x")), cohort)
+    r = leakage.likeness(pairs(("a", "x", "lighter", "x"), ("a", "x", "b", "x"), ("a", "x", "plain", "x")), cohort)
     assert r[0] == pytest.approx(1)
     assert abs(r[1]) < 0.1
     assert np.isnan(r[2])
@@ -122,4 +113,4 @@ def test_likeness_sees_through_exposure_and_not_through_chance(tmp_path):
 
 def test_a_pair_that_lies_in_two_sets_is_kept_once():
     table = pairs(("1", "x", "2", "x"), ("2", "y", "1", "x"), ("1", "x", "3", "x"))
-    assert list(twins.each_once(table).index) == [0, 2]
+    assert list(leakage.each_once(table).index) == [0, 2]
