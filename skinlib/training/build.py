@@ -29,7 +29,8 @@ from skinlib.training.predict import outputs
 from skinlib.training.run import Run
 from skinlib.training.tables import keys, mask_scores, mean_mask_scores, prediction_table
 
-STATE, CODE = "last", "last.json"  # of an interrupted run: a folder of states, and the code that made them
+# Of an interrupted run: a folder of states, the code that made them, what tasks asked of shared parameters so far.
+STATE, CODE, LOOKED = "last", "last.json", "last.gradients.csv"
 
 
 def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *, parents: Mapping[str, Run]) -> None:
@@ -63,7 +64,8 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     watchers: list[Callable] = [functools.partial(_show, bar, config)]
     if where.rank == 0 and gradients.has_shared(model, config):
         asked = make("train", batch_size=config.batch_size, augment=config.augment, visits=gradients.IMAGES)
-        recorder = gradients.Recorder(model.to(where.device), asked, terms, config=config, where=where, folder=folder)
+        file = folder / LOOKED
+        recorder = gradients.Recorder(model.to(where.device), asked, terms, config=config, where=where, file=file)
         watchers.append(recorder)
         if fresh:
             recorder.record(0)
@@ -89,10 +91,7 @@ def _meet(where: Place) -> None:
 
 
 def _begin(folder: Path, system: str) -> None:
-    """Drop what other code left, a finished run or an interrupted state, and sign the folder with the present code."""
-    if (folder / stored.DONE).is_file():
-        (folder / stored.DONE).unlink()  # first: a kill during the rest must not leave a run that looks whole
-        shutil.rmtree(folder)
+    """Drop an interrupted state of other code, and sign the folder; a finished run there stays until it is replaced."""
     code = folder / CODE
     if not code.is_file() or changed_code(read_json(code), system):
         drop_state(folder)
@@ -104,6 +103,7 @@ def drop_state(folder: Path) -> None:
     for left in (folder / STATE, *folder.glob(".done.*")):
         if left.is_dir():
             shutil.rmtree(left)
+    (folder / LOOKED).unlink(missing_ok=True)
     (folder / CODE).unlink(missing_ok=True)  # last: the sign that there is something to remove
 
 
@@ -161,6 +161,9 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, 
             stored.write(scores, temporary / stored.SCORES)
             stored.save_masks(masks, temporary / stored.MASKS)
         write_json(temporary / stored.DONE, metrics)
+        if (folder / LOOKED).is_file():
+            shutil.copy(folder / LOOKED, temporary / stored.GRADIENTS)
+        (folder / stored.DONE).unlink(missing_ok=True)  # files of two trainings never look like one run
         for file in sorted(temporary.iterdir(), key=lambda file: file.name == stored.DONE):
             file.replace(folder / file.name)
     drop_state(folder)
