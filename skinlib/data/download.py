@@ -108,8 +108,8 @@ def _put(file: Path, target: Path) -> list[str]:
             there = target / new.relative_to(place)
             if there.exists() and not (there.is_file() and filecmp.cmp(new, there, shallow=False)):
                 raise DownloadError(
-                    f"{there} is not the file of {file.name}: it was changed or put there by hand. Nothing was unpacked; "
-                    "move it away and call again."
+                    f"{there} is not the file of {file.name}: it was changed or put there by hand. Nothing was "
+                    "unpacked; move it away and call again."
                 )
         top = sorted(path.name for path in place.iterdir())
         shutil.copytree(place, target, dirs_exist_ok=True, copy_function=shutil.move)
