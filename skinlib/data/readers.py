@@ -68,7 +68,7 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
         cohort = cohort[useful].reset_index(drop=True)
     if cohort.empty:
         raise DataError(f"{card.title}: none of its images is under {root}.", findings.gaps)
-    cohort.attrs["findings"] = findings.gaps
+    cohort.attrs["findings"] = [*findings.gaps, *findings.notes]
     return cohort
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-PREDICTED = (".jpg", ".jpeg", ".png", ".bmp")  # what `skinlib predict` takes
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = frozenset({"", "unknown", "unk", "nan", "na", "n/a"})
 SYNTHETIC_MARKER = "synthetic.json"
 
@@ -30,6 +29,7 @@ class Findings:
     faults: list[str] = field(default_factory=list)  # never forgiven: duplicates, unknown classes
     gaps: list[str] = field(default_factory=list)  # forgiven where the caller allows missing
     masked: set[str] = field(default_factory=set)  # parts that come with masks
+    notes: list[str] = field(default_factory=list)  # told, never refused: no mask at all
     without_row: list[str] = field(default_factory=list)  # images that no label file names
 
 
@@ -83,7 +83,8 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
 
 def index_masks(base: Path, findings: Findings, *names: str) -> dict[str, str] | None:
     """Image id -> path of its mask ``<id>_segmentation``; None where none of the mask folders is there at all."""
-    where = folders(base, *names)
+    if not (where := folders(base, *names)):
+        findings.notes.append(f"no lesion masks: {base} has no folder {' or '.join(names)}")
     return index_images(where, findings, ending="_segmentation") if where else None
 
 
@@ -163,8 +164,9 @@ def images_of(path: Path) -> pd.DataFrame:
     column, a blank path or id, and an id twice are a ``DataError``.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PREDICTED and file.name[0] != ".")
-        cohort = pd.DataFrame({"image_path": [str(file.resolve()) for file in files]}, dtype=str)
+        hidden = lambda file: any(name.startswith(".") for name in file.relative_to(path).parts)
+        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and not hidden(f))
+        cohort = pd.DataFrame({"image_path": [str(file.absolute()) for file in files]}, dtype=str)
     else:
         cohort = _read_csv(path, dtype=dict.fromkeys(("image_id", "image_path"), "str"))  # 0012 stays 0012
         if "image_path" not in cohort:
@@ -172,9 +174,9 @@ def images_of(path: Path) -> pd.DataFrame:
         for name in {"image_id", "image_path"} & set(cohort):
             if blank := list(np.flatnonzero(cohort[name].fillna("").str.strip() == "")):
                 raise DataError(f"{path}: {name} is blank in row {blank[0] + 1} below the header; fill it in")
-        cohort["image_path"] = [str((path.parent / name).resolve()) for name in cohort["image_path"]]
+        cohort["image_path"] = [str((path.parent / name).absolute()) for name in cohort["image_path"]]
     if cohort.empty:
-        raise DataError(f"no image in {path}; it takes {', '.join(PREDICTED)}")
+        raise DataError(f"no image in {path}; it takes {', '.join(IMAGE_SUFFIXES)}")
     if "image_id" not in cohort:
         cohort["image_id"] = [Path(name).stem for name in cohort["image_path"]]
     if twice := list(cohort.loc[cohort["image_id"].duplicated(), "image_id"]):

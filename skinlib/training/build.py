@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from skinlib import models, provenance
 from skinlib.config import RunConfig
 from skinlib.data import cards, splits
+from skinlib.data.readers_files import DataError
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.paths import read_json, write_atomic, write_json
@@ -47,6 +48,8 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
         cache = Cache.build(
             prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=masks
         )
+        if masks and not cache.has_mask.any():
+            raise DataError(f"{config.system} trains on lesion masks, and no image of {config.dataset} has one")
     make = functools.partial(_batches, prepared, cache, masks=masks)
     batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
     model = models.build(config, weights_file=prepared.weights_file)
