@@ -24,7 +24,7 @@ def read_image(path: str | Path, *, side: int | None = None) -> np.ndarray:
     Raises `PictureError` when the file is missing, damaged, no picture or larger than `MOST_PIXELS`, and where its
     numbers have no known range.
     """
-    return np.asarray(_opened(path, lambda image: _shown(image, side)))
+    return np.array(_opened(path, lambda image: _shown(image, side)))  # a copy: that of Pillow cannot be written to
 
 
 def read_mask(path: str | Path) -> np.ndarray:
