@@ -1,6 +1,10 @@
 """What all readers share: the error, the list of findings, and how files and tables are found and read."""
 
+import csv
+import io
 import os
+import warnings
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -10,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-UNKNOWN = frozenset({"", "unknown", "unk", "nan", "na", "n/a"})
+UNKNOWN = frozenset({"", "-", "?", "unknown", "unk", "nan", "na", "n/a", "none", "null", "<na>"})
+SEPARATORS = "\t;,"
+AGES = (0, 120)  # years; beyond them a number is a code, such as 999 for "not known"
 SYNTHETIC_MARKER = "synthetic.json"
 
 
@@ -106,25 +112,35 @@ def find_table(base: Path, stem: str, suffixes: tuple[str, ...] = (".csv",)) -> 
 
 
 def clean(column: pd.Series) -> pd.Series:
-    """Strings without outer blanks; blank, ``unknown`` and ``UNK`` become missing."""
+    """Strings without outer blanks; a blank and the words of `UNKNOWN` become missing."""
     stripped = column.astype("str").str.strip()
     return stripped.mask(stripped.str.lower().isin(UNKNOWN) | stripped.isna())
 
 
-def _read_csv(path: Path, **options) -> pd.DataFrame:
+def read_text(path: Path, **options) -> pd.DataFrame:
+    """Any table as text, as people save them: a cell is a string without outer blanks, a blank one "".
+
+    Tabs, semicolons or commas separate; a byte order mark, a comma at the end of every row and blanks around names are
+    no part of it. A `DataError` names a file that is no such table.
+    """
+    how = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            separator = "\t" if "\t" in file.readline() else ","
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **options)
-    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        header = pd.read_csv(path, sep="\0", nrows=0, quoting=csv.QUOTE_NONE, **how).columns[0]
+        separator = max(SEPARATORS, key=header.count)
+        options = {"index_col": False} | options  # else a comma at the end of the rows moves every column
+        with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
+            table = pd.read_csv(path, sep=separator, **how | options)
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError, OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
+    table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
+    unnamed = [name for name in table if str(name).startswith("Unnamed: ") and (table[name] == "").all()]
+    return table.drop(columns=unnamed)
 
 
 def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], header: bool = True) -> pd.DataFrame:
     """A CSV (or tab-separated) file, see ``with_columns``; without a header ``required`` names its columns."""
     options = {"header": None, "names": list(required)} if not header else {}
-    table = _read_csv(path, dtype="str", keep_default_na=False, **options).rename(columns=str.strip)
-    return with_columns(table, required, path, findings)
+    return with_columns(read_text(path, **options), required, path, findings)
 
 
 def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findings: Findings) -> pd.DataFrame:
@@ -137,9 +153,14 @@ def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findi
     return table.apply(clean)
 
 
+def as_numbers(column: pd.Series) -> pd.Series:
+    """Strings as floats, with a decimal point or a decimal comma; what is no number is missing."""
+    return pd.to_numeric(column.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
+
+
 def numbers(column: pd.Series, what: str, findings: Findings) -> pd.Series:
     """Strings as floats; what is no number is a fault and comes back missing."""
-    values = pd.to_numeric(column, errors="coerce").astype("float64")
+    values = as_numbers(column)
     wrong = column[values.isna() & column.notna()]
     if len(wrong):
         findings.faults.append(f"{what}: not a number: {some(wrong.unique())}")
@@ -168,12 +189,24 @@ def images_of(path: Path) -> pd.DataFrame:
         files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and not hidden(f))
         cohort = pd.DataFrame({"image_path": [str(file.absolute()) for file in files]}, dtype=str)
     else:
-        cohort = _read_csv(path, dtype=dict.fromkeys(("image_id", "image_path"), "str"))  # 0012 stays 0012
+        cohort = read_text(path)
         if "image_path" not in cohort:
             raise DataError(f"{path} has no column image_path; it has {', '.join(cohort.columns)}")
         for name in {"image_id", "image_path"} & set(cohort):
-            if blank := list(np.flatnonzero(cohort[name].fillna("").str.strip() == "")):
+            if blank := list(np.flatnonzero(cohort[name] == "")):
                 raise DataError(f"{path}: {name} is blank in row {blank[0] + 1} below the header; fill it in")
+        answers = cohort.drop(columns=["image_id", "image_path"], errors="ignore").apply(clean)
+        if "age" in answers:
+            ages = as_numbers(answers["age"])
+            if (wrong := answers["age"].notna() & ~ages.between(*AGES)).any():
+                raise DataError(
+                    f"{path}: age is {answers.loc[wrong, 'age'].iloc[0]!r} in row {wrong.argmax() + 1} below the "
+                    f"header; give years from {AGES[0]} to {AGES[1]}, or leave it blank"
+                )
+            answers["age"] = ages
+        if len(answers.columns):  # pandas tells numbers and yes-or-no answers from words
+            typed = pd.read_csv(io.StringIO(answers.to_csv(index=False, na_rep="NaN")))
+            cohort = cohort.assign(**typed)
         cohort["image_path"] = [str((path.parent / name).absolute()) for name in cohort["image_path"]]
     if cohort.empty:
         raise DataError(f"no image in {path}; it takes {', '.join(IMAGE_SUFFIXES)}")

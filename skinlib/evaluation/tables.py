@@ -88,7 +88,7 @@ def to_binary(table, malignant):
 
 
 def clusters(table):
-    """Independent units (N,) of a table, as `skinlib.data.splits.units` names them: patients, else lesions, else images.
+    """Independent units (N,) of a table (`skinlib.data.splits.units`): patients, else lesions, else images.
 
     Rows of one image (several views, seeds, folds) always share a unit unless their ids disagree.
     """

@@ -313,3 +313,26 @@ def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         images_of(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("age", ["999", "-1", "unknown age", "55+", "inf"])
+def test_an_age_that_is_no_age_is_refused_with_its_row(tmp_path, age):
+    (tmp_path / "list.csv").write_text(f"image_path,age,sex\na.png,55,male\nb.png,{age},female\n")
+    with pytest.raises(DataError, match=r"age is .* in row 2 below the header; give years from 0 to 120"):
+        images_of(tmp_path / "list.csv")
+
+
+def test_a_list_with_answers_keeps_their_kinds(tmp_path):
+    rows = ["image_path;image_id;age;smoke;diameter_1;site", "a.png;NA;61;False;2;arm"]
+    (tmp_path / "list.csv").write_text("\n".join([*rows, "b.png;0012;unknown;True;3.5;None"]))
+    cohort = images_of(tmp_path / "list.csv")
+    assert cohort["image_id"].tolist() == ["NA", "0012"] and cohort["age"].tolist()[0] == 61
+    assert cohort["smoke"].tolist() == [False, True] and cohort["diameter_1"].tolist() == [2, 3.5]
+    assert cohort["age"].isna().tolist() == cohort["site"].isna().tolist() == [False, True]
+
+
+def test_hidden_folders_are_not_searched(tmp_path):
+    for folder in (".ipynb_checkpoints", "inside/.trash", "inside"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / f"{len(folder)}.webp").write_bytes(b"")
+    assert images_of(tmp_path)["image_id"].tolist() == ["6"]

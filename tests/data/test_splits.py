@@ -109,8 +109,9 @@ def test_the_group_is_the_patient_else_the_lesion_else_the_image():
 
 def test_rows_without_a_patient_share_a_group_with_their_lesion():
     rows = [
-        ("a", "P1", "L1"), ("b", None, "L1"), ("c", "P2", "L2"), ("d", "P3", "L2"), ("e", None, "L3"), ("f", None, "L3"),
-        ("g", None, None), ("h", "P4", None), ("i", "P5", "L4"), ("j", "P6", "L4"), ("k", None, "L4"), ("l", "P6", "L9"),
+        ("a", "P1", "L1"), ("b", None, "L1"), ("c", "P2", "L2"), ("d", "P3", "L2"), ("e", None, "L3"),
+        ("f", None, "L3"), ("g", None, None), ("h", "P4", None), ("i", "P5", "L4"), ("j", "P6", "L4"),
+        ("k", None, "L4"), ("l", "P6", "L9"),
     ]  # fmt: skip
     cohort = pd.DataFrame(rows, columns=["image_id", "patient_id", "lesion_id"])
     group = splits.groups(cohort)
