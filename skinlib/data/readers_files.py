@@ -60,7 +60,8 @@ def folders(base: Path, *names: str) -> list[Path]:
     for entry in sorted(os.scandir(base), key=lambda e: e.name) if base.is_dir() else ():
         low = entry.name.lower()
         if entry.is_dir() and any(fnmatchcase(low, name.lower()) for name in names):
-            found.setdefault(low, Path(entry.path))
+            inside = Path(entry.path, entry.name)  # unpacking may put a folder into one of its name
+            found.setdefault(low, inside if inside.is_dir() else Path(entry.path))
     return list(found.values())
 
 
@@ -70,7 +71,7 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
     ``ending`` (``_segmentation``, matched without regard to case) selects masks and is cut from the stem.
     """
     found: dict[str, str] = {}
-    twice = set()
+    twice, where_twice = set(), set()
     for folder in where:
         for name in sorted(entry.name for entry in os.scandir(folder)):
             stem, _, suffix = name.rpartition(".")
@@ -81,9 +82,10 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
             stem = stem[: len(stem) - len(ending)]
             if stem in found:
                 twice.add(stem)
+                where_twice |= {str(folder), str(Path(found[stem]).parent)}
             found.setdefault(stem, f"{folder}{os.sep}{name}")
     if twice:
-        findings.faults.append(f"two files for one image id: {some(twice)}")
+        findings.faults.append(f"two files for one image id: {some(twice)} in {' and '.join(sorted(where_twice))}")
     return found
 
 
@@ -145,6 +147,9 @@ def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], hea
 
 def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findings: Findings) -> pd.DataFrame:
     """The table as cleaned strings; required columns that it lacks are a fault and come back empty."""
+    for name, other in (("image", "image_id"), ("image_id", "image")):  # both are in official files
+        if name in required and name not in table and other not in required:
+            table = table.rename(columns={other: name})
     lacking = [name for name in required if name not in table.columns]
     if lacking:
         findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {', '.join(table.columns)})")
