@@ -103,8 +103,8 @@ def _label_indices(column, names):
 def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95, seed=0):
     """Evaluate a labelled prediction table, a row an image and part.
 
-    Rows of part val choose the threshold, which reaches a recall; test and external are evaluated, else val, else
-    train. Without `part` all rows are evaluated, at threshold 0.5. `groups` are columns for the fairness tables;
+    Rows of part val choose the threshold, a score that reaches a recall; test and external are evaluated, else val,
+    else train. Without `part` all rows are evaluated, at threshold 0.5. `groups` are columns for the fairness tables;
     `malignant` the classes that count as malignant where the table holds diagnoses and no `p_malignant`; `n, level,
     seed` those of the bootstrap (by patient, else lesion, else image).
 
@@ -187,8 +187,9 @@ def _threshold(binary, recall, bootstrap, *, in_sample):
     try:
         if rows.empty:
             raise UndefinedMetricError("no validation rows")
-        best = thresholds.choose_threshold(rows, recall=recall)
-        interval = thresholds.threshold_interval(rows, groups=tables.clusters(rows), recall=recall, **bootstrap)
+        best = thresholds.choose_threshold(rows, recall=recall, step=None)
+        how = bootstrap | {"groups": tables.clusters(rows), "recall": recall, "step": None}
+        interval = thresholds.threshold_interval(rows, **how)
     except UndefinedMetricError as error:
         line = (0.5, np.nan, np.nan, np.nan, "nothing", recall, *[np.nan] * 3, f"0.5 is a convention: {error}")
         return pd.DataFrame([line], columns=THRESHOLD_COLUMNS), 0.5
