@@ -42,7 +42,7 @@ class Recalibrated:
 
 
 def recalibrate_threshold(table, groups, *, recall=0.85, step=0.02):
-    """Largest candidate (`skinlib.evaluation.thresholds`) at which the recall reaches the given one in **every** group of validation rows.
+    """Largest threshold at which the recall reaches the given one in **every** group of validation rows.
 
     Without a feasible one: the largest t among those of highest recall in the worst group, with `feasible=False`. A
     missing value of the column `groups` is the group "missing". With fewer than 10 malignant rows in each group there
