@@ -80,12 +80,8 @@ def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     """Class codes of a data set in label order: the card's, ``("benign", "malignant")``, or those of a selection.
 
     The codes of a selection (a key of `SELECTIONS`) are the set's own, so that a stand-in keeps its name: of HAM10000
-    ``("bcc", "akiec", "mel")``.
-
-    Raises
-    ------
-    ValueError
-        Unknown data set or label space, a set without a diagnosis, or one that lacks a class of a selection.
+    ``("bcc", "akiec", "mel")``. Raises ValueError for a set without a diagnosis, or one that lacks a class of a
+    selection.
     """
     if space not in SPACES:
         raise ValueError(f"Unknown label space {space!r}: choose one of {', '.join(SPACES)}.")
@@ -107,26 +103,12 @@ def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     return tuple(codes[name] for name in SELECTIONS[space])
 
 
-def kept(dataset: str, space: str) -> tuple[str, ...]:
-    """Class codes of a data set whose images a label space keeps: all of the card's, or those of a selection."""
-    names = class_names(dataset, space)
-    return names if space in SELECTIONS else CARDS[dataset].classes
-
-
 def relabel(cohort: pd.DataFrame, space: str) -> pd.DataFrame:
     """A copy of the cohort whose column ``label`` is the index of each row's class in ``class_names(dataset, space)``.
 
-    Parameters
-    ----------
-    cohort : columns ``dataset`` and ``diagnosis``; for ``malignancy`` it may hold several data sets.
-    space : ``diagnosis`` (as the card lists the classes), ``malignancy`` (0 benign, 1 malignant), or a key of
-        `SELECTIONS`: rows of other diagnoses are left out and the rest is numbered from 0.
-
-    Raises
-    ------
-    ValueError
-        A diagnosis that the card does not list, several class lists at once in the space ``diagnosis`` or a selection,
-        a set without a diagnosis, or a selection of which a class has no row.
+    For ``malignancy`` the cohort may hold several data sets. A selection leaves rows of other diagnoses out and numbers
+    the rest from 0. Raises ValueError for a diagnosis that the card does not list, several class lists at once, or a
+    selection of which a class has no row.
     """
     names = list(pd.unique(cohort["dataset"]))
     if len({class_names(name, space) for name in names}) > 1:
@@ -137,7 +119,7 @@ def relabel(cohort: pd.DataFrame, space: str) -> pd.DataFrame:
         diagnosis = cohort.loc[rows, "diagnosis"]
         if strange := diagnosis[~diagnosis.isin(card.classes)].unique().tolist():
             raise ValueError(f"{name} has no class {', '.join(map(str, strange))}: its card lists {card.classes}.")
-        codes = {code: i for i, code in enumerate(kept(name, space))}
+        codes = {code: i for i, code in enumerate(class_names(name, space) if space in SELECTIONS else card.classes)}
         if space == "malignancy":
             codes = {code: int(code in card.malignant) for code in card.classes}
         labels.loc[rows] = diagnosis.map(codes).astype(float)

@@ -119,20 +119,11 @@ def _phash(path: str) -> int:
 
 
 def near_duplicates(cohort: pd.DataFrame, *, threshold: int = 4, hashes: np.ndarray | None = None) -> pd.DataFrame:
-    """Pairs of images whose perceptual hashes differ in at most ``threshold`` of 64 bits.
+    """Pairs of images whose perceptual hashes differ in at most ``threshold`` of 64 bits: as ``exact_duplicates``,
+    which are among them, with ``distance``, nearest first.
 
-    A near pair is a reason to look, no proof: two plain moles on plain skin can share a hash. Exact duplicates are
-    among them, at distance 0.
-
-    Parameters
-    ----------
-    threshold : Hamming distance, 0 to 64.
-    hashes : ``perceptual_hashes(cohort)``, where they are known already.
-
-    Returns
-    -------
-    DataFrame
-        ``image_a, dataset_a, image_b, dataset_b, same_id, distance``, nearest first.
+    A near pair is a reason to look, no proof: two plain moles on plain skin can share a hash. ``hashes`` are
+    ``perceptual_hashes(cohort)``, where they are known already.
     """
     rows = cohort.reset_index(drop=True)
     hashes = perceptual_hashes(rows) if hashes is None else np.asarray(hashes, dtype=np.uint64)

@@ -72,19 +72,11 @@ def _text(column: pd.Series) -> pd.Series:
 
 
 def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:
-    """Return the encoded answers of a cohort.
+    """Return the encoded answers of a cohort: (N, D) float32, 81 columns of ``literature``, 80 of ``cleaned``.
 
-    Numbers are kept in years and millimetres; scaling them is a fit, which belongs to the training rows.
-
-    Returns
-    -------
-    ndarray
-        (N, D) float32: 81 columns of ``literature``, 80 of ``cleaned``; NaN in every column of a question not answered.
-
-    Raises
-    ------
-    DataError
-        When a column is missing, or an answer is none of the question's; all of them are named.
+    A question not answered is NaN in all its columns. Numbers are kept in years and millimetres; scaling them is a fit,
+    which belongs to the training rows. A missing column, or an answer that is none of the question's, is a
+    ``DataError`` that names all of them.
     """
     table, strange = answers(cohort), []
     encoded = np.full((len(table), len(columns(encoding))), np.nan, np.float32)

@@ -32,27 +32,14 @@ class UnpackError(DataError):
 
 
 def get(name: str, root: str | Path, *, accept_licence: bool = False, tell: Callable[[str], None] = print) -> Path:
-    """Download the archives of a data set and unpack them under the data root.
+    """Download the archives of a data set, a key of ``CARDS``, and unpack them; return the folder that now holds the
+    set.
 
     A download that broke off starts anew; a whole file waits under ``root/.downloads`` until it is unpacked. Where the
     publisher names no checksum, that of the first download is written to ``root/checksums.json`` and every later
-    download must have it. What is already unpacked is not fetched again.
-
-    Parameters
-    ----------
-    name : key of ``skinlib.data.cards.CARDS``.
-    accept_licence : must be True; the licence is shown in any case.
-    tell : receives each line of progress.
-
-    Returns
-    -------
-    Path
-        The folder that now holds the set.
-
-    Raises
-    ------
-    LicenceNotAccepted, DownloadError, UnpackError
-        In each case nothing of the offending archive has been put into the folder of the set.
+    download must have it. What is already unpacked is not fetched again. The licence is told in any case; without
+    ``accept_licence`` there is a `LicenceNotAccepted`. After that, a `DownloadError` or an `UnpackError` nothing of the
+    offending archive is in the folder of the set.
     """
     if name not in CARDS:
         raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")
@@ -122,12 +109,8 @@ def _put(file: Path, target: Path) -> list[str]:
 def unpack(archive: Path, target: Path, *, depth: int = 1) -> None:
     """Unpack a zip archive into the folder ``target``; zip archives in it are unpacked in their place, one level deep.
 
-    Raises
-    ------
-    UnpackError
-        An absolute path, ``..``, a drive letter, a link or device, a name twice, or a damaged archive.
-    DownloadError
-        The disk is too full.
+    An `UnpackError` refuses an absolute path, ``..``, a drive letter, a link or device, a name twice, a damaged
+    archive; a `DownloadError` a disk that is too full.
     """
     try:
         with zipfile.ZipFile(archive) as bundle:

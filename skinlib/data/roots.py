@@ -15,9 +15,8 @@ from skinlib.provenance import canonical_json, digest, file_digest
 def find_data(profile: dict, given: str | Path = "", results: Path | None = None) -> Path:
     """Return the data root: the one given, else the profile's synthetic one, else SKINLIB_DATA, else data/raw.
 
-    A profile of evidence has no data; its root is the reference of the profile that it is ``of``.
-
-    Where the profile's real data set is not there, a ``FileNotFoundError`` says how to get it.
+    A profile of evidence has no data; its root is the reference of the profile that it is ``of``. Where the profile's
+    real data set is not there, a ``FileNotFoundError`` says how to get it.
     """
     if profile["data"]["kind"] == "reference":
         return project_root() / "results" / "reference" / profile["data"]["of"]

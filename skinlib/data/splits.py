@@ -23,10 +23,10 @@ class GroupOverlapError(DataError):
 
 
 def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
-    """Return the group of each image: its patient, else its lesion, else the image itself.
+    """Return the group of each image, ``auto``: its patient where the set knows patients, else its lesion, else the
+    image.
 
-    ``by`` is ``auto`` (patient where the set knows patients, else lesion), ``patient``, ``lesion`` or ``image``; a
-    column that the set does not have is a ``DataError``.
+    ``by`` may be ``patient``, ``lesion`` or ``image`` too; a column that the set does not have is a ``DataError``.
     """
     own = "image:" + cohort["image_id"].astype(str)
     if by == "image":
@@ -211,12 +211,8 @@ def save(split: pd.DataFrame, path: str | Path, cohort: pd.DataFrame) -> Path:
 
 
 def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
-    """Read a split and refuse it when it was made for other data, was edited, or leaks groups.
-
-    Raises
-    ------
-    GroupOverlapError, DataError
-        When a group is in two parts; when the table, or the cohort it belongs to, is not the one that was saved.
+    """Read a split. A ``GroupOverlapError`` refuses one that leaks groups, a ``DataError`` one that was edited, or made
+    for other data.
     """
     path = Path(path)
     split = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str})

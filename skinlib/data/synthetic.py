@@ -44,11 +44,10 @@ _FIRST = ["dataset", "part", "image_id", "lesion_id", "patient_id", "diagnosis",
 def synthesise(
     root: str | Path, *, datasets: Iterable[str] = ("ham10000",), images: int = 600, size: int = 128, seed: int = 0
 ) -> pd.DataFrame:
-    """Draw data sets under a data root, each in its official layout.
+    """Draw data sets under a data root, empty or itself synthetic, each in its official layout.
 
     Parameters
     ----------
-    root : data root, empty or itself synthetic.
     datasets : names of cards; ``isic2018_task3`` draws ``ham10000`` too (its training part) and, beyond that, a tenth
         of ``images`` for validation and a quarter for test.
     images : images a set, at least 8 a class.
@@ -60,11 +59,6 @@ def synthesise(
     DataFrame
         The truth, also written to ``synthetic_truth.csv``: a row an image with its ids, class, the fields of ``Look``,
         ``ita_category``, ``area`` (mask, share of the picture), ``hair`` (covered share) and ``file`` under the root.
-
-    Raises
-    ------
-    ValueError, FileExistsError
-        An unknown set, too few images, too small a size; a folder of a set is there, or data that are not synthetic.
     """
     root = Path(root)
     names = _checked_names(datasets, images, size)

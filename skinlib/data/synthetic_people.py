@@ -36,10 +36,9 @@ _NUMBER = {
 
 
 def people(kinds: list[str], images: list[int], rng: np.random.Generator) -> pd.DataFrame:
-    """Patients, lesions and images; ``kinds`` and ``images`` have one entry a lesion: what it is, how often pictured.
-
-    Returns a row an image in random order: ``patient, lesion`` (numbers), ``kind, malignant, age, male, ita_category``
-    and the fields of ``Look``.
+    """Return a row an image in random order: ``patient, lesion`` (numbers), ``kind, malignant, age, male,
+    ita_category`` and the fields of ``Look``; ``kinds`` and ``images`` have one entry a lesion: what it is, how often
+    pictured.
     """
     rows, patient, room = [], -1, 0
     # Benign and malignant have a deck each: by plain chance a small set would tie skin tone to the class.
