@@ -11,7 +11,6 @@ The measures put lesions in order. They are no clinical scores, and of an outlin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from scipy.spatial import ConvexHull
 from skimage.measure import find_contours
 
 from skinlib.images.colour import check_image, rgb_to_lab
-from skinlib.images.skin_tone import read_pair, rows_of
+from skinlib.images.skin_tone import measure_rows, read_pair
 from skinlib.paths import Lock, write_atomic
 from skinlib.provenance import canonical_json, digest, file_digest
 
@@ -137,15 +136,12 @@ def _colours(picture: np.ndarray, lesion: np.ndarray) -> dict[str, float]:
     return {"colours": float((shares >= COVERS).sum()), "colour_deviation": float(deviation)}
 
 
-def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, workers: int = 2) -> pd.DataFrame:
-    """Measures of the images `ids` of a cohort, in their order (all without `ids`).
+def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Measures of the images `ids` of a cohort, in their order (all without `ids`): image_id, the columns of `measure`,
+    note.
 
-    Returns
-    -------
-    Table of image_id, the columns of `measure`, note; without a lesion all measures are missing and the note is "no
-    mask" or "empty mask", of a lesion that the image cuts off it is "cut off".
-
-    Raises ValueError for an id that is not in the cohort.
+    Without a lesion all measures are missing and the note is "no mask" or "empty mask", of a lesion that the image cuts
+    off it is "cut off".
     """
 
     def one(row: Any) -> dict:
@@ -157,9 +153,7 @@ def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, worker
         found = measure(image, mask)
         return {"image_id": row.image_id, **found, "note": "cut off" if found["cut"] > MOST_CUT else ""}
 
-    with ThreadPoolExecutor(workers) as pool:
-        rows = list(pool.map(one, rows_of(cohort, ids).itertuples(index=False)))
-    return pd.DataFrame(rows, columns=["image_id", *MEASURES, "cut", "note"])
+    return measure_rows(cohort, one, ["image_id", *MEASURES, "cut", "note"], ids=ids)
 
 
 def stored(cohort: pd.DataFrame, folder: str | Path) -> pd.DataFrame:

@@ -15,19 +15,11 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def draw(augment: Augment, seed: int, epoch: int, images: np.ndarray) -> dict[str, torch.Tensor]:
-    """Draw the parameters of each image.
+    """Draw the parameters of each image, (B,) numbers that name them: the same number gets the same in the same epoch.
 
-    Parameters
-    ----------
-    images
-        (B,) numbers that name the images: the same number gets the same parameters in the same epoch.
-
-    Returns
-    -------
-    dict
-        Tensors whose first axis is B: ``angle`` (radians), ``flip`` (B, 2), ``zoom``, ``shift`` (B, 2),
-        ``brightness``, ``contrast``, ``saturation``, ``box`` (B, 4 as top, left, height, width in shares; 0 for none),
-        ``noise_seed``.
+    Returns tensors whose first axis is B: ``angle`` (radians), ``flip`` (B, 2), ``zoom``, ``shift`` (B, 2),
+    ``brightness``, ``contrast``, ``saturation``, ``box`` (B, 4 as top, left, height, width in shares; 0 for none),
+    ``noise_seed``.
     """
     numbers = np.stack([generator(seed, epoch, int(image)).random(16) for image in images]).astype(np.float32)
     u = torch.from_numpy(numbers)
@@ -53,17 +45,8 @@ def augment_batch(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Apply drawn parameters: geometry to images and masks alike, colour to images only.
 
-    Parameters
-    ----------
-    images
-        (B, 3, H, W) float in [0, 1], RGB.
-    masks
-        (B, 1, H, W) float 0 or 1, or None.
-
-    Returns
-    -------
-    tuple
-        Images in [0, 1] and masks of 0 and 1 (nearest neighbour), on the same device.
+    ``images`` are (B, 3, H, W) float in [0, 1], RGB, ``masks`` (B, 1, H, W) float 0 or 1, or None. Returns images in
+    [0, 1] and masks of 0 and 1 (nearest neighbour), on the same device.
     """
     drawn = {name: value.to(images.device) for name, value in drawn.items()}
     if (matrices := _matrices(drawn, images.shape[-2:])).ne(torch.eye(2, 3, device=images.device)).any():

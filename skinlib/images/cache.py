@@ -51,19 +51,12 @@ def _fitted(array: np.ndarray, size: tuple[int, int], *, mask: bool = False) -> 
 class Cache:
     """Decoded, colour-corrected and resized images on disk, in the order of the cohort.
 
-    Attributes
-    ----------
-    images
-        (N, H, W, 3) uint8 memory map, RGB.
-    masks
-        (N, H, W) uint8 memory map of 0 and 1, or None when no image has a mask.
-    has_mask
-        (N,) bool.
+    ``masks`` is None when no image has a mask.
     """
 
-    images: np.ndarray
-    masks: np.ndarray | None
-    has_mask: np.ndarray
+    images: np.ndarray  # (N, H, W, 3) uint8 memory map, RGB
+    masks: np.ndarray | None  # (N, H, W) uint8 memory map of 0 and 1
+    has_mask: np.ndarray  # (N,) bool
 
     @classmethod
     def build(
@@ -71,12 +64,8 @@ class Cache:
     ) -> Cache:
         """Open the cache of a cohort at a size, decoding the files on first use.
 
-        Parameters
-        ----------
-        root
-            The folder of caches; this one is named after data, size and colour steps.
-
-        Raises OSError when a file cannot be read; nothing is left behind.
+        It lies in ``root`` in a folder named after data, size and colour steps. Raises OSError when a file cannot be
+        read; nothing is left behind.
         """
         ids = digest("\n".join(cohort["image_id"]))  # the order of the rows
         key = [cohort_fingerprint(cohort), ids, list(size), colour, colour_steps.VERSION, CACHE_VERSION, masks]

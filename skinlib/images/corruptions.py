@@ -33,12 +33,10 @@ CORRUPTIONS: dict[str, Callable[..., np.ndarray]] = {"blur": blur, "noise": nois
 
 
 def corrupt(images: np.ndarray, kind: str, level: float, *, seed: int = 0) -> np.ndarray:
-    """Corrupt every image of an array (N, H, W, 3) uint8, RGB.
+    """Corrupt every image of an array (N, H, W, 3) uint8, RGB; ``kind`` is a key of `CORRUPTIONS`.
 
-    ``kind`` is a key of `CORRUPTIONS`, ``level`` >= 0 in its function's unit; 0 changes nothing. Each image draws its
-    own from (seed, its place), the same at every level.
-
-    Raises ValueError for an unknown kind, or a negative level.
+    ``level`` >= 0 is in the unit of its function; 0 changes nothing. Each image draws its own from (seed, its place),
+    the same at every level.
     """
     if kind not in CORRUPTIONS:
         raise ValueError(f"no corruption {kind!r}; there are {', '.join(CORRUPTIONS)}")

@@ -1,4 +1,4 @@
-"""What hides a lesion: hair, rulers, low contrast to the skin.
+"""What makes a lesion hard to see: hair, rulers, a small area, low contrast to the skin.
 
 Hair and ruler are stated rules, not trained detectors; their numbers order images and are no ground truth. Lengths are
 in pixels of an image whose shorter side is 256; other images are resized to that first.
@@ -7,7 +7,6 @@ in pixels of an image whose shorter side is 256; other images are resized to tha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from skimage.measure import label, regionprops_table
 from skimage.morphology import isotropic_dilation
 
 from skinlib.images.colour import check_image, rgb_to_lab
-from skinlib.images.skin_tone import read_pair, rows_of, skin_from_mask
+from skinlib.images.skin_tone import measure_rows, read_pair, skin_from_mask
 
 _SIDE = 256  # shorter side at which lengths are stated
 _WIDEST = 9  # a dark structure narrower than this is thin
@@ -149,15 +148,9 @@ def _ladder(centre: np.ndarray, angle: np.ndarray, length: np.ndarray, *, least:
 def contrast(image: np.ndarray, mask: np.ndarray, *, width: float = 0.1) -> float:
     """Colour distance of lesion and surrounding skin: Delta E*ab (CIE 1976) between their median colours.
 
-    Parameters
-    ----------
-    image : (H, W, 3) uint8, RGB
-    mask : (H, W) bool, True on the lesion
-    width : of the ring of skin, which starts 2 % off the lesion; both as a share of the shorter side
-
-    Returns
-    -------
-    >= 0, about 2 is just visible; NaN without a lesion pixel or without a usable skin pixel in the ring.
+    ``image`` is (H, W, 3) uint8, RGB; ``mask`` (H, W) bool, True on the lesion; ``width`` that of the ring of skin,
+    which starts 2 % off the lesion, both as a share of the shorter side. The distance is >= 0, about 2 is just visible;
+    NaN without a lesion pixel or without a usable skin pixel in the ring.
     """
     mask = np.asarray(mask, dtype=bool)
     if mask.shape != image.shape[:2]:
@@ -171,23 +164,15 @@ def contrast(image: np.ndarray, mask: np.ndarray, *, width: float = 0.1) -> floa
     return float(np.linalg.norm(np.median(lab[mask], axis=0) - np.median(lab[ring], axis=0)))
 
 
-def artefact_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None, *, workers: int = 2) -> pd.DataFrame:
-    """Hair, ruler and contrast of the images `ids` of a cohort, in their order (all without `ids`).
-
-    Returns
-    -------
-    Table of image_id, hair and ruler (shares of the image, 0..1), contrast (Delta E), note; without a mask the contrast
-    is missing and the note "no mask".
-
-    Raises ValueError for an id that is not in the cohort.
+def artefact_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Area, hair, ruler (shares of the image, 0..1), contrast (Delta E) and note of the images `ids` of a cohort, in
+    their order (all without `ids`). Without a mask area and contrast are missing and the note is "no mask".
     """
 
     def measure(row: Any) -> tuple:
         image, mask = read_pair(row)
         hair, ruler = hair_and_ruler(image, mask)
-        difference = np.nan if mask is None else contrast(image, mask)
-        return row.image_id, hair.mean(), ruler.mean(), difference, "no mask" if mask is None else ""
+        area, difference = (np.nan, np.nan) if mask is None else (mask.mean(), contrast(image, mask))
+        return row.image_id, area, hair.mean(), ruler.mean(), difference, "no mask" if mask is None else ""
 
-    with ThreadPoolExecutor(workers) as pool:
-        rows = list(pool.map(measure, rows_of(cohort, ids).itertuples(index=False)))
-    return pd.DataFrame(rows, columns=["image_id", "hair", "ruler", "contrast", "note"])
+    return measure_rows(cohort, measure, ["image_id", "area", "hair", "ruler", "contrast", "note"], ids=ids)

@@ -21,11 +21,6 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     return parts == 1 + np.bincount(parts[mask], minlength=count + 1)[1:].argmax()
 
 
-def fill_holes(mask: np.ndarray) -> np.ndarray:
-    """Return a mask (H, W) bool with its holes."""
-    return ndimage.binary_fill_holes(mask)
-
-
 def remove_small(mask: np.ndarray, share: float = SMALL) -> np.ndarray:
     """Return a mask (H, W) bool without the components of less than a share (0 to 1) of the image's pixels."""
     parts, count = ndimage.label(mask, _EIGHT)
@@ -37,5 +32,5 @@ def remove_small(mask: np.ndarray, share: float = SMALL) -> np.ndarray:
 
 def postprocess(masks: np.ndarray, *, small: float = SMALL) -> np.ndarray:
     """Return masks (B, H, W) bool after all three steps; one whose lesion is small becomes empty."""
-    cleaned = [remove_small(fill_holes(largest_component(mask)), small) for mask in masks]
+    cleaned = [remove_small(ndimage.binary_fill_holes(largest_component(mask)), small) for mask in masks]
     return np.stack(cleaned) if cleaned else masks.copy()

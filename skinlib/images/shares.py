@@ -10,16 +10,10 @@ from skinlib.provenance import generator
 
 
 def nested_share(part: pd.DataFrame, share: float, seed: int) -> np.ndarray:
-    """Return some positions in a training part, (n,) int64, ascending.
+    """Return some positions in a training part, (n,) int64, ascending: ``share`` of each class's images, above 0 to 1.
 
-    Parameters
-    ----------
-    share
-        Of each class's images, above 0 to 1. Lesions are taken whole until it is reached, at least one.
-    seed
-        Of the order in which lesions are taken: a smaller share of one seed lies in a larger one.
-
-    Raises ValueError for a share outside (0, 1].
+    Lesions are taken whole until it is reached, at least one, in an order drawn from ``seed``: a smaller share of one
+    seed lies in a larger one.
     """
     if not 0 < share <= 1:
         raise ValueError(f"the share of training images is {share}; give more than 0, at most 1")

@@ -6,7 +6,7 @@ of one source better than it names anyone's skin. Measure it before any colour c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -156,16 +156,21 @@ def skin_from_ring(image: np.ndarray, *, width: float = 0.1) -> np.ndarray:
     return skin
 
 
-def rows_of(cohort: pd.DataFrame, ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the rows of the images ``ids`` of a cohort, in their order; all without ``ids``.
+def measure_rows(
+    cohort: pd.DataFrame, measure: Callable, columns: list[str], *, ids: Sequence[str] | None = None, workers: int = 2
+) -> pd.DataFrame:
+    """Return a table of what ``measure(row)`` finds in each image of a cohort: of ``ids`` in their order, else of all.
 
     Raises ValueError for an id that is not in the cohort.
     """
-    if ids is None:
-        return cohort
-    if unknown := sorted(set(ids) - set(cohort["image_id"])):
-        raise ValueError(f"{len(unknown)} ids are not in the cohort, {unknown[0]!r} first; check what made the list")
-    return cohort.set_index("image_id").loc[list(ids)].reset_index()
+    if ids is not None:
+        if unknown := sorted(set(ids) - set(cohort["image_id"])):
+            raise ValueError(
+                f"{len(unknown)} ids are not in the cohort, {unknown[0]!r} first; check what made the list"
+            )
+        cohort = cohort.set_index("image_id").loc[list(ids)].reset_index()
+    with ThreadPoolExecutor(workers) as pool:
+        return pd.DataFrame(list(pool.map(measure, cohort.itertuples(index=False))), columns=columns)
 
 
 def read_pair(row: Any, *, size: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -215,9 +220,8 @@ def ita_table(
     Parameters
     ----------
     selector : "mask" (lesion mask's complement) | "border" (lightest patch) | "ring" (border ring) | "whole"
-    scheme : cut scheme of `category`
+    scheme, guard : of `category` and `ita`
     size : longest side at which to measure, in pixels; None = as stored
-    guard : of `ita`
     colour : pipeline of `skinlib.images.colour.apply` before the angle is taken, only to show what it does to tone; the
         skin is found in the untouched image
 
@@ -242,5 +246,4 @@ def ita_table(
         return row.image_id, angle, category(angle, scheme), group, float(skin.mean()), lightness, b, note
 
     columns = ["image_id", "ita", "category", "group", "skin_fraction", "lightness", "b", "note"]
-    with ThreadPoolExecutor(workers) as pool:
-        return pd.DataFrame(list(pool.map(measure, cohort.itertuples(index=False))), columns=columns)
+    return measure_rows(cohort, measure, columns, workers=workers)

@@ -22,13 +22,8 @@ VIEWS: dict[str, tuple[tuple[int, int, int], ...]] = {
 def visits(views: Iterable[str]) -> dict[str, np.ndarray]:
     """Return a visit for every view of every image, from the key of `VIEWS` of each image.
 
-    Returns
-    -------
-    dict
-        ``row`` (n,) int64 positions 0 to N - 1, each as often as it has views; ``angle`` (n,) float32 radians and
-        ``flip`` (n, 2) float32 of 1 and -1.
-
-    Raises ValueError for a name that is not in `VIEWS`.
+    ``row`` (n,) int64 are positions 0 to N - 1, each as often as it has views; ``angle`` (n,) float32 radians; ``flip``
+    (n, 2) float32 of 1 and -1.
     """
     names = list(views)
     if unknown := sorted(set(names) - set(VIEWS)):

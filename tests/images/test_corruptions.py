@@ -1,10 +1,7 @@
 import numpy as np
-import pandas as pd
 import pytest
-from written import write_cohort
 
 from skinlib.images.corruptions import CORRUPTIONS, corrupt
-from skinlib.images.difficulty import difficulty_table, thirds
 
 GREY = np.full((3, 40, 60, 3), 120, np.uint8)
 LEVELS = {"blur": (0.01, 0.1), "noise": (0.05, 0.2), "hair": (3, 40)}
@@ -46,26 +43,3 @@ def test_unknown_corruptions_are_refused():
         corrupt(GREY, "fog", 1)
     with pytest.raises(ValueError, match="the level of blur is -1"):
         corrupt(GREY, "blur", -1)
-
-
-def test_size_and_contrast_of_a_lesion(tmp_path):
-    pictures = {}
-    for name, side in (("a", 8), ("b", 16), ("c", 4)):
-        image, mask = np.full((32, 32, 3), 200, np.uint8), np.zeros((32, 32), np.uint8)
-        image[8 : 8 + side, 8 : 8 + side], mask[8 : 8 + side, 8 : 8 + side] = 90, 255
-        pictures[name] = (image, None if name == "c" else mask)
-    table = difficulty_table(write_cohort(tmp_path, pictures), ["b", "a", "c"])
-    assert list(table) == ["image_id", "area", "hair", "ruler", "contrast", "note"]
-    assert table["image_id"].tolist() == ["b", "a", "c"]
-    assert table["area"].tolist()[:2] == [0.25, 0.0625] and np.isnan(table["area"][2])
-    assert (table["contrast"][:2] > 30).all() and table["note"][2] == "no mask"
-
-
-def test_thirds_by_hand():
-    values = pd.Series([6.0, 1, np.nan, 3, 2, 5, 4], list("abcdefg"))
-    found = thirds(values, ["small", "medium", "large"])
-    assert found.to_dict() == {"b": "small", "e": "small", "d": "medium", "g": "medium", "f": "large", "a": "large"}
-    assert list(dict.fromkeys(found)) == ["small", "medium", "large"]
-    assert set(thirds(values, ["s", "m", "l"], within=values + 100)) == {"s"}  # the terciles of other images
-    with pytest.raises(ValueError, match="three names"):
-        thirds(values, ["small", "large"])

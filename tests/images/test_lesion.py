@@ -127,7 +127,8 @@ def test_table(cohort):
     assert (table["hair"] > 0).tolist() == [True, False, False]
     assert (table["ruler"] > 0).tolist() == [False, True, False]
     assert table["note"].tolist() == ["", "", "no mask"]
-    assert table["contrast"].isna().tolist() == [False, False, True]
+    assert table["contrast"].isna().tolist() == table["area"].isna().tolist() == [False, False, True]
+    assert table["area"].iloc[0] == disc().mean()
     assert lesion.artefact_table(cohort, ["plain", "hairy"])["image_id"].tolist() == ["plain", "hairy"]
     with pytest.raises(ValueError, match="'other' first"):
         lesion.artefact_table(cohort, ["plain", "other"])
