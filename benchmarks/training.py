@@ -103,7 +103,7 @@ def throughput(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings,
 
 
 class WithMemoryWatched:
-    """Our loop in a process of its own, with or without `skinlib.training.memory`, and the memory that it takes."""
+    """Our loop in a process of its own, with freed memory kept or returned, and the memory that it takes."""
 
     def __init__(self, cohort: pd.DataFrame, root: str, case: Case, keep: bool):
         # `place` is where the library sets glibc's habits; a Place made by hand leaves them alone.

@@ -23,7 +23,7 @@ from skinlib.explain.gradcam import gradcam_plusplus
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.training.fit import place
-from skinlib.training.predict import probabilities
+from skinlib.training.predict import outputs
 
 
 def decoding(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings) -> list[dict]:
@@ -58,7 +58,7 @@ def prediction(cohort: pd.DataFrame, root: Path, case: Case, settings: Settings,
 
     def predict() -> None:
         cache = Cache.build(some, config.image_size, root=next(folders), masks=False)
-        probabilities(model, Batches(cache, np.arange(images), {}, batch_size=64), tta="d4", where=where)
+        outputs(model, Batches(cache, np.arange(images), {}, batch_size=64), tta="d4", where=where)
 
     field.make(PlainPrediction, cohort["image_path"].to_list(), backbone, size)
     field.call("rate", theirs)

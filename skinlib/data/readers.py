@@ -63,7 +63,9 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
             f"{card.title} under {root / card.folder} cannot be used as it is.{advice}",
             dict.fromkeys([*findings.faults, *findings.gaps]),
         )
-    cohort = _drop_missing(cohort, card) if need_images else cohort
+    if need_images:  # without its image a row is useless; without its mask it is where the mask is the only target
+        useful = cohort["image_path"].notna() & (bool(card.classes) | cohort["mask_path"].notna())
+        cohort = cohort[useful].reset_index(drop=True)
     if cohort.empty:
         raise DataError(f"{card.title}: none of its images is under {root}.", findings.gaps)
     cohort.attrs["findings"] = findings.gaps
@@ -133,11 +135,3 @@ def _validate(cohort: pd.DataFrame, card: Card, findings: Findings) -> None:
             values = some(group["failure_case"].dropna().unique())
             what = {"field_uniqueness": "duplicated", "not_nullable": "missing"}.get(check, f"not allowed ({check})")
             findings.faults.append(f"{column}: {len(group)} values {what}: {values or 'blank'} at {ids or 'no id'}")
-
-
-def _drop_missing(cohort: pd.DataFrame, card: Card) -> pd.DataFrame:
-    """Without its image a row is useless; without its mask it is where the mask is the only target."""
-    keep = cohort["image_path"].notna()
-    if not card.classes:
-        keep &= cohort["mask_path"].notna()
-    return cohort[keep].reset_index(drop=True)

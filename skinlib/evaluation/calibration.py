@@ -33,28 +33,20 @@ def reliability(table_or_y, p=None, *, bins=10, level=0.95):
 
 @dataclass(frozen=True)
 class Recalibrated:
-    """One global threshold `t` that serves every group, and whether it can (`feasible`).
-
-    `recalls` has the recall of each group at `t`; `ignored` maps a group with fewer than 10 malignant rows, which
-    constrains nothing, to their number.
-    """
+    """One global threshold `t` that serves every group, and whether it can."""
 
     t: float
     feasible: bool
-    recalls: dict
-    ignored: dict
+    recalls: dict  # of each group, at t
+    ignored: dict  # group with fewer than 10 malignant rows, which constrains nothing -> their number
 
 
 def recalibrate_threshold(table, groups, *, recall=0.85, step=0.02):
-    """Largest threshold of the grid at which the recall reaches the given one in **every** group.
+    """Largest threshold of the grid at which the recall reaches the given one in **every** group of validation rows.
 
-    Without a feasible one: the largest t among those of highest recall in the worst group, with `feasible=False`.
-
-    Parameters
-    ----------
-    table : validation (out-of-fold) rows, binary; refuses others as `choose_threshold` does
-    groups : column of the table; a missing value is the group "missing". With fewer than 10 malignant rows in each of
-        them there is an `UndefinedMetricError`.
+    Without a feasible one: the largest t among those of highest recall in the worst group, with `feasible=False`. A
+    missing value of the column `groups` is the group "missing". With fewer than 10 malignant rows in each group there
+    is an `UndefinedMetricError`; rows of other parts are refused as by `choose_threshold`.
 
     Source: Rumale et al. 2026, "Fairness analysis", gives a result (t = 0.38, recall gap -42 %) and no rule; the rule
     is ours.

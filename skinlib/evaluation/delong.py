@@ -8,7 +8,7 @@ Source: DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44:837; Obuchowski 1997
 S01 and S11; the covariance of two samples that share some of their clusters is the same sum over these (ours).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -17,8 +17,7 @@ from skinlib.evaluation.resampled import UndefinedMetricError
 from skinlib.evaluation.tables import cluster_codes
 
 
-@dataclass(frozen=True)
-class Placements:
+class Placements(NamedTuple):
     """AUC of one sample; by cluster (2, G), of positives and negatives: deviation over their number, and membership."""
 
     auc: float

@@ -139,21 +139,12 @@ def _interval(replicates, level):
 
 
 def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0):
-    """Metrics of each group with cluster bootstrap intervals.
+    """Metrics (keys of `metrics.BINARY`) of each group with cluster bootstrap intervals; counts (tp, fn, tn, fp) get
+    none.
 
-    Parameters
-    ----------
-    table : prediction table, binary
-    group : column name, or a tuple of names for intersections
-    threshold : a row is called where its score >= threshold
-    names : keys of `metrics.BINARY`; counts (tp, fn, tn, fp) get no interval
-    n, level, seed : of the bootstrap over patients, else lesions, else images
-
-    Returns
-    -------
-    DataFrame, a row a group ("all" first, "missing" last) and metric: group, metric, value, low, high, n, clusters,
-    positives, negatives, note. A metric of fewer than 10 rows (of malignant or benign ones where it divides by them) is
-    NaN and the note says why.
+    `group` is a column, or a tuple of columns for intersections. Returns a row a group ("all" first, "missing" last)
+    and metric: group, metric, value, low, high, n, clusters, positives, negatives, note. A metric of fewer than 10 rows
+    (of malignant or benign ones where it divides by them) is NaN and the note says why.
     """
     found = _groups(table, group, threshold=threshold, names=names, n=n, seed=seed)
     rows = []
@@ -174,14 +165,8 @@ def gaps(table, group, *, reference=None, threshold=0.5, names=METRICS, n=2000, 
 
     The test is an unpaired clustered DeLong for roc_auc and the cluster bootstrap (two-sided) for the others; `p_holm`
     is adjusted over the rows of the table (recall and fn_rate are one test). `flagged` is the paper's rule |gap| >
-    `flag_limit`, no test.
-
-    `reference` is the first group of each row, None the largest that is not "missing"; the others are as in `by_group`.
-
-    Returns
-    -------
-    DataFrame: metric, first, second, value_first, value_second, gap = first - second, low, high, p, p_holm, test,
-    flag_limit, flagged, detectable (`smallest_detectable_gap`), note; counts (tp, fn, tn, fp) have no gap
+    `flag_limit`, no test. `reference` is the first group of each row, None the largest that is not "missing". The
+    columns are `GAP_COLUMNS`: gap = first - second, `detectable` is `smallest_detectable_gap`; counts have no gap.
     """
     names = [name for name in names if name not in COUNTS]
     found = _groups(table, group, threshold=threshold, names=names, n=n, seed=seed)

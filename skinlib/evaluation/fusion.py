@@ -38,8 +38,8 @@ class Weights:
 def stacked(members):
     """Probabilities (M, N, K) of all members on the same rows, and the table of the first member, whose rows these are.
 
-    Members are name -> prediction table, rows in any order (matched by image_id, then seed and fold). Raises
-    `PredictionTableError` for no member, or tables that differ in their rows, labels or classes, or are faulty.
+    Members are name -> prediction table, rows in any order (matched by image_id, then seed and fold); tables that
+    differ in their rows, labels or classes are refused.
     """
     if not members:
         raise tables.PredictionTableError(["there is no member to fuse"])
@@ -105,11 +105,8 @@ def best_member(members, *, objective="log_loss"):
 def simplex_weights(members, *, objective="log_loss", steps=20):
     """`Weights` that are best on validation rows, where they are never worse than the best member alone.
 
-    Parameters
-    ----------
-    members : name -> prediction table of validation rows (column `part` = val); refuses test rows
-    objective : log_loss, or balanced_accuracy (all points of a lattice are tried; of equal ones the lowest log loss)
-    steps : spacing 1 / steps of the lattice
+    `objective` is log_loss, or balanced_accuracy: all points of a lattice of spacing 1 / steps are tried; of equal ones
+    the lowest log loss wins.
 
     Source: Ashok et al. 2023, section IV, "the weights are optimized based on model performance during validation". By
     what measure is not said: log loss is ours.

@@ -22,8 +22,7 @@ THRESHOLD_COLUMNS = "t low high feasible chosen_on gamma recall precision f1 not
 def check(table, *, where="prediction table"):
     """Raise one `PredictionTableError` that lists every fault of a labelled table; return the table.
 
-    Faults: missing columns, unknown parts, missing or repeated ids (an image may stand once per view, system, seed and
-    fold), missing or unknown labels, probabilities that are missing, outside [0, 1] or do not sum to 1.
+    An image may be there once per view, system, seed and fold.
     """
     findings = [f"no column {name}" for name in ("image_id", "label") if name not in table]
     if "part" in table and not table["part"].isin(PARTS).all():
@@ -89,25 +88,17 @@ def _label_indices(column, names):
 
 
 def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95, seed=0):
-    """Evaluate a prediction table.
+    """Evaluate a labelled prediction table, a row an image and part.
 
-    Parameters
-    ----------
-    table : labelled prediction table, one row an image and part. Rows of part val choose the threshold; test and
-        external are evaluated, else val, else train. Without `part` all rows are evaluated, at threshold 0.5.
-    groups : names of columns for the fairness tables
-    malignant : classes that count as malignant where the table holds diagnoses and no `p_malignant`
-    recall : gamma of the threshold rule;  n, level, seed : of the bootstrap (by patient, else lesion, else image)
+    Rows of part val choose the threshold, which reaches a recall; test and external are evaluated, else val, else
+    train. Without `part` all rows are evaluated, at threshold 0.5. `groups` are columns for the fairness tables;
+    `malignant` the classes that count as malignant where the table holds diagnoses and no `p_malignant`; `n, level,
+    seed` those of the bootstrap (by patient, else lesion, else image).
 
-    Returns
-    -------
-    dict of DataFrames: rows (of each part, cluster and class) and metrics; of binary tables threshold, reliability,
-    and for each of `groups` fairness <column> and gaps <column>; for three classes or more classes and confusion
-
-    Raises
-    ------
-    PredictionTableError
-        The table is faulty, repeats an image in a part, mixes systems, seeds or views, or lacks a group column.
+    Returns a dict of DataFrames: rows (of each part, cluster and class) and metrics; of binary tables threshold,
+    reliability, and for each of `groups` fairness <column> and gaps <column>; for three classes or more classes and
+    confusion. A `PredictionTableError` refuses a table that is faulty, repeats an image in a part, mixes systems, seeds
+    or views, or lacks a group column.
     """
     _check_one_model(check(table), groups)
     table = table.reset_index(drop=True)

@@ -12,7 +12,6 @@ import pandas as pd
 from scipy import ndimage
 
 from skinlib.evaluation.resampled import Metric, ratio
-from skinlib.evaluation.tables import PredictionTableError
 
 CELLS = ("tp", "fp", "fn", "tn")  # pixels
 # Numerator and denominator of each overlap, from pixel counts.
@@ -95,20 +94,6 @@ def per_image(predicted: np.ndarray, truth: np.ndarray, image_id: Sequence[str],
     columns = {"image_id": np.asarray(image_id, object), "stage": stage} | cells | from_cells(**cells)
     columns |= {"hd95": distance, "hd95_share": distance / np.hypot(*truth.shape[1:])}
     return pd.DataFrame(columns)[["image_id", *COLUMNS]]
-
-
-def changed(table: pd.DataFrame, name: str = "dice") -> pd.DataFrame:
-    """Return what post-processing did to a score of `PER_IMAGE`: ``image_id, raw, postprocessed, change``, worst first.
-
-    The table has each image once in stage ``raw`` and once in ``postprocessed``, or there is a `PredictionTableError`.
-    """
-    stages = ["raw", "postprocessed"]
-    seen = pd.crosstab(table["image_id"], table["stage"]).reindex(columns=stages, fill_value=0)
-    if len(bad := seen[(seen != 1).any(axis=1)]):
-        raise PredictionTableError([f"image {bad.index[0]} is not there once in each stage"], "segmentation table")
-    wide = table.pivot(index="image_id", columns="stage", values=name)[stages].reset_index().rename_axis(columns=None)
-    wide["change"] = wide["postprocessed"] - wide["raw"]
-    return wide.sort_values(["change", "image_id"], ignore_index=True)
 
 
 def image_mean(name: str) -> Metric:

@@ -20,16 +20,12 @@ MAX_UNDEFINED = 0.05
 CHUNK = 2_000_000  # counts held at a time: 16 MB
 
 
-class _Triple(NamedTuple):
+class Interval(NamedTuple):
+    """A value and its interval."""
+
     value: float
     low: float
     high: float
-
-
-class Interval(_Triple):
-    """A triple (value, low, high); `undefined` says in how many bootstrap replicates the metric did not exist."""
-
-    undefined: int = 0
 
 
 def resamples(groups, rows, n, seed, strata=None):
@@ -136,7 +132,7 @@ def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, stra
 
     Returns
     -------
-    Interval (value, low, high), with `.undefined`, the number of replicates without a value
+    Interval (value, low, high)
 
     Raises
     ------
@@ -145,24 +141,15 @@ def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, stra
     """
     value = _existing(metric, float(metric(table)))
     replicates = bootstrap_distribution(metric, table, groups=groups, n=n, seed=seed, strata=strata)
-    low, high, undefined = percentile_interval(replicates, level)
-    interval = Interval(value, low, high)
-    interval.undefined = undefined
-    return interval
+    return Interval(value, *percentile_interval(replicates, level)[:2])
 
 
 def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, strata=None):
-    """Difference metric(a) - metric(b) of two tables of the same images, both resampled alike.
+    """Difference metric(a) - metric(b) of two tables of the same images, both resampled alike: (difference, low, high,
+    p).
 
-    Parameters
-    ----------
-    a, b : tables of the same rows in any order (matched by image_id, then seed and fold; else a
-        `PredictionTableError`), or arrays in the same order
-    others : as in `bootstrap_ci`; columns and rows of groups and strata are those of `a`
-
-    Returns
-    -------
-    difference, low, high, p : percentile interval and two-sided bootstrap p
+    Rows of tables are matched by image_id, then seed and fold (else a `PredictionTableError`); arrays are in the same
+    order already. Groups and strata are those of `a`; the rest as in `bootstrap_ci`. p is the two-sided bootstrap p.
     """
     b = aligned(a, b)
     difference = _existing(metric, float(metric(a)) - float(metric(b)))

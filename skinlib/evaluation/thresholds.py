@@ -26,10 +26,7 @@ STEP = 0.02  # of the grid of thresholds; Rumale et al. 2026, section III
 
 @dataclass(frozen=True)
 class Threshold:
-    """A chosen threshold `t`, whether it meets recall >= `gamma`, and its metrics on the rows it was chosen on.
-
-    `curve` has a row a grid point: t, recall, precision, f1, feasible.
-    """
+    """A chosen threshold `t`, whether it meets recall >= `gamma`, and its metrics on the rows it was chosen on."""
 
     t: float
     feasible: bool
@@ -37,7 +34,7 @@ class Threshold:
     precision: float
     f1: float
     gamma: float
-    curve: pd.DataFrame = field(repr=False, compare=False)
+    curve: pd.DataFrame = field(repr=False, compare=False)  # a row a grid point: t, recall, precision, f1, feasible
 
 
 def grid(step=STEP):
@@ -74,14 +71,10 @@ def recall_curve(table, *, step=STEP):
 
 
 def choose_threshold(table, *, recall=0.85, step=STEP):
-    """Threshold of highest F1 among those of the grid that reach the recall; ties as the module says.
+    """Threshold of highest F1 among those of the grid that reach the recall gamma; ties as the module says.
 
-    Parameters
-    ----------
-    table : binary prediction table of validation rows (column `part` = val); a `TestDataError` refuses test and
-        external rows, a `PredictionTableError` others, an `UndefinedMetricError` a table without a malignant row
-    recall : gamma, in [0, 1]
-    step : spacing of the grid
+    The table holds validation rows (column `part` = val): a `TestDataError` refuses test and external rows, a
+    `PredictionTableError` others, an `UndefinedMetricError` a table without a malignant row.
     """
     tables.require_validation(table, "a threshold")
     curve = recall_curve(table, step=step)
@@ -94,10 +87,7 @@ def choose_threshold(table, *, recall=0.85, step=STEP):
 
 
 def threshold_interval(table, *, groups=None, n=2000, seed=0, level=0.95, recall=0.85, step=STEP):
-    """Bootstrap interval (t*, low, high): the whole choice is repeated on each resample, infeasible ones by their rule.
-
-    Parameters and errors as in `choose_threshold` and `bootstrap_ci`.
-    """
+    """Bootstrap interval (t*, low, high): the whole choice, with its rules, is repeated on each resample."""
     tables.require_validation(table, "a threshold")
     points = grid(step)
 

@@ -25,10 +25,7 @@ def systems() -> list[str]:
 
 
 def system_of(config: RunConfig) -> System:
-    """Return the system that a configuration names.
-
-    Raises ValueError when there is none of that name.
-    """
+    """Return the system that a configuration names; ValueError when there is none of that name."""
     if config.system not in systems():
         raise ValueError(f"no system {config.system!r}; there are {', '.join(systems())}")
     return importlib.import_module(f"{PAPERS}.{config.system}.model").SYSTEM
@@ -59,10 +56,7 @@ def build(config: RunConfig, *, weights_file: Path | None = None) -> Network:
 
 
 def chosen_visits(config: RunConfig, part: pd.DataFrame) -> Mapping[str, np.ndarray] | None:
-    """Return the list of training visits that a system draws up itself, as `System` describes it; None: each row once.
-
-    Raises ValueError when the list does not fit the training rows ``part``.
-    """
+    """Return the list of training visits that a system draws up itself (see `System`); None: each row once."""
     chosen = system_of(config).visits(part, config)
     if chosen is None:
         return None
@@ -77,10 +71,7 @@ def chosen_visits(config: RunConfig, part: pd.DataFrame) -> Mapping[str, np.ndar
 
 
 def columns(config: RunConfig, cohort: pd.DataFrame, runs: Path) -> dict[str, np.ndarray]:
-    """Return what a system has in its batches of each row of a cohort, as `System` describes it.
-
-    Raises ValueError when a column has not a value for each row.
-    """
+    """Return what a system has in its batches of each row of a cohort, as `System` describes it."""
     found = system_of(config).columns(cohort, config, runs)
     if wrong := {name: len(values) for name, values in found.items() if len(values) != len(cohort)}:
         raise ValueError(f"{config.system} gives columns of other lengths than the {len(cohort)} rows: {wrong}")

@@ -22,9 +22,8 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
     """Return the file that holds a backbone's weights, or None: ask timm's hub, or take none.
 
     ``imagenet`` looks for ``<backbone>*.safetensors`` in the folder named by ``SKINLIB_WEIGHTS``, then in ``weights/``
-    in the data root and next to it.
-
-    Raises WeightsUnavailable when ``weights`` names a file that is not there, or several files fit.
+    in the data root and next to it. Raises WeightsUnavailable when ``weights`` names a file that is not there, or
+    several files fit.
     """
     if weights == "none":
         return None
@@ -78,9 +77,8 @@ def create(backbone: str, weights: str = "imagenet", *, weights_file: Path | Non
 
 
 def depth_groups(backbone: nn.Module) -> dict[str, str]:
-    """Return parameter name -> ``early`` (first half of the stages, stem included) or ``late``.
-
-    timm's own coarse grouping orders the stages; of a ResNet, stem and layers 1 and 2 are early, layers 3 and 4 late.
+    """Return parameter name -> ``early`` (first half of the stages in timm's coarse grouping, stem included) or
+    ``late``: of a ResNet, stem and layers 1 and 2 are early, layers 3 and 4 late.
     """
     stages = group_parameters(backbone, backbone.group_matcher(coarse=True))  # stage -> names of parameters
     early = set(sorted(stages)[: (len(stages) + 1) // 2])

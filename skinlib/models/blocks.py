@@ -72,9 +72,11 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(2, 1, 7, padding=3, bias=False), nn.BatchNorm2d(1)
 
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.conv(torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)))  # (B, 1, H, W)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        summary = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)  # (B, 2, H, W)
-        return x * self.norm(self.conv(summary)).sigmoid()
+        return x * self.logits(x).sigmoid()
 
 
 class CBAM(nn.Sequential):
@@ -88,10 +90,8 @@ class CBAM(nn.Sequential):
 
 
 def masked_mean(maps: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Return the mean (B, C) of feature maps (B, C, H, W) under a soft mask (B, 1, H, W) in [0, 1].
-
-    It is the weighted sum over the summed weights plus one pixel, so that an empty mask pools to zeros and its gradient
-    stays finite.
+    """Return the mean (B, C) of feature maps (B, C, H, W) under a soft mask (B, 1, H, W) in [0, 1]: the weighted sum
+    over the summed weights plus one pixel, so that an empty mask pools to zeros and its gradient stays finite.
     """
     total = (maps * weight).sum((2, 3), dtype=torch.float32)
     return total / (weight.sum((2, 3), dtype=torch.float32) + 1)

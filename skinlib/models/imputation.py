@@ -53,10 +53,7 @@ class Imputer(nn.Module):
                 self.register_buffer(name, torch.zeros(shape))
 
     def fit(self, table: torch.Tensor) -> None:
-        """Learn from (N, D) training rows, NaN where there is no answer.
-
-        Raises ValueError when no training row answers some question: it could never be filled in.
-        """
+        """Learn from (N, D) training rows, NaN where there is no answer; some row must answer each question."""
         table = table.float().cpu()
         known = ~table.isnan()
         if empty := [name for name, place in self.blocks.items() if not known[:, place].any()]:
@@ -84,9 +81,7 @@ class Imputer(nn.Module):
     def _guess(self, table: torch.Tensor, blank: torch.Tensor) -> torch.Tensor:
         if self.method != "autoencoder":
             return self.fill.expand_as(table)
-        weights = [
-            weight.double() for weight in (self.inside, self.bias, self.outside)
-        ]  # autocast leaves doubles alone
+        weights = [one.double() for one in (self.inside, self.bias, self.outside)]  # autocast leaves doubles alone
         out, parts = _apply(weights, self._inputs(table, blank).double()).float(), []
         for place in self.blocks.values():
             part = out[:, place]
@@ -169,15 +164,10 @@ def hidden_errors(
 ) -> pd.DataFrame:
     """Hide known answers of rows that nothing was fitted on, fill them in again and report the error of each question.
 
-    ``train`` (N, D) and ``known`` (M, D) are encoded answers; nothing is fitted on ``known``.
-
-    Returns
-    -------
-    DataFrame
-        A row a question, method (`METHODS` but zeros, and iterative) and pattern: ``alone``, a ``share`` of the answers
-        hidden one by one; ``together``, hidden together as training rows leave them blank. Columns: ``question``,
-        ``method``, ``pattern``, ``metric`` (``error_rate`` of answers, ``mean_absolute_error`` of numbers in their
-        unit), ``error``, ``n`` hidden answers. A question of which nothing was hidden has no row.
+    ``train`` (N, D) and ``known`` (M, D) are encoded answers. Returns a row a question, method (`METHODS` but zeros,
+    and iterative) and pattern: ``alone``, a ``share`` of the answers hidden one by one; ``together``, hidden together
+    as training rows leave them blank. Columns: ``question, method, pattern, metric`` (``error_rate`` of answers,
+    ``mean_absolute_error`` of numbers in their unit), ``error``, ``n`` hidden answers.
     """
     rng, blank = np.random.default_rng(seed), np.isnan(known)
     one_by_one = np.zeros_like(blank)

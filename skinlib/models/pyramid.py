@@ -35,15 +35,7 @@ class AttentionMap(SpatialAttention):
     """The map of spatial attention, (B, C, H, W) -> (B, 1, H, W) in (0, 1): what `SpatialAttention` multiplies with."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        summary = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)  # (B, 2, H, W)
-        return self.norm(self.conv(summary)).float().clamp(-15, 15).sigmoid()  # else rounding could reach 0 or 1
-
-
-class Bottleneck(nn.Sequential):
-    """A 1x1 convolution to fewer channels, batch norm, ReLU: (B, C, h, w) -> (B, latent, h, w)."""
-
-    def __init__(self, inside: int, latent: int):
-        super().__init__(nn.Conv2d(inside, latent, 1, bias=False), nn.BatchNorm2d(latent), nn.ReLU())
+        return self.logits(x).float().clamp(-15, 15).sigmoid()  # else rounding could reach 0 or 1
 
 
 class Decoder(nn.Module):

@@ -74,15 +74,17 @@ def reduce(image: torch.Tensor) -> torch.Tensor:
 
 
 class _Shifted(nn.Module):
-    """A network around the mean of its training set: x -> net(x - mean) + mean."""
+    """A network around the mean of its training set: x -> net(scale (x - mean)) / scale + mean."""
+
+    scale = 1.0
 
     def __init__(self):
         super().__init__()
         self.register_buffer("mean", torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        x = self.head(image - self.mean)
-        return self.tail(self.body(x) + x) + self.mean
+        x = self.head(self.scale * (image - self.mean))
+        return self.tail(self.body(x) + x) / self.scale + self.mean
 
 
 class _LocalAttention(nn.Module):
@@ -134,10 +136,9 @@ class _EDSRBlock(nn.Module):
 
 
 class EDSR(_Shifted):
-    """EDSR-baseline x2 (Lim et al. 2017): 16 residual blocks of 64 channels, no batch norm; 1,369,859 parameters.
+    """EDSR-baseline x2 (Lim et al. 2017): 16 residual blocks of 64 channels, no batch norm; 1,369,859 parameters."""
 
-    Its published weights read pixels of 0 to 255.
-    """
+    scale = 255.0  # published weights read pixels of 0 to 255
 
     def __init__(self, blocks: int = 16, width: int = 64):
         super().__init__()
@@ -146,18 +147,13 @@ class EDSR(_Shifted):
         up = nn.Sequential(nn.Conv2d(width, width * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
         self.tail = nn.Sequential(up, nn.Conv2d(width, 3, 3, padding=1))
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        x = self.head(255 * (image - self.mean))
-        return self.tail(self.body(x) + x) / 255 + self.mean
-
 
 def teacher(target: str) -> nn.Module:
     """Build the frozen network that draws a target; ``ninasr_here`` is random until it is trained.
 
     Published weights are looked for as ``ninasr_b0_x2.safetensors`` and ``edsr_baseline_x2.safetensors`` where
-    `find_weights` looks; tensors are named as in the authors' files, whose mean shifts are constants here.
-
-    Raises WeightsUnavailable when there is no such file, or it does not fit.
+    `find_weights` looks; tensors are named as in the authors' files. Raises WeightsUnavailable when there is no such
+    file, or it does not fit.
     """
     name, network = ("edsr_baseline_x2", EDSR()) if target == "edsr" else ("ninasr_b0_x2", NinaSR())
     if target != "ninasr_here":

@@ -18,38 +18,25 @@ from skinlib.config import RunConfig
 class System:
     """The ``SYSTEM`` of a paper's ``model.py``; the defaults are those of a network that reads images alone.
 
-    Attributes
-    ----------
-    build
-        ``build(config, classes, *, weights_file=None)`` makes the network.
-    losses
-        Loss terms that only this system has: name -> ``make(config, class weights or None)``.
-    mask_losses
-        Those of them that compare masks: a run with one reads lesion masks.
-    visits
-        ``visits(part, config)`` draws up the list of training visits, from the training rows of the cohort: ``row``
-        (n,), positions in ``part``, one a visit; where the views are chosen too, ``angle`` (n,) in radians and ``flip``
-        (n, 2), 1 or -1 for the horizontal and the vertical axis. None: every row once, views drawn.
-    columns
-        ``columns(cohort, config, runs)`` gives what the batches have of each row of a cohort: name (``meta``,
-        ``features`` ...) -> (N, ...) array. ``runs`` is the folder of finished runs. It sees no split, so it fits
-        nothing; fits belong into `Network.prepare`.
-    reads_images, reads_every_row
-        Whether batches hold images; whether rows whose image is not on disk are read too.
-    parents
-        Name -> the runs that must be finished first. Their ids enter this run's own.
-    reads_features
-        Whether the pooled features of all parents are a column ``features`` (N, V, C), V views by ``config.tta``.
+    ``losses`` are terms that only this system has, name -> ``make(config, class weights or None)``; a run with one of
+    ``mask_losses`` reads lesion masks. ``visits(part, config)`` draws up the list of training visits, from the training
+    rows of the cohort: ``row`` (n,), positions in ``part``, one a visit; where the views are chosen too, ``angle`` (n,)
+    in radians and ``flip`` (n, 2), 1 or -1 for the horizontal and the vertical axis. None: every row once, views drawn.
+
+    ``columns(cohort, config, runs)`` gives what the batches have of each row of a cohort: name (``meta``, ``features``
+    ...) -> (N, ...) array; ``runs`` is the folder of finished runs. It sees no split, so it fits nothing; fits belong
+    into `Network.prepare`.
     """
 
-    build: Callable[..., Network]
+    build: Callable[..., Network]  # (config, classes, *, weights_file=None) makes the network
     losses: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
     mask_losses: tuple[str, ...] = ()
     visits: Callable[[pd.DataFrame, RunConfig], Mapping[str, np.ndarray] | None] = lambda part, config: None
     columns: Callable[[pd.DataFrame, RunConfig, Path], dict[str, np.ndarray]] = lambda cohort, config, runs: {}
     reads_images: Callable[[RunConfig], bool] = lambda config: True
-    reads_every_row: Callable[[RunConfig], bool] = lambda config: False
-    parents: Callable[[RunConfig], dict[str, RunConfig]] = lambda config: {}
+    reads_every_row: Callable[[RunConfig], bool] = lambda config: False  # those too whose image is not on disk
+    parents: Callable[[RunConfig], dict[str, RunConfig]] = lambda config: {}  # runs to finish first; they enter the id
+    # Whether the pooled features of all parents are a column ``features`` (N, V, C), V views by ``config.tta``.
     reads_features: Callable[[RunConfig], bool] = lambda config: False
 
 

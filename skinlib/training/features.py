@@ -43,14 +43,8 @@ def batches_of(run: Run, cohort: pd.DataFrame, *, masks: bool = False, tta: str 
 
 
 def pooled(run: Run, cohort: pd.DataFrame, *, tta: str = "none", device: str = "auto") -> np.ndarray:
-    """Return what a finished run's network gives as ``features`` for each image and view.
-
-    Returns
-    -------
-    ndarray
-        (N, V, C) float16, rows as in the cohort, V the views of ``tta``, the image itself first.
-
-    Raises ValueError when the network has no features, or one that half precision cannot hold.
+    """Return what a finished run's network gives as ``features`` for each image and view: (N, V, C) float16, rows as in
+    the cohort, V the views of ``tta``, the image itself first.
     """
     files = "\n".join(file_digest(path) for path in cohort["image_path"])
     key = digest(canonical_json([files, run.weights(), run.config.identity(), VERSION]))[:16]

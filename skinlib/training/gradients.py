@@ -31,12 +31,9 @@ def compare(
 ) -> list[dict[str, float | str]]:
     """Compare the gradients of the weighted loss terms on the shared parameters, in evaluation mode, on epoch 0.
 
-    Returns
-    -------
-    list of dict
-        Of each term with a weight: ``term``; ``loss``, its mean; ``norm``, the Euclidean norm of the gradient of weight
-        times mean; ``cosine`` of that gradient with the sum of the others', in [-1, 1]: below 0 the tasks pull apart.
-        None where a gradient is zero or no image has the term.
+    Returns of each term with a weight: ``term``; ``loss``, its mean; ``norm``, the Euclidean norm of the gradient of
+    weight times mean; ``cosine`` of that gradient with the sum of the others', in [-1, 1]: below 0 the tasks pull
+    apart. None where a gradient is zero or no image has the term.
     """
     model.eval()
     shared = model.shared()

@@ -89,13 +89,7 @@ class Prepared:
 
 
 def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Path, device: str = "auto") -> Prepared:
-    """Read data, split and weights of a configuration and give the run its id; nothing is trained.
-
-    Raises
-    ------
-    WeightsUnavailable, DataError
-        When weights or data cannot be had.
-    """
+    """Read data, split and weights of a configuration and give the run its id; nothing is trained."""
     config, system = config.replace(precision=place(device, config.precision).precision), models.system_of(config)
     cohort = cohort_of(config, data_root)
     split = split_of(config, data_root, results_root)

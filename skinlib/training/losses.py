@@ -16,10 +16,7 @@ Term = Callable[[dict, dict], tuple[torch.Tensor, torch.Tensor]]  # (output, bat
 
 
 def class_weights(labels: np.ndarray, classes: int) -> torch.Tensor:
-    """Return N / (K n_c) for each class: balanced weights of mean 1 over the images.
-
-    Raises ValueError when a class has no training image, for which the weight would be infinite.
-    """
+    """Return N / (K n_c) for each class: balanced weights of mean 1 over the images."""
     counts = np.bincount(labels, minlength=classes)
     if (counts == 0).any():
         raise ValueError(f"class {int(np.argmin(counts))} has no training image; class weights need one of each")

@@ -95,10 +95,7 @@ def _rows(table: pd.DataFrame, column: str, value: str, path: Path) -> pd.DataFr
 
 
 def load(path: str | Path) -> Run:
-    """Open a finished run's folder.
-
-    Raises RunMissing when there is no finished run.
-    """
+    """Open a finished run's folder; RunMissing when there is none."""
     path = Path(path)
     if not (path / stored.DONE).is_file():
         raise RunMissing(f"{path} holds no finished run")

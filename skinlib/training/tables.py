@@ -58,17 +58,9 @@ def ensemble(tables: list[pd.DataFrame]) -> pd.DataFrame:
 def mask_scores(key: pd.DataFrame, predicted: np.ndarray, batches: Batches) -> pd.DataFrame:
     """Score masks as the network gave them (stage ``raw``) and after `skinlib.images.masks.postprocess`.
 
-    Parameters
-    ----------
-    key
-        Columns put before the scores, ``image_id`` among them; a row an image, as in ``predicted`` (N, H, W) bool and
-        in the batches, whose cache has masks of the same size.
-
-    Returns
-    -------
-    DataFrame
-        ``key`` and the columns of `skinlib.evaluation.segmentation.per_image`, all rows of stage raw first. Images
-        without a true mask have no row.
+    ``key`` holds the columns put before the scores, ``image_id`` among them, a row an image as in ``predicted`` (N, H,
+    W) bool and in the batches, whose cache has masks of the same size. Returns ``key`` and the columns of
+    `skinlib.evaluation.segmentation.per_image`, all rows of stage raw first; images without a true mask have no row.
     """
     has_mask = batches.cache.has_mask[batches.rows]
     key, predicted = key[has_mask].reset_index(drop=True), predicted[has_mask]

@@ -4,7 +4,6 @@ import itertools
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
@@ -13,7 +12,6 @@ from sklearn import metrics as sk
 
 from skinlib.evaluation import segmentation as seg
 from skinlib.evaluation.statistics import paired_bootstrap
-from skinlib.evaluation.tables import PredictionTableError
 
 MASK = arrays(bool, (5, 7))
 FEW = settings(max_examples=40)
@@ -202,22 +200,3 @@ def test_no_distance_is_longer_than_the_diagonal():
     corners = [square(top, left, tall=1, wide=1) for top, left in itertools.product((0, 5), (0, 7))]
     shares = [score(a, b)["hd95_share"] for a, b in itertools.combinations(corners, 2)]
     assert max(shares) == pytest.approx(math.hypot(5, 7) / 10)
-
-
-def test_what_post_processing_changed_by_hand():
-    truth = np.stack([square(tall=4, wide=4)] * 3)
-    speck, hole, split = square(tall=4, wide=4), square(tall=4, wide=4), square(tall=4, wide=4)
-    speck[5, 7], hole[1, 1] = True, False
-    split[:, 1] = False  # the larger half is kept
-    raw = np.stack([speck, hole, split])
-    cleaned = np.stack([square(tall=4, wide=4), square(tall=4, wide=4), square(left=2, tall=4, wide=2)])
-    tables = [seg.per_image(m, truth, list("abc"), stage=s) for m, s in ((raw, "raw"), (cleaned, "postprocessed"))]
-    table = seg.changed(pd.concat(tables))
-    assert table["image_id"].tolist() == ["c", "a", "b"]  # the worst first
-    by_id = table.set_index("image_id")
-    assert by_id.loc["c"].tolist() == pytest.approx([2 * 12 / 28, 2 * 8 / 24, 2 * 8 / 24 - 2 * 12 / 28])  # harmed
-    assert by_id.loc["a", "change"] == pytest.approx(1 - 32 / 33)
-    assert by_id.loc["b", "change"] == pytest.approx(1 - 30 / 31)
-    assert seg.changed(pd.concat(tables), "iou").set_index("image_id").loc["c", "postprocessed"] == 0.5
-    with pytest.raises(PredictionTableError, match="image a is not there once in each stage"):
-        seg.changed(tables[0])

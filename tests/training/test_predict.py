@@ -4,7 +4,7 @@ import pytest
 import torch
 from toy_problem import CPU, Toy, batches, config
 
-from skinlib.training.predict import outputs, predict, probabilities
+from skinlib.training.predict import outputs, predict
 from skinlib.training.symmetries import undo, views
 from skinlib.training.tables import KEYS, ensemble, prediction_table
 
@@ -29,7 +29,7 @@ def test_the_views_are_the_symmetries_by_name():
 
 def test_probabilities_are_the_softmax_of_every_view_and_their_mean():
     model, val = Toy().eval(), batches(11, batch_size=4)
-    found = probabilities(model, val, tta="flips", where=CPU)
+    found = outputs(model, val, tta="flips", where=CPU).probabilities
     assert list(found) == ["mean", "identity", "left_right", "up_down"]
     image = torch.cat([batch["image"] for batch in val.epoch(0, CPU.device)])
     with torch.no_grad():
@@ -47,8 +47,8 @@ def test_a_network_of_tables_has_one_view():
 
     from skinlib.images.batches import Batches
 
-    logits = np.log(np.array([[1.0, 3.0], [1.0, 1.0]], np.float32))
-    found = probabilities(Table(), Batches(None, np.arange(2), {"features": logits}, batch_size=2), tta="d4", where=CPU)
+    rows = {"features": np.log(np.array([[1.0, 3.0], [1.0, 1.0]], np.float32))}
+    found = outputs(Table(), Batches(None, np.arange(2), rows, batch_size=2), tta="d4", where=CPU).probabilities
     assert list(found) == ["mean", "identity"]
     np.testing.assert_allclose(found["mean"], [[0.25, 0.75], [0.5, 0.5]])
 

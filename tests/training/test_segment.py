@@ -15,7 +15,7 @@ from skinlib.evaluation import segmentation
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.images.masks import postprocess
-from skinlib.training import build, losses, runs, segment, stored, tables
+from skinlib.training import build, losses, predict, runs, stored, tables
 from skinlib.training.tables import KEYS
 
 FILES = {"config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz"}
@@ -124,7 +124,7 @@ def test_a_run_without_masks_has_none_to_read(finished_run, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"segmentation\.csv\.gz|masks\.npz"):
             read()
     with pytest.raises(ValueError, match="was not trained on masks"):
-        segment.segment(finished_run, pd.DataFrame())
+        predict.segment(finished_run, pd.DataFrame())
 
 
 def test_a_fall_while_masks_are_written_leaves_nothing_that_looks_whole(settings, ensure, monkeypatch):
@@ -149,13 +149,13 @@ def test_any_cohort_can_be_outlined_with_truth_or_without(joint, data_root):
     cohort = runs.cohort_of(joint.config, data_root)
     cohort = cohort[cohort["image_id"].isin(joint.masks())].head(6).reset_index(drop=True)
     cohort.loc[4:, "mask_path"] = np.nan
-    table, masks = segment.segment(joint, cohort, tta=joint.config.tta)
+    table, masks = predict.segment(joint, cohort, tta=joint.config.tta)
     assert list(masks) == cohort["image_id"].to_list()
     assert all(np.array_equal(mask, joint.masks()[name]) for name, mask in masks.items())
     assert table["image_id"].to_list() == 2 * cohort["image_id"].to_list()[:4]
     assert set(table["part"]) == {"external"} and table["stage"].to_list() == ["raw"] * 4 + ["postprocessed"] * 4
     strangers = cohort[["image_id", "image_path"]]
-    nothing, same = segment.segment(joint, strangers, tta=joint.config.tta)
+    nothing, same = predict.segment(joint, strangers, tta=joint.config.tta)
     assert nothing.empty and list(nothing) == list(table)
     assert all(np.array_equal(mask, masks[name]) for name, mask in same.items())
 

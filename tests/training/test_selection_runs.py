@@ -7,8 +7,8 @@ import torch
 
 from skinlib.data import splits
 from skinlib.data.cards import class_names
-from skinlib.images.shares import nested_share
-from skinlib.training import elsewhere, runs, segment
+from skinlib.images.visits import nested_share
+from skinlib.training import predict, runs
 
 CODES = ("bcc", "akiec", "mel")
 
@@ -68,7 +68,7 @@ def test_a_share_trains_on_its_lesions_and_is_judged_on_all(run, config, data_ro
 
 def test_segment_and_predict_take_any_cohort_of_the_same_classes(run, data_root):
     cohort = runs.cohort_of(run.config, data_root).head(3)
-    scores, masks = segment.segment(run, cohort)
+    scores, masks = predict.segment(run, cohort)
     assert scores["stage"].tolist() == ["raw"] * 3 + ["postprocessed"] * 3
     assert all(mask.shape == (32, 32) for mask in masks.values())
 
@@ -77,11 +77,11 @@ def test_level_0_of_a_corruption_is_the_run_itself_and_more_is_not(run, data_roo
     test = run.predictions("identity").query("part == 'test'").reset_index(drop=True)
     cohort = runs.cohort_of(run.config, data_root).set_index("image_id").loc[test["image_id"]].reset_index()
     names = [f"p_{code}" for code in CODES]
-    clean, masks = elsewhere.predict_corrupted(run, cohort, "noise", 0)
+    clean, masks = predict.predict_corrupted(run, cohort, "noise", 0)
     assert clean["image_id"].tolist() == test["image_id"].tolist() and (clean["part"] == "test").all()
     np.testing.assert_allclose(clean[names], test[names], atol=1e-5)
     assert len(masks) == 2 * len(test)
-    noisy, poorer = elsewhere.predict_corrupted(run, cohort, "noise", 0.3)
+    noisy, poorer = predict.predict_corrupted(run, cohort, "noise", 0.3)
     assert np.abs(noisy[names].to_numpy() - clean[names].to_numpy()).max() > 1e-4
     assert poorer["image_id"].tolist() == masks["image_id"].tolist()
 
@@ -94,15 +94,15 @@ def test_another_set_brings_its_own_codes_into_the_runs_classes(run, data_root, 
     )  # fmt: skip
     more = other.assign(image_id=["y1", "y2", "y3"], lesion_id=["new3", "new4", np.nan])
     both = pd.concat([other, more], ignore_index=True)
-    monkeypatch.setattr(elsewhere.readers, "read", lambda name, root, allow_missing: both)
-    found, left_out = elsewhere.cohort_elsewhere(run, "isic2019", data_root)
+    monkeypatch.setattr(predict.readers, "read", lambda name, root, allow_missing: both)
+    found, left_out = predict.cohort_elsewhere(run, "isic2019", data_root)
     assert left_out == 2  # one lesion and one image are the run's own
     assert found["image_id"].tolist() == ["x3", "y1", "y2", "y3"] and found["label"].tolist() == [0, 1, 2, 0]
-    table = elsewhere.predict_elsewhere(run, "isic2019", data_root)
+    table = predict.predict_elsewhere(run, "isic2019", data_root)
     assert set(table["part"]) == {"external"} and set(table["dataset"]) == {"isic2019"}
     assert [c for c in table if c.startswith("p_")] == [f"p_{code}" for code in CODES]
-    monkeypatch.setattr(elsewhere.readers, "read", lambda name, root, allow_missing: own)
+    monkeypatch.setattr(predict.readers, "read", lambda name, root, allow_missing: own)
     with pytest.raises(ValueError, match="images of ham10000 are in ham10000 too: choose another set"):
-        elsewhere.predict_elsewhere(run, "ham10000", data_root)
+        predict.predict_elsewhere(run, "ham10000", data_root)
     with pytest.raises(ValueError, match="isic2016 has no class bcc, scc, mel"):
-        elsewhere.cohort_elsewhere(run, "isic2016", data_root)
+        predict.cohort_elsewhere(run, "isic2016", data_root)

@@ -22,8 +22,8 @@ from skinlib.figures.images import OUTLINE
 from skinlib.figures.style import HEAT, WIDTH, new, style
 from skinlib.images.batches import Batches
 from skinlib.provenance import generator
-from skinlib.training.elsewhere import predict_corrupted, predict_elsewhere
 from skinlib.training.features import batches_of
+from skinlib.training.predict import predict_corrupted, predict_elsewhere
 from skinlib.training.run import Run
 from skinlib.training.runs import cohort_of, split_of
 from skinlib.training.tables import keys

@@ -31,12 +31,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torchvision.ops import Conv2dNormActivation
 
 from skinlib.config import RunConfig
 from skinlib.images.batches import IMAGENET_MEAN, IMAGENET_STD
-from skinlib.images.shares import nested_share
+from skinlib.images.visits import nested_share
 from skinlib.models import backbones
-from skinlib.models.pyramid import AttentionMap, Bottleneck, Decoder, pyramid, skip_widths
+from skinlib.models.pyramid import AttentionMap, Decoder, pyramid, skip_widths
 from skinlib.models.system import Network, System
 
 VARIANTS = ("baseline", "attention", "autoencoder", "proposed")
@@ -82,7 +83,7 @@ class AttentionAutoencoder(Network):
         self.phi, skips = backbone, skip_widths(backbone)
         decodes, width = variant in DECODES, backbones.width(backbone, (96, 96))  # 96: an Inception-v3 needs 75
         self.attend = AttentionMap() if variant in ATTENDS else None
-        self.bottleneck = Bottleneck(width, latent) if decodes else None
+        self.bottleneck = Conv2dNormActivation(width, latent, 1) if decodes else None
         self.to_mask = Decoder(latent, skips, 1) if "mask" in draws else None
         self.to_image = Decoder(latent, [0] * len(skips), 3) if "reconstruction" in draws else None
         self.fuse = Fusion(fusion, width, latent) if decodes else None
