@@ -103,6 +103,12 @@ def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     return tuple(codes[name] for name in SELECTIONS[space])
 
 
+def kept(dataset: str, space: str) -> tuple[str, ...]:
+    """Class codes of a data set whose images a label space keeps: all of the card's, or those of a selection."""
+    names = class_names(dataset, space)
+    return names if space in SELECTIONS else CARDS[dataset].classes
+
+
 def relabel(cohort: pd.DataFrame, space: str) -> pd.DataFrame:
     """A copy of the cohort whose column ``label`` is the index of each row's class in ``class_names(dataset, space)``.
 
@@ -119,7 +125,7 @@ def relabel(cohort: pd.DataFrame, space: str) -> pd.DataFrame:
         diagnosis = cohort.loc[rows, "diagnosis"]
         if strange := diagnosis[~diagnosis.isin(card.classes)].unique().tolist():
             raise ValueError(f"{name} has no class {', '.join(map(str, strange))}: its card lists {card.classes}.")
-        codes = {code: i for i, code in enumerate(class_names(name, space) if space in SELECTIONS else card.classes)}
+        codes = {code: i for i, code in enumerate(kept(name, space))}
         if space == "malignancy":
             codes = {code: int(code in card.malignant) for code in card.classes}
         labels.loc[rows] = diagnosis.map(codes).astype(float)

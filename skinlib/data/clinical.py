@@ -5,8 +5,6 @@ question that was never asked is NaN in all of its columns: no column says "miss
 nearly gives the label away. ``biopsed`` does so altogether (every BCC, MEL and SCC is True) and is no feature.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -4,8 +4,6 @@ How a diagnosis was confirmed (``dx_type``) and which clinic the image is from (
 gives the label away, the second says how a collection was put together.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Training images that are added to a cohort from another data set, and what they share with its test part."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

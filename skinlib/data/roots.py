@@ -1,7 +1,5 @@
 """Where a profile's data are: the data root, and the synthetic sets drawn there."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -4,8 +4,6 @@ Every result with metadata is shown next to what is known from which questions w
 diagnosis makes any network that can see them look good.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin

@@ -22,7 +22,6 @@ OVERLAPS = {
     "sensitivity": lambda tp, fp, fn, tn: (tp, tp + fn),
     "specificity": lambda tp, fp, fn, tn: (tn, tn + fp),
 }
-FROM_CELLS = ("dice", "iou", "mcc", "thresholded_jaccard", "empty_prediction", "sensitivity", "specificity")
 PER_IMAGE = ("dice", "iou", "mcc", "hd95", "thresholded_jaccard", "sensitivity", "specificity", "hd95_share")
 COLUMNS = (  # of a table of `per_image`, after image_id
     *("dice", "iou", "mcc", "hd95", "thresholded_jaccard", "empty_prediction", "stage"),
@@ -42,14 +41,6 @@ def overlap(name: str, cells: Sequence[np.ndarray]) -> np.ndarray:
 def thresholded_jaccard(iou: np.ndarray) -> np.ndarray:
     """Return the Jaccard index of each image, 0 where it is below 0.65 (official score of ISIC 2018, Task 1)."""
     return np.where(np.asarray(iou) >= LEAST_JACCARD, iou, 0.0)
-
-
-def from_cells(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, tn: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what follows of an image's scores from its pixel counts: `FROM_CELLS`, each an array of their shape."""
-    cells = [np.asarray(cell) for cell in (tp, fp, fn, tn)]
-    found = {name: overlap(name, cells) for name in OVERLAPS}
-    found |= {"thresholded_jaccard": thresholded_jaccard(found["iou"]), "empty_prediction": cells[0] + cells[1] == 0}
-    return {name: found[name] for name in FROM_CELLS}
 
 
 def outline(mask: np.ndarray) -> np.ndarray:
@@ -91,8 +82,14 @@ def per_image(predicted: np.ndarray, truth: np.ndarray, image_id: Sequence[str],
     pairs = {"tp": predicted & truth, "fp": predicted & ~truth, "fn": ~predicted & truth, "tn": ~predicted & ~truth}
     cells = {name: np.count_nonzero(pixels, axis=(1, 2)) for name, pixels in pairs.items()}
     distance = np.array([hausdorff(a, b) for a, b in zip(predicted, truth, strict=True)], float)
-    columns = {"image_id": np.asarray(image_id, object), "stage": stage} | cells | from_cells(**cells)
-    columns |= {"hd95": distance, "hd95_share": distance / np.hypot(*truth.shape[1:])}
+    columns = {"image_id": np.asarray(image_id, object), "stage": stage} | cells
+    columns |= {name: overlap(name, list(cells.values())) for name in OVERLAPS}
+    columns |= {"thresholded_jaccard": thresholded_jaccard(columns["iou"])}
+    columns |= {
+        "empty_prediction": cells["tp"] + cells["fp"] == 0,
+        "hd95": distance,
+        "hd95_share": distance / np.hypot(*truth.shape[1:]),
+    }
     return pd.DataFrame(columns)[["image_id", *COLUMNS]]
 
 

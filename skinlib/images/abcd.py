@@ -8,8 +8,6 @@ that radius: a perimeter measured pixel by pixel grows with every pixel added.
 The measures put lesions in order. They are no clinical scores, and of an outline drawn by hand they see the hand too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Augmentation of whole batches: every image draws its own numbers from (seed, epoch, image), whatever its batch."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Batches: from a cache to the dictionaries of tensors that networks read."""
 
-from __future__ import annotations
-
 import queue
 import threading
 from collections.abc import Iterator, Mapping
@@ -42,17 +40,12 @@ class Batches:
 
     Parameters
     ----------
-    cache
-        Where images and masks come from; None for batches of table columns only.
-    rows
-        (n,) positions in the cache.
-    columns
-        Name -> (n, ...) array that goes with each image: ``label``, ``meta``, ``features`` ... Those of `GEOMETRY` are
-        chosen views: they replace what is drawn for an image.
-    augment
-        None for validation: order kept, pixels untouched.
-    visits
-        Images an epoch; the permutation goes on where the last epoch stopped, so that none is preferred.
+    cache : where images and masks come from; None for batches of table columns only
+    rows : (n,) positions in the cache
+    columns : name -> (n, ...) array that goes with each image: ``label``, ``meta``, ``features`` ... Those of
+        `GEOMETRY` are chosen views: they replace what is drawn for an image.
+    augment : None for validation: order kept, pixels untouched
+    visits : images an epoch; the permutation goes on where the last epoch stopped, so that none is preferred
     """
 
     def __init__(

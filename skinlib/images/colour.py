@@ -4,8 +4,6 @@ Images are arrays (H, W, 3), RGB, uint8. Colour constancy moves the skin's own c
 before a measure of skin tone.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from skimage.exposure import equalize_adapthist
 

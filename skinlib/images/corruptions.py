@@ -1,7 +1,5 @@
 """Poorer pictures: blur, noise and hair laid over images, at levels that fit any size; no network is chosen by them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import SimpleNamespace
 

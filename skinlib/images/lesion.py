@@ -4,8 +4,6 @@ Hair and ruler are stated rules, not trained detectors; their numbers order imag
 in pixels of an image whose shorter side is 256; other images are resized to that first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

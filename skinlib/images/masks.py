@@ -4,8 +4,6 @@ Pixels of a mask touch by sides and corners (8 neighbours); a hole is background
 the image's edge. The steps and their order are those of the attention autoencoder's paper; it states no numbers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

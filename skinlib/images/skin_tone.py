@@ -4,8 +4,6 @@ ITA is a colour of pixels. Under an uncalibrated dermatoscope it mixes skin with
 of one source better than it names anyone's skin. Measure it before any colour constancy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

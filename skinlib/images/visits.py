@@ -1,7 +1,5 @@
 """Training visits that a system draws up itself: views counted exactly instead of drawn, and a share of the images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

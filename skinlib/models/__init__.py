@@ -1,7 +1,5 @@
 """Bricks of networks, and the systems that papers build of them: each is the ``SYSTEM`` of its ``model.py``."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -38,15 +36,12 @@ def build(config: RunConfig, *, weights_file: Path | None = None) -> Network:
 
     Returns
     -------
-    Network
-        ``model(image (B, 3, H, W), meta=None, *, features=None) -> dict`` with ``logits`` (B, K).
+    Network : ``model(image (B, 3, H, W), meta=None, *, features=None) -> dict`` with ``logits`` (B, K)
 
     Raises
     ------
-    ValueError
-        For an unknown system or backbone.
-    WeightsUnavailable
-        When pretrained weights are asked for and cannot be had.
+    ValueError : unknown system or backbone
+    WeightsUnavailable : pretrained weights are asked for and cannot be had
     """
     make, classes = system_of(config).build, len(class_names(config.dataset, config.label_space))
     with torch.random.fork_rng(devices=[]):

@@ -1,7 +1,5 @@
 """Backbones by timm, their weights, and the order of their depth."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Bricks that several systems are built of: convolution blocks of a U-Net, attention modules, pooling under a map."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import nn

@@ -1,7 +1,5 @@
 """What follows the pooled features of several backbones: reduction, metadata, a shared layer and two branches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

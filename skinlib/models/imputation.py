@@ -4,8 +4,6 @@ A filled table must not tell which cells were filled, for that nearly gives the 
 answer, not shares of several, and a filled number is whole and within the range that was seen.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -30,13 +28,10 @@ class Imputer(nn.Module):
 
     Parameters
     ----------
-    blocks
-        Question -> its columns: several for a one-hot answer, one for a number.
-    method
-        ``autoencoder``: a masked autoencoder, one hidden layer, guesses hidden answers from the others. ``frequent``:
-        the most frequent answer, the median. ``zeros``: as the literature does; they say "missing".
-    scale
-        Standardise numbers by mean and deviation of the training rows; else they keep their units.
+    blocks : question -> its columns: several for a one-hot answer, one for a number
+    method : ``autoencoder``: a masked autoencoder, one hidden layer, guesses hidden answers from the others;
+        ``frequent``: the most frequent answer, the median; ``zeros``: as the literature does, they say "missing"
+    scale : standardise numbers by mean and deviation of the training rows; else they keep their units
     """
 
     def __init__(self, blocks: Mapping[str, slice], *, method: str = "autoencoder", scale: bool = True, seed: int = 0):

@@ -3,8 +3,6 @@
 ``m`` is the number of metadata columns. All of them act on what a backbone gives, so any backbone will do.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 

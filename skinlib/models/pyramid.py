@@ -1,7 +1,5 @@
 """Bricks of encoder-decoder networks on a timm backbone: its maps at every depth, an attention map, a way back up."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Super-resolution next to a diagnosis: the decoder, what it is compared with, and two networks that draw that."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """What a paper's system says of itself, and what a network may offer to training: each with defaults."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,32 +10,6 @@ import torch
 from torch import nn
 
 from skinlib.config import RunConfig
-
-
-@dataclasses.dataclass(frozen=True)
-class System:
-    """The ``SYSTEM`` of a paper's ``model.py``; the defaults are those of a network that reads images alone.
-
-    ``losses`` are terms that only this system has, name -> ``make(config, class weights or None)``; a run with one of
-    ``mask_losses`` reads lesion masks. ``visits(part, config)`` draws up the list of training visits, from the training
-    rows of the cohort: ``row`` (n,), positions in ``part``, one a visit; where the views are chosen too, ``angle`` (n,)
-    in radians and ``flip`` (n, 2), 1 or -1 for the horizontal and the vertical axis. None: every row once, views drawn.
-
-    ``columns(cohort, config, runs)`` gives what the batches have of each row of a cohort: name (``meta``, ``features``
-    ...) -> (N, ...) array; ``runs`` is the folder of finished runs. It sees no split, so it fits nothing; fits belong
-    into `Network.prepare`.
-    """
-
-    build: Callable[..., Network]  # (config, classes, *, weights_file=None) makes the network
-    losses: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
-    mask_losses: tuple[str, ...] = ()
-    visits: Callable[[pd.DataFrame, RunConfig], Mapping[str, np.ndarray] | None] = lambda part, config: None
-    columns: Callable[[pd.DataFrame, RunConfig, Path], dict[str, np.ndarray]] = lambda cohort, config, runs: {}
-    reads_images: Callable[[RunConfig], bool] = lambda config: True
-    reads_every_row: Callable[[RunConfig], bool] = lambda config: False  # those too whose image is not on disk
-    parents: Callable[[RunConfig], dict[str, RunConfig]] = lambda config: {}  # runs to finish first; they enter the id
-    # Whether the pooled features of all parents are a column ``features`` (N, V, C), V views by ``config.tta``.
-    reads_features: Callable[[RunConfig], bool] = lambda config: False
 
 
 class Network(nn.Module):
@@ -64,3 +36,29 @@ class Network(nn.Module):
     def cam_layers(self) -> list[nn.Module]:
         """Return the layers whose maps are pooled: one, or one of each backbone."""
         return [self.cam_layer()]
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """The ``SYSTEM`` of a paper's ``model.py``; the defaults are those of a network that reads images alone.
+
+    ``losses`` are terms that only this system has, name -> ``make(config, class weights or None)``; a run with one of
+    ``mask_losses`` reads lesion masks. ``visits(part, config)`` draws up the list of training visits, from the training
+    rows of the cohort: ``row`` (n,), positions in ``part``, one a visit; where the views are chosen too, ``angle`` (n,)
+    in radians and ``flip`` (n, 2), 1 or -1 for the horizontal and the vertical axis. None: every row once, views drawn.
+
+    ``columns(cohort, config, runs)`` gives what the batches have of each row of a cohort: name (``meta``, ``features``
+    ...) -> (N, ...) array; ``runs`` is the folder of finished runs. It sees no split, so it fits nothing; fits belong
+    into `Network.prepare`.
+    """
+
+    build: Callable[..., Network]  # (config, classes, *, weights_file=None) makes the network
+    losses: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
+    mask_losses: tuple[str, ...] = ()
+    visits: Callable[[pd.DataFrame, RunConfig], Mapping[str, np.ndarray] | None] = lambda part, config: None
+    columns: Callable[[pd.DataFrame, RunConfig, Path], dict[str, np.ndarray]] = lambda cohort, config, runs: {}
+    reads_images: Callable[[RunConfig], bool] = lambda config: True
+    reads_every_row: Callable[[RunConfig], bool] = lambda config: False  # those too whose image is not on disk
+    parents: Callable[[RunConfig], dict[str, RunConfig]] = lambda config: {}  # runs to finish first; they enter the id
+    # Whether the pooled features of all parents are a column ``features`` (N, V, C), V views by ``config.tta``.
+    reads_features: Callable[[RunConfig], bool] = lambda config: False

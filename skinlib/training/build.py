@@ -1,7 +1,5 @@
 """Making a run: from a configuration that has met its data to the files of its folder, resumable at every moment."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import shutil
@@ -60,8 +58,9 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
         model.prepare(batches, where.device)
     classes = len(cards.class_names(config.dataset, config.label_space))
     terms = losses.terms(config, batches.columns["label"], classes)
-    bar = _EpochBar(config, disable=where.rank > 0)
-    watchers: list[Callable] = [bar]
+    name = f"{config.variant} fold {config.fold} seed {config.seed}"
+    bar = tqdm(total=len(batches) * config.epochs, desc=name, mininterval=2, disable=where.rank > 0)
+    watchers: list[Callable] = [functools.partial(_show, bar, config)]
     if where.rank == 0 and gradients.has_shared(model, config):
         asked = make("train", batch_size=config.batch_size, augment=config.augment, visits=gradients.IMAGES)
         recorder = gradients.Recorder(model.to(where.device), asked, terms, config=config, where=where, folder=folder)
@@ -180,20 +179,7 @@ def _scores(predictions: pd.DataFrame) -> dict[str, float | None]:
     return scores
 
 
-class _EpochBar:
-    """A progress bar over all steps of a run; tqdm tells the time left."""
-
-    def __init__(self, config: RunConfig, *, disable: bool):
-        self.config, self.bar, self.disable = config, None, disable
-
-    def __call__(self, epoch: int, step: int, steps: int, loss: float) -> None:
-        if self.bar is None:
-            name = f"{self.config.variant} fold {self.config.fold} seed {self.config.seed}"
-            total = steps * self.config.epochs
-            self.bar = tqdm(total=total, initial=epoch * steps, desc=name, mininterval=2, disable=self.disable)
-        self.bar.update()
-        self.bar.set_postfix(epoch=f"{epoch + 1}/{self.config.epochs}", loss=f"{loss:.3f}", refresh=False)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+def _show(bar: tqdm, config: RunConfig, epoch: int, step: int, steps: int, loss: float) -> None:
+    """Move the progress bar over all steps of a run; tqdm tells the time left."""
+    bar.update(epoch * steps + step - bar.n)
+    bar.set_postfix(epoch=f"{epoch + 1}/{config.epochs}", loss=f"{loss:.3f}", refresh=False)

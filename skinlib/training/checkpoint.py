@@ -1,7 +1,5 @@
 """The state of an interrupted run on disk: tensors as safetensors, the rest as JSON, never a pickle."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

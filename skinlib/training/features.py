@@ -4,8 +4,6 @@ A run may read the features of others, and others its own. What is learned on fe
 runs took. A file is named after the images and the weights, so that a run trained anew has new features.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 

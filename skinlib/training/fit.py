@@ -1,7 +1,5 @@
 """The one training loop. It knows neither paper nor data set: models, batches and named losses come from outside."""
 
-from __future__ import annotations
-
 import ctypes
 import dataclasses
 import functools

@@ -3,8 +3,6 @@
 It only looks: the weights that a run ends with are the same without it.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

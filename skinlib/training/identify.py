@@ -1,7 +1,5 @@
 """What a configuration will compute: data, split, weights, code, and the name that follows from them."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

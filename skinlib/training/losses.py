@@ -1,7 +1,5 @@
 """Losses as named terms. Each gives a sum and a count, so that parts of a batch on several devices add up exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

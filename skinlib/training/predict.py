@@ -1,7 +1,5 @@
 """From a network and a cohort to predictions and masks: while a run is made, and of any images afterwards."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import NamedTuple
@@ -61,22 +59,14 @@ def outputs(
 
 
 def predict(run: Run, cohort: pd.DataFrame, *, tta: str = "none", keep_views: bool = False) -> pd.DataFrame:
-    """Apply a finished run to any cohort.
+    """Apply a finished run to any cohort; return the prediction table, part ``external``.
 
     Parameters
     ----------
-    cohort
-        ``image_id`` and ``image_path`` at least, and the clinical columns that the run's system reads; labels, in the
-        run's own label space, may be missing.
-    tta
-        Views averaged: ``none``, ``flips`` or ``d4``.
-    keep_views
-        Keep every view next to the ``mean``.
-
-    Returns
-    -------
-    DataFrame
-        The prediction table, part ``external``.
+    cohort : ``image_id`` and ``image_path`` at least, and the clinical columns that the run's system reads; labels, in
+        the run's own label space, may be missing
+    tta : views averaged: ``none``, ``flips`` or ``d4``
+    keep_views : keep every view next to the ``mean``
     """
     config, batches = run.config, batches_of(run, cohort, tta=tta)
     where = place(precision=config.precision)

@@ -1,7 +1,5 @@
 """The run store: a run is trained once, found by the hash of what it computes, and never half there."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 
@@ -36,21 +34,16 @@ def ensure(
     train: bool = True,
     stale: str = "retrain",
 ) -> Run:
-    """Return the finished run of a configuration, training it first where there is none.
-
-    The runs that it is built on (``parents`` of its system) are trained before it.
+    """Return the finished run of a configuration, training it (and before it those that it is built on) where there is
+    none.
 
     Parameters
     ----------
-    data_root
-        The folder that holds the data sets' folders.
-    results_root
-        Runs lie in ``runs/<id>`` of it; caches and splits next to them.
-    train
-        False: a missing run is an error.
-    stale
-        What to do with a run made by other code: ``retrain``, ``stop`` (`StaleRun`, naming the files) or ``reuse``
-        (the run's ``stale`` names them, and exhibits say "older code").
+    data_root : the folder that holds the data sets' folders
+    results_root : runs lie in ``runs/<id>`` of it; caches and splits next to them
+    train : False: a missing run is an error
+    stale : what to do with a run made by other code: ``retrain``, ``stop`` (`StaleRun`, naming the files) or ``reuse``
+        (the run's ``stale`` names them, and exhibits say "older code")
 
     Raises
     ------

@@ -1,7 +1,5 @@
 """Learning-rate schedules as functions of the time and the history: a resumed run has no schedule to restore."""
 
-from __future__ import annotations
-
 import math
 
 from skinlib.config import RunConfig

@@ -1,7 +1,5 @@
 """The files of a run's folder: their names, how tables and masks are written and read, and what is kept as evidence."""
 
-from __future__ import annotations
-
 import gzip
 from collections.abc import Mapping
 from pathlib import Path

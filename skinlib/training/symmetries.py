@@ -1,7 +1,5 @@
 """The views of test-time augmentation: symmetries of the square, applied to images and undone on maps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """The tables of a run, a row an image: predictions and mask scores. Right of them there is no image and no model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
