@@ -26,6 +26,7 @@ from skinlib.data.readers_files import (
 ATTRIBUTES = ("globules", "milia_like_cyst", "negative_network", "pigment_network", "streaks")
 WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
 _HAM_COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
+# Of images: the two part folders or one of all; else they lie flat next to the metadata.
 _HAM_FOLDERS = ("HAM10000_images*", "images", "ISIC2018_Task3_Training_Input")
 _HAM_MASKS = "HAM10000_segmentations_lesion_tschandl*"
 
@@ -36,12 +37,8 @@ def ham10000(root: Path, findings: Findings) -> pd.DataFrame:
     table = _ham_metadata(base, findings)
     if table is None:
         raise DataError(f"HAM10000_metadata.csv is not in {base}: put it there, or run `skinlib data get ham10000`.")
-    return attach(table, _ham_images(base, findings), index_masks(base, findings, _HAM_MASKS), findings)
-
-
-def _ham_images(base: Path, findings: Findings) -> dict[str, str]:
-    """Image id -> path, from the two part folders, from one folder of all, or flat next to the metadata."""
-    return index_images(folders(base, *_HAM_FOLDERS) or [base], findings)
+    images = index_images(folders(base, *_HAM_FOLDERS) or [base], findings)
+    return attach(table, images, index_masks(base, findings, _HAM_MASKS), findings)
 
 
 def _ham_metadata(base: Path, findings: Findings) -> pd.DataFrame | None:
@@ -118,10 +115,11 @@ def isic2018_task3(root: Path, findings: Findings) -> pd.DataFrame:
         table = read_table(path, findings, required=("image", *classes)).rename(columns={"image": "image_id"})
         table = _with_diagnosis(table, classes, path, findings)
         data, masks = folders(base, f"ISIC2018_Task3_{word}_Input"), None
-        images = index_images(data, findings) if data or part != "train" else _ham_images(ham, findings)
         if part == "train":
+            data = data or folders(ham, *_HAM_FOLDERS) or [ham]
             table = _with_lesions(table, root, findings)
             masks = index_masks(ham, findings, _HAM_MASKS)
+        images = index_images(data, findings)
         parts.append(attach(table, images, masks, findings, part=part))
     return _join(parts, base)
 

@@ -72,18 +72,13 @@ def measure(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
         raise ValueError("the mask is empty: there is no lesion to measure")
     cut = _cut(mask)
     radius = np.sqrt(mask.sum() / np.pi)
-    around = _around(mask, 1 + int(radius))
+    margin = 1 + int(radius)  # a small lesion in a large image is not enlarged with all of it
+    around = tuple(slice(max(0, at.min() - margin), at.max() + margin + 1) for at in np.nonzero(mask))
     size = tuple(max(1, round(side * _RADIUS / radius)) for side in mask[around].shape[::-1])
     small = np.asarray(Image.fromarray(mask[around].astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
     picture = np.asarray(Image.fromarray(image[around]).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     shape = _shape(small) if cut <= MOST_CUT else dict.fromkeys(MEASURES[:3], float("nan"))
     return shape | _colours(picture, small) | {"cut": cut}
-
-
-def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of a mask with a margin: a small lesion in a large image is not enlarged with all of it."""
-    rows, columns = np.nonzero(mask)
-    return tuple(slice(max(0, at.min() - margin), at.max() + margin + 1) for at in (rows, columns))
 
 
 def _cut(mask: np.ndarray) -> float:

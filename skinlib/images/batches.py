@@ -1,8 +1,8 @@
 """Batches: from a cache to the dictionaries of tensors that networks read."""
 
-import queue
-import threading
+import collections
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -116,33 +116,11 @@ class Batches:
 
 def _ahead(batches: Iterator[dict], depth: int = 3) -> Iterator[dict]:
     """Run an iterator in a thread, ``depth`` items ahead; its errors are raised here, and leaving early ends it."""
-    waiting: queue.Queue = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(item: object) -> None:
-        while not stop.is_set():
-            try:
-                return waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def fill() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = collections.deque(pool.submit(next, batches, None) for _ in range(depth))
         try:
-            for batch in batches:
-                put(batch)
-                if stop.is_set():
-                    return
-            put(None)
-        except Exception as error:  # noqa: BLE001 - handed to the reader, who raises it
-            put(error)
-
-    thread = threading.Thread(target=fill, daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+            while (item := waiting.popleft().result()) is not None:
+                waiting.append(pool.submit(next, batches, None))
+                yield item
+        finally:
+            pool.shutdown(cancel_futures=True)

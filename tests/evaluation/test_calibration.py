@@ -47,9 +47,6 @@ def test_recalibration_takes_the_largest_threshold_that_serves_both():
     found = calibration.recalibrate_threshold(table, "tone", recall=0.9)
     assert (found.t, found.feasible, found.recalls) == (0.5, True, {"dark": 0.9, "light": 1.0})
     assert calibration.recalibrate_threshold(table, "tone", recall=0.95).t == 0.1
-
-
-def test_recalibration_says_when_no_threshold_serves_all():
     found = calibration.recalibrate_threshold(toned([0.7] * 10, [0.5] * 9 + [0.01]), "tone", recall=0.95)
     assert (found.t, found.feasible, found.recalls["dark"]) == (0.5, False, 0.9)
 

@@ -155,9 +155,6 @@ def test_seeds_are_averaged_and_not_pooled():
 def test_faulty_arrays_are_refused(y, p, message):
     with pytest.raises(ValueError, match=message):
         metrics.binary_metrics(y, p)
-
-
-def test_a_threshold_in_place_of_scores_is_refused():
     with pytest.raises(ValueError, match="threshold="):
         metrics.binary_metrics(random_table(20), 0.46)
 

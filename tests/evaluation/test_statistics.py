@@ -69,16 +69,11 @@ def test_clustered_delong_agrees_with_the_printed_formula(seed):
 def test_single_clusters_are_plain_delong_and_copies_add_nothing():
     y, a, b, _ = two_scores(100)
     plain = statistics.delong_test(y, a, b)
-    assert statistics.delong_test(y, a, b, groups=np.arange(100)) == pytest.approx(plain)
+    for groups in (np.arange(100), np.array([None] * 100, dtype=object)):  # a missing cluster is one of its own
+        assert statistics.delong_test(y, a, b, groups=groups) == pytest.approx(plain)
     twice, names = (np.tile(values, 2) for values in ((y, a, b), np.arange(100)))
     assert statistics.delong_test(*twice, groups=names) == pytest.approx(plain)
     assert abs(statistics.delong_test(*twice)[2]) > abs(plain[2])  # taken as independent the copies look like evidence
-
-
-def test_a_missing_cluster_is_one_of_its_own():
-    y, a, b, _ = two_scores(100)
-    groups = np.array([None] * 100, dtype=object)
-    assert statistics.delong_test(y, a, b, groups=groups) == pytest.approx(statistics.delong_test(y, a, b))
 
 
 def test_unpaired_delong_is_the_sum_of_two_variances():
@@ -197,10 +192,6 @@ def test_mcnemar_agrees_with_statsmodels(rows):
     assert found[2] == pytest.approx(mcnemar(cells, exact=True).pvalue if found[0] + found[1] else 1)
 
 
-def test_mcnemar_by_hand():
-    assert statistics.mcnemar_test([1] * 8, [1] * 7 + [0], [0] * 7 + [1]) == (7, 1, pytest.approx(2 * 9 / 256))
-
-
 @settings(max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_agrees_with_statsmodels(p):
@@ -209,10 +200,12 @@ def test_holm_agrees_with_statsmodels(p):
     assert (adjusted >= p).all()
 
 
-def test_holm_by_hand_and_without_missing_tests():
+def test_holm_without_missing_tests_and_mcnemar_by_hand():
     assert statistics.holm([0.01, np.nan, 0.04, 0.03]) == pytest.approx([0.03, np.nan, 0.06, 0.06], nan_ok=True)
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         statistics.holm([1.2])
+    assert statistics.mcnemar_test([1] * 8, [1] * 7 + [0], [0] * 7 + [1]) == (7, 1, pytest.approx(2 * 9 / 256))
+    assert np.isnan(statistics.wilson_interval(0, 0)).all()
 
 
 @given(st.integers(1, 500), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
@@ -223,22 +216,11 @@ def test_wilson_agrees_with_statsmodels(n, share, level):
     )
 
 
-def test_wilson_without_trials():
-    assert np.isnan(statistics.wilson_interval(0, 0)).all()
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "p", "expected"),
-    [
-        (0.01, 0.03, 0.01, "helps"),
-        (-0.03, -0.01, 0.01, "harms"),
-        (0.01, 0.03, 0.06, "no evidence"),
-        (-0.01, 0.03, 0.01, "no evidence"),
-        (np.nan, np.nan, np.nan, "no evidence"),
-    ],
-)
-def test_verdict(low, high, p, expected):
-    assert statistics.verdict(low, high, p) == expected
+def test_verdict():
+    assert statistics.verdict(0.01, 0.03, 0.01) == "helps"
+    assert statistics.verdict(-0.03, -0.01, 0.01) == "harms"
+    for nothing in ((0.01, 0.03, 0.06), (-0.01, 0.03, 0.01), (np.nan,) * 3):
+        assert statistics.verdict(*nothing) == "no evidence"
 
 
 def test_seeds_are_drawn_within_their_fold():

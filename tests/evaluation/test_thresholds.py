@@ -76,9 +76,6 @@ def test_rows_of_unknown_or_training_part_are_refused():
     ):
         with pytest.raises(tables.PredictionTableError, match=message):
             thresholds.choose_threshold(table)
-
-
-def test_without_malignant_rows_nothing_is_chosen():
     with pytest.raises(UndefinedMetricError, match="no malignant row"):
         thresholds.choose_threshold(HAND.query("label == 0"))
 

@@ -1,9 +1,9 @@
 import collections
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
+from written import write_cohort
 
 from skinlib.images import cache as cache_module
 from skinlib.images.cache import Cache, read_image, read_mask
@@ -17,14 +17,8 @@ def picture(seed: int, height: int = 30, width: int = 40) -> np.ndarray:
 @pytest.fixture
 def cohort(tmp_path):
     """Four PNG images of 30 x 40; the third has no mask."""
-    rows = []
-    for i in range(4):
-        image, mask = tmp_path / "files" / f"I{i}.png", tmp_path / "files" / f"I{i}_mask.png"
-        image.parent.mkdir(exist_ok=True)
-        Image.fromarray(picture(i)).save(image)
-        Image.fromarray(picture(i + 10)[..., 0]).save(mask)
-        rows.append((f"I{i}", str(image), str(mask) if i != 2 else np.nan))
-    return pd.DataFrame(rows, columns=["image_id", "image_path", "mask_path"])
+    masks = [picture(i + 10)[..., 0] if i != 2 else None for i in range(4)]
+    return write_cohort(tmp_path, {f"I{i}": (picture(i), mask) for i, mask in enumerate(masks)})
 
 
 def test_images_of_the_same_size_are_stored_as_they_are(cohort, tmp_path):
@@ -119,7 +113,7 @@ def test_a_truncated_image_is_one_clear_error_and_leaves_nothing(cohort, tmp_pat
 
 
 def test_a_broken_mask_is_named_and_mended(cohort, tmp_path):
-    mask = tmp_path / "files" / "I1_mask.png"
+    mask = tmp_path / "I1_mask.png"
     whole = mask.read_bytes()
     mask.write_text("no image")
     with pytest.raises(OSError, match=r"I1_mask\.png cannot be read"):

@@ -22,11 +22,6 @@ def test_lab_equals_scikit_image(image):
     np.testing.assert_allclose(colour.rgb_to_lab(image / 255), color.rgb2lab(image), atol=2e-3)
 
 
-def test_float_image_out_of_range_is_refused():
-    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
-        colour.rgb_to_lab(np.full((2, 2, 3), 200.0))
-
-
 @given(IMAGES)
 def test_lab_round_trip_is_exact_on_codes(image):
     np.testing.assert_array_equal(colour.lab_to_rgb(colour.rgb_to_lab(image)), image)
@@ -37,14 +32,13 @@ def test_lab_of_known_colours():
     np.testing.assert_allclose(lab, [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20]], atol=0.02)
 
 
-def test_shades_of_gray_leaves_grey_alone():
+def test_shades_of_gray_of_greys_of_one_colour_and_of_black():
     grey = np.repeat(np.random.default_rng(0).integers(0, 256, (8, 8, 1), dtype=np.uint8), 3, axis=2)
     np.testing.assert_array_equal(colour.shades_of_gray(grey), grey)
-
-
-def test_shades_of_gray_of_one_colour_is_its_grey():
     # light = (200, 100, 100) / sqrt(60000); I' = I / (sqrt(3) e) = sqrt(60000 / 3) = 141.42 in every channel
     np.testing.assert_array_equal(colour.shades_of_gray(flat(200, 100, 100)), flat(141, 141, 141))
+    np.testing.assert_array_equal(colour.shades_of_gray(flat(0, 0, 0)), flat(0, 0, 0))
+    assert not colour.shades_of_gray(flat(90, 90, 0))[..., 2].any()
 
 
 def test_shades_of_gray_by_hand_at_p_two():
@@ -62,11 +56,6 @@ def test_shades_of_gray_clips_before_the_cast():
     assert colour.shades_of_gray(image, p=1)[0, 0, 2] == 255
 
 
-def test_shades_of_gray_keeps_black_and_empty_channels():
-    np.testing.assert_array_equal(colour.shades_of_gray(flat(0, 0, 0)), flat(0, 0, 0))
-    assert not colour.shades_of_gray(flat(90, 90, 0))[..., 2].any()
-
-
 def test_clahe_raises_local_contrast_and_keeps_hue():
     ramp = np.linspace(110, 140, 64)[None, :, None] * np.array([1.0, 0.8, 0.7])
     image = np.broadcast_to(ramp, (64, 64, 3)).astype(np.uint8)
@@ -74,9 +63,6 @@ def test_clahe_raises_local_contrast_and_keeps_hue():
     assert after[..., 0].std() > 2 * before[..., 0].std()
     middle = (slice(None), slice(24, 40))  # away from colours that leave sRGB
     np.testing.assert_allclose(after[middle][..., 1:], before[middle][..., 1:], atol=1.5)
-
-
-def test_clahe_of_a_flat_image_is_unchanged():
     np.testing.assert_array_equal(colour.clahe(flat(180, 140, 120)), flat(180, 140, 120))
 
 
@@ -98,6 +84,8 @@ def test_unknown_step_is_named(pipeline):
 def test_other_arrays_are_refused(image):
     with pytest.raises(ValueError, match="expected an RGB image"):
         colour.shades_of_gray(image)
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        colour.rgb_to_lab(np.full((2, 2, 3), 200.0))
 
 
 @pytest.mark.parametrize("p", [0, -1, float("inf"), float("nan")])

@@ -43,11 +43,6 @@ EDGE_TICKS = [(10 + 20 * i, 3, 10 + 20 * i, 17) for i in range(8)]
 COMB = [(30, 200, 220, 200)] + [(30 + 12 * i, 192, 30 + 12 * i, 200) for i in range(16)]
 
 
-def test_bare_skin_has_neither():
-    assert hair(skin()) == 0
-    assert ruler(skin()) == 0
-
-
 def test_hair_coverage_is_the_area_of_the_lines():
     crossing = [(20, 30, 230, 120), (20, 220, 240, 60), (128, 10, 100, 250)]
     image = draw(crossing)
@@ -57,9 +52,11 @@ def test_hair_coverage_is_the_area_of_the_lines():
     assert ruler(image) == 0
 
 
-def test_short_strokes_and_wide_bars_are_no_hair():
+def test_short_strokes_wide_bars_and_bare_skin_are_no_hair():
     assert hair(draw([(100 + 30 * i, 100, 100 + 30 * i, 112) for i in range(4)])) == 0
     assert hair(draw([(20, 128, 236, 128)], width=20)) == 0
+    assert hair(skin()) == 0
+    assert ruler(skin()) == 0
 
 
 def test_a_streak_inside_the_lesion_is_no_hair_but_one_across_is():

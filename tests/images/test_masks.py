@@ -19,16 +19,10 @@ TWO = drawn("##...", "##..#", "...##", ".....")
 LARGEST = drawn("##...", "##...", ".....", ".....")
 
 
-def test_the_largest_component_stays():
+def test_the_largest_component_stays_of_equal_ones_the_first_and_corners_join():
     assert np.array_equal(masks.largest_component(TWO), LARGEST)
-
-
-def test_corners_join_a_component():
     diagonal = drawn("#....", ".#...", "..#..", ".....")
     assert np.array_equal(masks.largest_component(diagonal), diagonal)
-
-
-def test_of_equal_components_the_first_stays():
     found = masks.largest_component(drawn("..##.", "#....", "#...."))
     assert np.array_equal(found, drawn("..##.", ".....", "....."))
 

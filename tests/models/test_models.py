@@ -66,13 +66,14 @@ def test_dropout_has_the_asked_share_and_only_in_training():
         assert torch.equal(*(model(torch.ones(1, 3, 32, 32))["logits"] for _ in range(2)))
 
 
-def test_depth_groups_of_a_resnet(resnet50):
+def test_depth_groups_and_last_layer_of_a_resnet(resnet50):
     groups = resnet50.depth_groups()
     assert set(groups) == {name for name, _ in resnet50.named_parameters()}
     found = {}
     for name, group in groups.items():
         found.setdefault(group, set()).add(name.removeprefix("phi.").split(".")[0])
     assert found == {"early": {"conv1", "bn1", "layer1", "layer2"}, "late": {"layer3", "layer4"}, "head": {"head"}}
+    assert resnet50.cam_layer() is resnet50.phi.layer4[-1]
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0", "densenet121", "mobilenetv3_small_050"])
@@ -84,10 +85,6 @@ def test_depth_groups_of_others_cut_the_network_once(name):
     order = [groups[parameter] for parameter in names]
     assert order[0] == "early" and order[-1] == "late"
     assert sum(a != b for a, b in pairwise(order)) == 1
-
-
-def test_the_layer_of_the_heat_maps(resnet50):
-    assert resnet50.cam_layer() is resnet50.phi.layer4[-1]
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0", "densenet121", "resnet10t"])
@@ -103,17 +100,14 @@ def test_the_last_maps_are_what_is_pooled(name):
     assert torch.equal(seen[0].relu(), maps.relu())  # a last activation may stand between
 
 
-def test_a_network_without_known_maps_asks_for_the_layer():
-    with pytest.raises(ValueError, match="name the layer yourself"):
-        last_maps(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)))
-
-
-def test_width_leaves_mode_and_statistics_alone():
+def test_width_leaves_the_network_alone_and_unknown_maps_are_asked_for():
     backbone = create("resnet10t", "none").train()
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     assert backbones.width(backbone) == 512
     assert backbone.training
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    with pytest.raises(ValueError, match="name the layer yourself"):
+        last_maps(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)))
 
 
 def test_the_seed_decides_the_weights_and_the_callers_randomness_is_untouched():
@@ -207,8 +201,5 @@ def test_two_files_for_one_network_are_refused(tmp_path, offline):
         (folder / name).touch()
     with pytest.raises(WeightsUnavailable, match=r"several weights for resnet10t: .*c3.*keep one"):
         find_weights("resnet10t", "imagenet", tmp_path)
-
-
-def test_a_weights_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(WeightsUnavailable, match=r"no weights file .*gone\.safetensors"):
         find_weights("resnet10t", str(tmp_path / "gone.safetensors"))

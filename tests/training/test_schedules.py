@@ -71,8 +71,5 @@ def test_onecycle_moves_with_every_step_and_the_others_do_not():
         config = RunConfig(schedule=name, epochs=5)
         found = {factor(config, 2, step, 8, []) for step in range(8)}
         assert len(found) == (8 if name == "onecycle" else 1), name
-
-
-def test_constant_is_one_and_a_run_of_one_step_has_a_rate():
     assert ours(RunConfig(schedule="constant", epochs=3)) == [1, 1, 1]
     assert factor(RunConfig(schedule="onecycle", epochs=1), 0, 0, 1, []) == pytest.approx(1 / 25)
