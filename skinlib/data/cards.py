@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 # Label spaces of some diagnoses, in label order; images of others are left out. A set has each under its own code,
-# spelt alike but for the case, or its card names what stands in.
+# spelt alike but for the case, or its card names a stand-in.
 SELECTIONS = {"bcc_scc_mel": ("bcc", "scc", "mel")}
 SPACES = ("diagnosis", "malignancy", *SELECTIONS)
 MALIGNANCY = ("benign", "malignant")

@@ -82,7 +82,7 @@ def test_relabel_several_sets_to_malignancy_only():
 
 
 def test_a_selection_has_the_codes_of_the_set_in_one_order():
-    assert class_names("ham10000", "bcc_scc_mel") == ("bcc", "akiec", "mel")  # no SCC: AKIEC stands in, under its name
+    assert class_names("ham10000", "bcc_scc_mel") == ("bcc", "akiec", "mel")  # it has no SCC
     assert class_names("isic2018_task3", "bcc_scc_mel") == ("BCC", "AKIEC", "MEL")
     assert class_names("isic2019", "bcc_scc_mel") == class_names("pad_ufes_20", "bcc_scc_mel") == ("BCC", "SCC", "MEL")
     assert kept("isic2019", "bcc_scc_mel") == ("BCC", "SCC", "MEL")

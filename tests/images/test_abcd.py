@@ -122,7 +122,7 @@ def test_place_and_turn_change_nothing(turn):
 
 @pytest.fixture(scope="module")
 def drawn():
-    """80 lesions at 128 pixels: their measures beside the drawn truth."""
+    """80 lesions at 128 pixels: their measures and the drawn truth."""
     chosen = list(looks(80))
     drawings = [draw(look, (128, 128)) for look in chosen]
     found = pd.DataFrame([abcd.measure(drawing.image, drawing.mask) for drawing in drawings])

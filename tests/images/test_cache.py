@@ -95,7 +95,7 @@ def test_another_size_colour_order_or_byte_is_another_cache(cohort, tmp_path, mo
 
 
 def leftovers(root) -> list[str]:
-    """Return what lies in the folder of caches besides lock files, which are empty and stay."""
+    """Return what lies in the folder of caches but for lock files, which are empty and stay."""
     return [p.name for p in root.iterdir() if p.suffix != ".lock"]
 
 

@@ -97,7 +97,7 @@ def test_the_last_maps_are_what_is_pooled(name):
     handle.remove()
     assert len(seen) == 1
     assert seen[0].shape == maps.shape
-    assert torch.equal(seen[0].relu(), maps.relu())  # a last activation may stand between
+    assert torch.equal(seen[0].relu(), maps.relu())  # a last activation may lie between
 
 
 def test_width_leaves_the_network_alone_and_unknown_maps_are_asked_for():
@@ -173,7 +173,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path):
         create("resnet10t", str(tmp_path / "w.safetensors"))
 
 
-def test_weights_are_sought_in_the_named_folder_then_beside_the_data(tmp_path, offline, monkeypatch):
+def test_weights_are_sought_in_the_named_folder_then_next_to_the_data(tmp_path, offline, monkeypatch):
     root = tmp_path / "top" / "data"
     root.mkdir(parents=True)
     find = lambda: find_weights("resnet10t", "imagenet", root)

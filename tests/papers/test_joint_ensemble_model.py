@@ -10,8 +10,8 @@ from skinlib.config import RunConfig
 from skinlib.images import abcd
 from skinlib.images.batches import Batches
 from skinlib.models.backbones import WeightsUnavailable
-from skinlib.models.feature_fusion import Attention
 from skinlib.papers.joint_ensemble import model as joint_ensemble
+from skinlib.papers.joint_ensemble.fusion import Attention
 from skinlib.training import losses
 from skinlib.training.fit import total_loss
 

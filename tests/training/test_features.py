@@ -114,7 +114,7 @@ def test_a_head_predicts_any_cohort_as_it_did_its_own(head, cohort):
 
 
 def test_the_single_view_of_a_head_is_the_image_as_it_is(head, cohort):
-    """Not the mean over views: where systems stand side by side, none has its image turned."""
+    """Not the mean over views: where systems are compared, none has its image turned."""
     rows = cohort[cohort["image_id"].isin(head.predictions("identity")["image_id"])]
     seen = features.column(head.parents(), rows, tta="flips")
     columns = models.columns(head.config, rows, head.path.parent)

@@ -280,7 +280,7 @@ def test_place_resolves_what_is_automatic(monkeypatch):
 
 
 def test_class_weights_reach_the_gradient():
-    """Weights of 1 and w give the gradient of a batch in which the second class stands w times."""
+    """Weights of 1 and w give the gradient of a batch that holds the second class w times."""
     pixels, label = images(9)
     image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     label = torch.from_numpy(label)

@@ -43,8 +43,8 @@ from skinlib.config import RunConfig
 from skinlib.data import demographics
 from skinlib.images import abcd
 from skinlib.models import backbones
-from skinlib.models.feature_fusion import Fused
 from skinlib.models.system import Network, System
+from skinlib.papers.joint_ensemble.fusion import Fused
 
 VARIANTS = ("member", "fused", "joint")
 REDUCTIONS = ("attention", "pca", "none")
