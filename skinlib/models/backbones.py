@@ -43,12 +43,11 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
 
 
 def create(backbone: str, weights: str = "imagenet", *, weights_file: Path | None = None, **options) -> nn.Module:
-    """Build a timm backbone without classifier.
+    """Build a timm backbone without classifier: the last feature maps, (B, 3, H, W) -> (B, C, h, w), unless
+    `timm.create_model` gets other ``options``.
 
     ``weights`` is ``none`` (random), ``imagenet`` (``weights_file`` where given, else timm's hub), or the path of a
-    file. Without other options of `timm.create_model` it gives the last feature maps, (B, 3, H, W) -> (B, C, h, w).
-
-    Raises WeightsUnavailable when the weights cannot be had, or the file does not fit the network.
+    file. Raises WeightsUnavailable when they cannot be had, or the file does not fit the network.
     """
     options = {"num_classes": 0, "global_pool": ""} | options
     if backbone not in timm.list_models():
@@ -84,9 +83,8 @@ def depth_groups(backbone: nn.Module) -> dict[str, str]:
 
 
 def last_maps(backbone: nn.Module) -> nn.Module:
-    """Return the module whose output Grad-CAM reads: the last block, or what timm says yields the last feature maps.
-
-    Of a ResNet this is ``layer4[-1]``.
+    """Return the module whose output Grad-CAM reads: the last block (of a ResNet ``layer4[-1]``), or what timm says
+    yields the last feature maps.
     """
     modules = dict(backbone.named_modules())
     if "layer4" in modules:
