@@ -21,8 +21,7 @@ class GroupOverlapError(DataError):
 
 
 def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
-    """Return the group of each image, ``auto``: its patient where the set knows patients, else its lesion, else the
-    image.
+    """Return the group of each image, ``auto``: its patient where the set knows patients, else lesion, else itself.
 
     ``by`` may be ``patient``, ``lesion`` or ``image`` too; a column that the set does not have is a ``DataError``.
     """
@@ -205,9 +204,7 @@ def save(split: pd.DataFrame, path: str | Path, cohort: pd.DataFrame) -> Path:
 
 
 def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
-    """Read a split. A ``GroupOverlapError`` refuses one that leaks groups, a ``DataError`` one that was edited, or made
-    for other data.
-    """
+    """Read a split; refuse one that leaks groups (`GroupOverlapError`), was edited, or was made for other data."""
     path = Path(path)
     split = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str})
     check(split)
