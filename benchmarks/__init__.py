@@ -2,4 +2,4 @@
 
 import os
 
-os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported; bars would stand between the rows
+os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported; bars would come between the rows

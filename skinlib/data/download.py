@@ -33,14 +33,14 @@ class UnpackError(DataError):
 
 
 def get(name: str, root: str | Path, *, accept_licence: bool = False, tell: Callable[[str], None] = print) -> Path:
-    """Download the archives of a data set, a key of ``CARDS``, and unpack them; return the folder that now holds the
-    set.
+    """Download the archives of a data set, a key of ``CARDS``, and unpack them; return the folder of the set.
 
     A download that broke off starts anew; a whole file waits under ``root/.downloads`` until it is unpacked. Where the
     publisher names no checksum, that of the first download is written to ``root/checksums.json`` and every later
     download must have it. What is already unpacked is not fetched again. The licence is told in any case; without
-    ``accept_licence`` there is a `LicenceNotAccepted`. After that, a `DownloadError` or an `UnpackError` nothing of the
-    offending archive is in the folder of the set.
+    ``accept_licence`` it ends there. An archive that fails leaves nothing in the folder of the set.
+
+    Raises LicenceNotAccepted, DownloadError or UnpackError.
     """
     if name not in CARDS:
         raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")

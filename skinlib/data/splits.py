@@ -231,9 +231,7 @@ def save(split: pd.DataFrame, path: str | Path, cohort: pd.DataFrame) -> Path:
 
 
 def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
-    """Read a split. A ``GroupOverlapError`` refuses one that leaks groups, a ``DataError`` one that was edited, or made
-    for other data.
-    """
+    """Read a split; refuse one that leaks groups (`GroupOverlapError`), was edited, or was made for other data."""
     path = Path(path)
     text = dict.fromkeys(("image_id", "group", "part"), str)
     split = pd.read_csv(path, dtype=text, keep_default_na=False)  # an image may be called NA

@@ -114,8 +114,9 @@ def draw(look: Look, shape: tuple[int, int]) -> Drawing:
 
 
 def skin_rgb(ita: float, a: float, b: float) -> np.ndarray:
-    """The sRGB colour (3,) in [0, 1] of skin with this individual typology angle (degrees), CIELAB a* and b* > 0: ITA =
-    atan2(L* - 50, b*), so L* = 50 + b* tan(ITA). Reference white D65.
+    """The sRGB colour (3,) in [0, 1] of skin of an individual typology angle (degrees), CIELAB a* and b* > 0.
+
+    ITA = atan2(L* - 50, b*), so L* = 50 + b* tan(ITA). Reference white D65.
     """
     lightness = 50 + b * math.tan(math.radians(ita))
     fy = (lightness + 16) / 116

@@ -37,7 +37,7 @@ _NUMBER = {
 
 def people(kinds: list[str], images: list[int], rng: np.random.Generator) -> pd.DataFrame:
     """Return a row an image in random order: ``patient, lesion`` (numbers), ``kind, malignant, age, male,
-    ita_category`` and the fields of ``Look``; ``kinds`` and ``images`` have one entry a lesion: what it is, how often
+    ita_category`` and the fields of ``Look``. ``kinds`` and ``images`` have an entry a lesion: what it is, how often
     pictured.
     """
     rows, patient, room = [], -1, 0

@@ -144,8 +144,7 @@ def _interval(replicates, level):
 
 
 def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0):
-    """Metrics (keys of `metrics.BINARY`) of each group with cluster bootstrap intervals; counts (tp, fn, tn, fp) get
-    none.
+    """Metrics (keys of `metrics.BINARY`) of each group, with cluster bootstrap intervals but for the counts.
 
     `group` is a column, or a tuple of columns for intersections. Returns a row a group ("all" first, "missing" last)
     and metric: group, metric, value, low, high, n, clusters, positives, negatives, note. A metric of fewer than 10 rows

@@ -82,14 +82,11 @@ def per_image(predicted: np.ndarray, truth: np.ndarray, image_id: Sequence[str],
     pairs = {"tp": predicted & truth, "fp": predicted & ~truth, "fn": ~predicted & truth, "tn": ~predicted & ~truth}
     cells = {name: np.count_nonzero(pixels, axis=(1, 2)) for name, pixels in pairs.items()}
     distance = np.array([hausdorff(a, b) for a, b in zip(predicted, truth, strict=True)], float)
-    columns = {"image_id": np.asarray(image_id, object), "stage": stage} | cells
-    columns |= {name: overlap(name, list(cells.values())) for name in OVERLAPS}
-    columns |= {"thresholded_jaccard": thresholded_jaccard(columns["iou"])}
-    columns |= {
-        "empty_prediction": cells["tp"] + cells["fp"] == 0,
-        "hd95": distance,
-        "hd95_share": distance / np.hypot(*truth.shape[1:]),
-    }
+    found = {name: overlap(name, list(cells.values())) for name in OVERLAPS}
+    found |= {"hd95": distance, "hd95_share": distance / np.hypot(*truth.shape[1:])}
+    found |= {"thresholded_jaccard": thresholded_jaccard(found["iou"])}
+    empty = cells["tp"] + cells["fp"] == 0
+    columns = {"image_id": np.asarray(image_id, object), "stage": stage, "empty_prediction": empty} | cells | found
     return pd.DataFrame(columns)[["image_id", *COLUMNS]]
 
 

@@ -145,8 +145,7 @@ def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, stra
 
 
 def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, strata=None):
-    """Difference metric(a) - metric(b) of two tables of the same images, both resampled alike: (difference, low, high,
-    p).
+    """Difference metric(a) - metric(b) of two tables of the same images, resampled alike: (difference, low, high, p).
 
     Rows of tables are matched by image_id, then seed and fold (else a `PredictionTableError`); arrays are in the same
     order already. Groups and strata are those of `a`; the rest as in `bootstrap_ci`. p is the two-sided bootstrap p.

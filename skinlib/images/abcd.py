@@ -130,8 +130,7 @@ def _colours(picture: np.ndarray, lesion: np.ndarray) -> dict[str, float]:
 
 
 def abcd_table(cohort: pd.DataFrame, ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """Measures of the images `ids` of a cohort, in their order (all without `ids`): image_id, the columns of `measure`,
-    note.
+    """Measures of the images `ids` of a cohort, in their order (all without): image_id, those of `measure`, note.
 
     Without a lesion all measures are missing and the note is "no mask" or "empty mask", of a lesion that the image cuts
     off it is "cut off".

@@ -162,11 +162,9 @@ def measure_rows(
 
     Raises ValueError for an id that is not in the cohort.
     """
+    if unknown := sorted(set(ids or ()) - set(cohort["image_id"])):
+        raise ValueError(f"{len(unknown)} ids are not in the cohort, {unknown[0]!r} first; check what made the list")
     if ids is not None:
-        if unknown := sorted(set(ids) - set(cohort["image_id"])):
-            raise ValueError(
-                f"{len(unknown)} ids are not in the cohort, {unknown[0]!r} first; check what made the list"
-            )
         cohort = cohort.set_index("image_id").loc[list(ids)].reset_index()
     with ThreadPoolExecutor(workers) as pool:
         return pd.DataFrame(list(pool.map(measure, cohort.itertuples(index=False))), columns=columns)

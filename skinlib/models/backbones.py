@@ -116,9 +116,8 @@ def depth_groups(backbone: nn.Module) -> dict[str, str]:
 
 
 def last_maps(backbone: nn.Module) -> nn.Module:
-    """Return the module whose output Grad-CAM reads: the last block, or what timm says yields the last feature maps.
-
-    Of a ResNet this is ``layer4[-1]``.
+    """Return the module whose output Grad-CAM reads: the last block (of a ResNet ``layer4[-1]``), or what timm says
+    yields the last feature maps.
     """
     modules = dict(backbone.named_modules())
     if "layer4" in modules:

@@ -98,8 +98,7 @@ class Imputer(nn.Module):
         """Hide answers and learn to guess them: the blanks of another row, as they come, and some alone."""
         draw, names = torch.Generator().manual_seed(self.seed), ("inside", "bias", "outside")
         shapes = [getattr(self, name).shape for name in names]
-        weights = [torch.randn(shape, generator=draw) / shape[-1] ** 0.5 for shape in shapes]
-        weights = [weight.requires_grad_() for weight in weights]
+        weights = [(torch.randn(shape, generator=draw) / shape[-1] ** 0.5).requires_grad_() for shape in shapes]
         optimiser = torch.optim.Adam(weights, lr=RATE)
         sizes = torch.tensor([place.stop - place.start for place in self.blocks.values()])
         member = torch.eye(len(sizes)).repeat_interleave(sizes, 0)  # (D, questions)
@@ -134,9 +133,8 @@ def _guessing_loss(out: torch.Tensor, truth: torch.Tensor, hide: torch.Tensor, m
 
 
 def iterative(train: np.ndarray, table: np.ndarray, blocks: Mapping[str, slice], seed: int = 0) -> np.ndarray:
-    """Complete a table column by column with small networks (scikit-learn's IterativeImputer over MLPRegressor).
-
-    It is the other reading of "a neural network based imputation", and only compared: thirty times slower to fit.
+    """Complete a table column by column with small networks (scikit-learn's IterativeImputer over MLPRegressor): the
+    other reading of "a neural network based imputation", only compared, for it is thirty times slower to fit.
     """
     network = MLPRegressor(hidden_layer_sizes=(16,), max_iter=60, early_stopping=True, random_state=seed)
     scaler = Imputer(blocks, method="frequent")

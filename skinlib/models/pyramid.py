@@ -40,9 +40,8 @@ class Decoder(nn.Module):
     """From latent maps back to the size of the image; each level half as wide as the one before.
 
     A level enlarges its maps to the size of a skip (nearest neighbour, so that sides need not be divisible), joins the
-    skip's maps where it is given ``skips``, and has two 3x3 convolutions (`skinlib.models.blocks.ConvBlock`). The last
-    maps, at half the image's size for most backbones, become ``outputs`` channels by a 1x1 convolution and are enlarged
-    bilinearly. ``skips`` are the channels joined at each level, finest first; zeros: the levels without the maps.
+    skip's maps where ``skips`` (channels, finest first) is not zero, and is a `skinlib.models.blocks.ConvBlock`. The
+    last maps become ``outputs`` channels by a 1x1 convolution and are enlarged bilinearly.
     """
 
     def __init__(self, latent: int, skips: Sequence[int], outputs: int):
@@ -56,7 +55,7 @@ class Decoder(nn.Module):
     def forward(self, x: torch.Tensor, skips: Sequence[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
         """Return (B, outputs, *size) from latent maps and the maps of a `pyramid`, of which some may give sizes only.
 
-        The result is float32 whatever the precision: it is compared pixel by pixel.
+        It is float32 whatever the precision: it is compared pixel by pixel.
         """
         for level, skip, joins in zip(self.levels, reversed(skips), self.joins, strict=True):
             x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")

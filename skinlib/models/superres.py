@@ -40,11 +40,8 @@ class Decoder(nn.Sequential):
         layers: list[nn.Module] = []
         for inside, outside in itertools.pairwise((channels, *WIDTHS[:-1])):
             layers += [nn.ConvTranspose2d(inside, outside, 4, 2, 1), nn.BatchNorm2d(outside), nn.ReLU()]
-        if double_last:
-            layers.append(nn.ConvTranspose2d(WIDTHS[-2], 3, 4, 2, 1))
-        else:
-            layers += [nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(WIDTHS[-2], 3, 4)]
-        super().__init__(*layers, nn.Sigmoid())
+        same_size = () if double_last else (nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(WIDTHS[-2], 3, 4))
+        super().__init__(*layers, *(same_size or [nn.ConvTranspose2d(WIDTHS[-2], 3, 4, 2, 1)]), nn.Sigmoid())
 
 
 def pixels(image: torch.Tensor, normalisation: str) -> torch.Tensor:
@@ -98,18 +95,23 @@ class _LocalAttention(nn.Module):
         return x * self.body(x)[:, :, : x.shape[2], : x.shape[3]]
 
 
-class _NinaBlock(nn.Module):
-    def __init__(self, width: int, inside: float, outside: float):
+class _Residual(nn.Module):
+    """x -> x + outside * body(inside * x)."""
+
+    def __init__(self, *body: nn.Module, inside: float = 1.0, outside: float = 1.0):
         super().__init__()
-        self.inside, self.outside = inside, outside
-        first, last = nn.Conv2d(width, 2 * width, 3, padding=1), nn.Conv2d(2 * width, width, 3, padding=1, bias=False)
-        nn.init.kaiming_normal_(first.weight)
-        nn.init.zeros_(first.bias)
-        nn.init.kaiming_normal_(last.weight)
-        self.body = nn.Sequential(first, nn.ReLU(), _LocalAttention(2 * width), last)
+        self.body, self.inside, self.outside = nn.Sequential(*body), inside, outside
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + 2 * self.outside * self.body(x * self.inside)
+        return x + self.outside * self.body(x * self.inside)
+
+
+def _nina_block(width: int, inside: float, outside: float) -> _Residual:
+    first, last = nn.Conv2d(width, 2 * width, 3, padding=1), nn.Conv2d(2 * width, width, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(first.weight)
+    nn.init.zeros_(first.bias)
+    nn.init.kaiming_normal_(last.weight)
+    return _Residual(first, nn.ReLU(), _LocalAttention(2 * width), last, inside=inside, outside=2 * outside)
 
 
 class NinaSR(_Shifted):
@@ -120,17 +122,8 @@ class NinaSR(_Shifted):
         outside = 4 / blocks
         self.head = nn.Sequential(nn.Identity(), nn.Conv2d(3, width, 3, padding=1, bias=False))
         inside = [1 / math.sqrt(1 + k * outside**2) for k in range(blocks)]
-        self.body = nn.Sequential(*(_NinaBlock(width, one, outside) for one in inside))
+        self.body = nn.Sequential(*(_nina_block(width, one, outside) for one in inside))
         self.tail = nn.Sequential(nn.Conv2d(width, 3 * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
-
-
-class _EDSRBlock(nn.Module):
-    def __init__(self, width: int):
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x)
 
 
 class EDSR(_Shifted):
@@ -141,7 +134,8 @@ class EDSR(_Shifted):
     def __init__(self, blocks: int = 16, width: int = 64):
         super().__init__()
         self.head = nn.Sequential(nn.Conv2d(3, width, 3, padding=1))
-        self.body = nn.Sequential(*(_EDSRBlock(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, padding=1))
+        same = lambda: nn.Conv2d(width, width, 3, padding=1)
+        self.body = nn.Sequential(*(_Residual(same(), nn.ReLU(), same()) for _ in range(blocks)), same())
         up = nn.Sequential(nn.Conv2d(width, width * SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
         self.tail = nn.Sequential(up, nn.Conv2d(width, 3, 3, padding=1))
 

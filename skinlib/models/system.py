@@ -15,8 +15,7 @@ from skinlib.config import RunConfig
 class Network(nn.Module):
     """The base of every system's network: ``model(image, meta=None, *, features=None) -> dict`` with ``logits``.
 
-    A network keeps what it fits in its buffers: so it is stored with the weights, and holds for every cohort that is
-    predicted later.
+    What it fits is in its buffers: stored with the weights, and the same for every cohort that is predicted later.
     """
 
     def inherit(self, weights_of: Callable[[str], Mapping[str, torch.Tensor]]) -> None:

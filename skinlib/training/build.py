@@ -17,7 +17,6 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from skinlib import models, provenance
-from skinlib.config import RunConfig
 from skinlib.data import cards, splits
 from skinlib.data.readers_files import DataError
 from skinlib.images.batches import Batches
@@ -64,7 +63,7 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     terms = losses.terms(config, batches.columns["label"], classes)
     name = f"{config.variant} fold {config.fold} seed {config.seed}"
     bar = tqdm(total=len(batches) * config.epochs, desc=name, mininterval=2, disable=where.rank > 0)
-    watchers: list[Callable] = [functools.partial(_show, bar, config)]
+    watchers: list[Callable] = [functools.partial(_show, bar)]
     if where.rank == 0 and gradients.has_shared(model, config):
         asked = make("train", batch_size=config.batch_size, augment=config.augment, visits=gradients.IMAGES)
         file = folder / LOOKED
@@ -185,7 +184,7 @@ def _scores(predictions: pd.DataFrame) -> dict[str, float | None]:
     return scores
 
 
-def _show(bar: tqdm, config: RunConfig, epoch: int, step: int, steps: int, loss: float) -> None:
+def _show(bar: tqdm, epoch: int, step: int, steps: int, loss: float) -> None:
     """Move the progress bar over all steps of a run; tqdm tells the time left."""
     bar.update(epoch * steps + step - bar.n)
-    bar.set_postfix(epoch=f"{epoch + 1}/{config.epochs}", loss=f"{loss:.3f}", refresh=False)
+    bar.set_postfix(epoch=f"{epoch + 1}/{bar.total // steps}", loss=f"{loss:.3f}", refresh=False)

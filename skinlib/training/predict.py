@@ -118,8 +118,7 @@ def cohort_elsewhere(
     """Read another data set in a run's label space, without what the run's own data show too.
 
     Returns the cohort, and how many images were left out because their image or lesion id is one of the run's own data
-    set (ISIC 2019 holds HAM10000 again). Raises ValueError when the other set lacks a class of the label space, or has
-    others.
+    set (ISIC 2019 holds HAM10000 again). Raises ValueError when the other set lacks a class of the label space.
     """
     config = run.config
     space = config.label_space

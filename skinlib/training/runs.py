@@ -34,8 +34,7 @@ def ensure(
     train: bool = True,
     stale: str = "retrain",
 ) -> Run:
-    """Return the finished run of a configuration, training it (and before it those that it is built on) where there is
-    none.
+    """Return the finished run of a configuration; where there is none, train it, and those that it is built on first.
 
     Parameters
     ----------

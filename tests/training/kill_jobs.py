@@ -101,7 +101,7 @@ def ensure(config: RunConfig, data_root: Path, results_root: Path, place: Place 
     """Make a run of the store."""
     torch.set_num_threads(1)
     if progress := arm(place):
-        build._show = lambda bar, config, *values: progress(*values)
+        build._show = lambda bar, *values: progress(*values)
     runs.ensure(config, data_root=data_root, results_root=results_root, device="cpu")
 
 
