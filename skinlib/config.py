@@ -23,6 +23,8 @@ CHOICES = {
 }
 # Fields that came after the runs of results/reference: at these values they stay out of an id, so that it stays theirs.
 ADDED_LATER = {"extra_training": None, "keep": "best"}
+# Folders of results/ that belong to no profile.
+RESERVED = ("cache", "features", "reference", "runs", "splits", "synthetic")
 KINDS = {"bool": bool, "int": int, "float": int | float, "str": str}
 
 
@@ -189,6 +191,12 @@ def load_profile(name: str | Path) -> dict:
     profile = _read_yaml(path)
     if not isinstance(profile, dict) or "name" not in profile:
         raise ValueError(f"{path} is no profile: it needs a mapping with a name")
+    own = profile["name"]
+    if not (isinstance(own, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", own, re.ASCII)) or own in RESERVED:
+        raise ValueError(
+            f"{path}: name is {own!r}, and it names a folder of results/: use letters, digits, _ and -, and "
+            f"none of {', '.join(RESERVED)}"
+        )
     shipped = project_root() / "profiles" / f"{profile['name']}.yaml"
     papers = {"papers": profile["papers"]} if "papers" in profile else {}  # a copy with fewer may keep the name
     if shipped.is_file() and _read_yaml(shipped) | papers != profile:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from skinlib.data.pictures import read_mask
 from skinlib.images import abcd
 
 SIZES = (128, 256, 512)  # pixels of the longer side
@@ -52,5 +53,4 @@ def marked(cohort: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _has_pixel(path: str) -> int:
-    with Image.open(path) as mask:
-        return int(mask.getbbox() is not None)  # the box around all pixels that are not 0
+    return int(read_mask(path).any())

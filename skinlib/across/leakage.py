@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.ndimage import uniform_filter
 
 from skinlib.data import splits
+from skinlib.data.pictures import read_image
 
 SURROUNDINGS = 9  # pixels of the local mean that `likeness` takes off, of a picture of 64
 
@@ -31,9 +32,8 @@ def _small(paths: Sequence[str], side: int, mode: str, workers: int = 4) -> Iter
     """Yield each image shrunk to a square of ``side`` pixels, float64."""
 
     def shrink(path: str) -> np.ndarray:
-        with Image.open(path) as image:
-            image.draft("RGB", (64, 64))  # JPEG decodes to an eighth almost for nothing
-            return np.asarray(image.convert(mode).resize((side, side), Image.Resampling.BOX), dtype=np.float64)
+        image = Image.fromarray(read_image(path, side=64)).convert(mode)  # a JPEG decodes to an eighth for nothing
+        return np.asarray(image.resize((side, side), Image.Resampling.BOX), dtype=np.float64)
 
     with ThreadPoolExecutor(workers) as pool:
         yield from pool.map(shrink, paths)

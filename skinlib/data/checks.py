@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from skinlib.data import pictures
 from skinlib.data.readers_files import IMAGE_SUFFIXES
 from skinlib.provenance import file_digest
 
 _BLOCK = 512  # rows of the distance matrix held at once
 
 
-def _over_files(function: Callable, items: Iterable) -> list:
+def _over_files(function: Callable, *items: Iterable) -> list:
     """Map in threads: decoding and hashing release the interpreter's lock."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(function, items))
+        return list(pool.map(function, *items))
 
 
 def _paths(cohort: pd.DataFrame) -> pd.DataFrame:
@@ -34,16 +35,15 @@ def _paths(cohort: pd.DataFrame) -> pd.DataFrame:
 def unreadable(cohort: pd.DataFrame) -> pd.DataFrame:
     """Files that cannot be decoded to the end: ``image_id, dataset, kind`` (image or mask), ``path, reason``."""
     files = _paths(cohort)
-    files["reason"] = pd.Series(_over_files(_decode_error, files["path"]), dtype="str")
+    files["reason"] = pd.Series(_over_files(_decode_error, files["kind"], files["path"]), dtype="str")
     return files.dropna(subset="reason").reset_index(drop=True)
 
 
-def _decode_error(path: str) -> str | None:
+def _decode_error(kind: str, path: str) -> str | None:
     try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise on a damaged file
-        return f"{type(error).__name__}: {error}"
+        pictures.read_mask(path) if kind == "mask" else pictures.read_image(path)
+    except pictures.PictureError as error:
+        return str(error)
     return None
 
 
@@ -60,17 +60,36 @@ def mask_size(cohort: pd.DataFrame) -> pd.DataFrame:
 
 def _size(path: str) -> str | None:
     try:
-        with Image.open(path) as image:
-            return f"{image.width} x {image.height}"
-    except OSError:
+        width, height = pictures.size_of(path)
+    except pictures.PictureError:
         return None
+    return f"{width} x {height}"
+
+
+def odd_masks(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Masks that mark no pixel or all of them: ``image_id, dataset, path, marks`` (none or all).
+
+    Files that cannot be read are left out, ``unreadable`` names them.
+    """
+    files = _paths(cohort).query("kind == 'mask'")
+    shares = pd.Series(_over_files(_share, files["path"]), files.index, dtype=float)
+    odd = files[["image_id", "dataset", "path"]].assign(marks=shares.map({0.0: "none", 1.0: "all"}))
+    return odd.dropna(subset="marks").reset_index(drop=True)
+
+
+def _share(path: str) -> float:
+    try:
+        return float(pictures.read_mask(path).mean())
+    except pictures.PictureError:
+        return np.nan
 
 
 def of_files(cohort: pd.DataFrame) -> list[str]:
-    """Return what ``unreadable`` and ``mask_size`` find, a line each, in the words of ``readers.read``'s findings."""
-    lines = [f"{row.kind} {row.path} cannot be read: {row.reason}" for row in unreadable(cohort).itertuples()]
+    """Return what ``unreadable``, ``mask_size`` and ``odd_masks`` find, a line each, as ``readers.read`` words it."""
+    lines = [f"{row.kind} {row.reason}" for row in unreadable(cohort).itertuples()]
     sizes = mask_size(cohort).itertuples()
-    return lines + [f"{row.image_id}: its mask is {row.mask_size}, its image {row.image_size} pixels" for row in sizes]
+    lines += [f"{row.image_id}: its mask is {row.mask_size}, its image {row.image_size} pixels" for row in sizes]
+    return lines + [f"mask {row.path} marks {row.marks} of its pixels" for row in odd_masks(cohort).itertuples()]
 
 
 def orphans(cohort: pd.DataFrame) -> pd.DataFrame:
@@ -114,8 +133,7 @@ def perceptual_hashes(cohort: pd.DataFrame) -> np.ndarray:
 def _phash(path: str) -> int:
     import imagehash  # half a second of SciPy, only where it is needed
 
-    with Image.open(path) as image:
-        return int(str(imagehash.phash(image.convert("L"))), 16)
+    return int(str(imagehash.phash(Image.fromarray(pictures.read_image(path)))), 16)
 
 
 def near_duplicates(cohort: pd.DataFrame, *, threshold: int = 4, hashes: np.ndarray | None = None) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Fetches a data set from its publisher: with its licence, a checksum and an unpacking that stays in its folder."""
 
+import filecmp
 import shutil
 import stat
 import sys
@@ -76,6 +77,8 @@ def get(name: str, root: str | Path, *, accept_licence: bool = False, tell: Call
 
 def _fetch(archive: Archive, expected: str | None, folder: Path) -> Path:
     pooch.get_logger().setLevel("WARNING")
+    if (folder / archive.filename).is_symlink():  # not ours: what it leads to is left alone
+        (folder / archive.filename).unlink()
     fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=60)
     try:
         return Path(pooch.retrieve(archive.url, expected, archive.filename, folder, downloader=fetch))
@@ -101,6 +104,13 @@ def _put(file: Path, target: Path) -> list[str]:
             except UnpackError:
                 file.unlink()
                 raise
+        for new in (path for path in place.rglob("*") if not path.is_dir()):
+            there = target / new.relative_to(place)
+            if there.exists() and not (there.is_file() and filecmp.cmp(new, there, shallow=False)):
+                raise DownloadError(
+                    f"{there} is not the file of {file.name}: it was changed or put there by hand. Nothing was "
+                    "unpacked; move it away and call again."
+                )
         top = sorted(path.name for path in place.iterdir())
         shutil.copytree(place, target, dirs_exist_ok=True, copy_function=shutil.move)
         return top

@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from skinlib.data.cards import CARDS, Card
-from skinlib.data.readers_files import DataError, Findings, is_synthetic, some
+from skinlib.data.readers_files import AGES, DataError, Findings, is_synthetic, some
 from skinlib.data.readers_isic import ham10000, isic2016, isic2017, isic2018_task3, isic2018_task12, isic2019
 from skinlib.data.readers_pad import pad_ufes_20
 from skinlib.data.readers_ph2 import ph2
@@ -68,7 +68,7 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
         cohort = cohort[useful].reset_index(drop=True)
     if cohort.empty:
         raise DataError(f"{card.title}: none of its images is under {root}.", findings.gaps)
-    cohort.attrs["findings"] = findings.gaps
+    cohort.attrs["findings"] = [*findings.gaps, *findings.notes]
     return cohort
 
 
@@ -115,7 +115,7 @@ def _schema(card: Card) -> pa.DataFrameSchema:
         "image_id": pa.Column("str", unique=True),
         "sex": pa.Column("str", pa.Check.isin(["male", "female"]), nullable=True),
         "official_split": pa.Column("str", pa.Check.isin(["train", "val", "test"]), nullable=True),
-        "age": pa.Column("float64", pa.Check.in_range(0, 120), nullable=True),
+        "age": pa.Column("float64", pa.Check.in_range(*AGES), nullable=True),
         "skin_type": pa.Column("float64", pa.Check.isin([1, 2, 3, 4, 5, 6]), nullable=True),
     }
     if card.classes:

@@ -1,6 +1,10 @@
 """What all readers share: the error, the list of findings, and how files and tables are found and read."""
 
+import csv
+import io
 import os
+import warnings
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -9,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-PREDICTED = (".jpg", ".jpeg", ".png", ".bmp")  # what `skinlib predict` takes
-UNKNOWN = frozenset({"", "unknown", "unk", "nan", "na", "n/a"})
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+UNKNOWN = frozenset({"", "-", "?", "unknown", "unk", "nan", "na", "n/a", "none", "null", "<na>"})
+SEPARATORS = "\t;,"
+AGES = (0, 120)  # years; beyond them a number is a code, such as 999 for "not known"
 SYNTHETIC_MARKER = "synthetic.json"
 
 
@@ -30,6 +35,7 @@ class Findings:
     faults: list[str] = field(default_factory=list)  # never forgiven: duplicates, unknown classes
     gaps: list[str] = field(default_factory=list)  # forgiven where the caller allows missing
     masked: set[str] = field(default_factory=set)  # parts that come with masks
+    notes: list[str] = field(default_factory=list)  # told, never refused: no mask at all
     without_row: list[str] = field(default_factory=list)  # images that no label file names
 
 
@@ -54,7 +60,8 @@ def folders(base: Path, *names: str) -> list[Path]:
     for entry in sorted(os.scandir(base), key=lambda e: e.name) if base.is_dir() else ():
         low = entry.name.lower()
         if entry.is_dir() and any(fnmatchcase(low, name.lower()) for name in names):
-            found.setdefault(low, Path(entry.path))
+            inside = Path(entry.path, entry.name)  # unpacking may put a folder into one of its name
+            found.setdefault(low, inside if inside.is_dir() else Path(entry.path))
     return list(found.values())
 
 
@@ -64,7 +71,7 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
     ``ending`` (``_segmentation``, matched without regard to case) selects masks and is cut from the stem.
     """
     found: dict[str, str] = {}
-    twice = set()
+    twice, where_twice = set(), set()
     for folder in where:
         for name in sorted(entry.name for entry in os.scandir(folder)):
             stem, _, suffix = name.rpartition(".")
@@ -75,15 +82,17 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
             stem = stem[: len(stem) - len(ending)]
             if stem in found:
                 twice.add(stem)
+                where_twice |= {str(folder), str(Path(found[stem]).parent)}
             found.setdefault(stem, f"{folder}{os.sep}{name}")
     if twice:
-        findings.faults.append(f"two files for one image id: {some(twice)}")
+        findings.faults.append(f"two files for one image id: {some(twice)} in {' and '.join(sorted(where_twice))}")
     return found
 
 
 def index_masks(base: Path, findings: Findings, *names: str) -> dict[str, str] | None:
     """Image id -> path of its mask ``<id>_segmentation``; None where none of the mask folders is there at all."""
-    where = folders(base, *names)
+    if not (where := folders(base, *names)):
+        findings.notes.append(f"no lesion masks: {base} has no folder {' or '.join(names)}")
     return index_images(where, findings, ending="_segmentation") if where else None
 
 
@@ -105,29 +114,42 @@ def find_table(base: Path, stem: str, suffixes: tuple[str, ...] = (".csv",)) -> 
 
 
 def clean(column: pd.Series) -> pd.Series:
-    """Strings without outer blanks; blank, ``unknown`` and ``UNK`` become missing."""
+    """Strings without outer blanks; a blank and the words of `UNKNOWN` become missing."""
     stripped = column.astype("str").str.strip()
     return stripped.mask(stripped.str.lower().isin(UNKNOWN) | stripped.isna())
 
 
-def _read_csv(path: Path, **options) -> pd.DataFrame:
+def read_text(path: Path, **options) -> pd.DataFrame:
+    """Any table as text, as people save them: a cell is a string without outer blanks, a blank one "".
+
+    Tabs, semicolons or commas separate; a byte order mark, a comma at the end of every row and blanks around names are
+    no part of it. A `DataError` names a file that is no such table.
+    """
+    how = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            separator = "\t" if "\t" in file.readline() else ","
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", **options)
-    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        header = pd.read_csv(path, sep="\0", nrows=0, quoting=csv.QUOTE_NONE, **how).columns[0]
+        separator = max(SEPARATORS, key=header.count)
+        options = {"index_col": False} | options  # else a comma at the end of the rows moves every column
+        with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
+            table = pd.read_csv(path, sep=separator, **how | options)
+    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError, OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
+    table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
+    unnamed = [name for name in table if str(name).startswith("Unnamed: ") and (table[name] == "").all()]
+    return table.drop(columns=unnamed)
 
 
 def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], header: bool = True) -> pd.DataFrame:
     """A CSV (or tab-separated) file, see ``with_columns``; without a header ``required`` names its columns."""
     options = {"header": None, "names": list(required)} if not header else {}
-    table = _read_csv(path, dtype="str", keep_default_na=False, **options).rename(columns=str.strip)
-    return with_columns(table, required, path, findings)
+    return with_columns(read_text(path, **options), required, path, findings)
 
 
 def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findings: Findings) -> pd.DataFrame:
     """The table as cleaned strings; required columns that it lacks are a fault and come back empty."""
+    for name, other in (("image", "image_id"), ("image_id", "image")):  # both are in official files
+        if name in required and name not in table and other not in required:
+            table = table.rename(columns={other: name})
     lacking = [name for name in required if name not in table.columns]
     if lacking:
         findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {', '.join(table.columns)})")
@@ -136,9 +158,14 @@ def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findi
     return table.apply(clean)
 
 
+def as_numbers(column: pd.Series) -> pd.Series:
+    """Strings as floats, with a decimal point or a decimal comma; what is no number is missing."""
+    return pd.to_numeric(column.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
+
+
 def numbers(column: pd.Series, what: str, findings: Findings) -> pd.Series:
     """Strings as floats; what is no number is a fault and comes back missing."""
-    values = pd.to_numeric(column, errors="coerce").astype("float64")
+    values = as_numbers(column)
     wrong = column[values.isna() & column.notna()]
     if len(wrong):
         findings.faults.append(f"{what}: not a number: {some(wrong.unique())}")
@@ -163,18 +190,31 @@ def images_of(path: Path) -> pd.DataFrame:
     column, a blank path or id, and an id twice are a ``DataError``.
     """
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PREDICTED and file.name[0] != ".")
-        cohort = pd.DataFrame({"image_path": [str(file.resolve()) for file in files]}, dtype=str)
+        hidden = lambda file: any(name.startswith(".") for name in file.relative_to(path).parts)
+        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and not hidden(f))
+        cohort = pd.DataFrame({"image_path": [str(file.absolute()) for file in files]}, dtype=str)
     else:
-        cohort = _read_csv(path, dtype=dict.fromkeys(("image_id", "image_path"), "str"))  # 0012 stays 0012
+        cohort = read_text(path)
         if "image_path" not in cohort:
             raise DataError(f"{path} has no column image_path; it has {', '.join(cohort.columns)}")
         for name in {"image_id", "image_path"} & set(cohort):
-            if blank := list(np.flatnonzero(cohort[name].fillna("").str.strip() == "")):
+            if blank := list(np.flatnonzero(cohort[name] == "")):
                 raise DataError(f"{path}: {name} is blank in row {blank[0] + 1} below the header; fill it in")
-        cohort["image_path"] = [str((path.parent / name).resolve()) for name in cohort["image_path"]]
+        answers = cohort.drop(columns=["image_id", "image_path"], errors="ignore").apply(clean)
+        if "age" in answers:
+            ages = as_numbers(answers["age"])
+            if (wrong := answers["age"].notna() & ~ages.between(*AGES)).any():
+                raise DataError(
+                    f"{path}: age is {answers.loc[wrong, 'age'].iloc[0]!r} in row {wrong.argmax() + 1} below the "
+                    f"header; give years from {AGES[0]} to {AGES[1]}, or leave it blank"
+                )
+            answers["age"] = ages
+        if len(answers.columns):  # pandas tells numbers and yes-or-no answers from words
+            typed = pd.read_csv(io.StringIO(answers.to_csv(index=False, na_rep="NaN")))
+            cohort = cohort.assign(**typed)
+        cohort["image_path"] = [str((path.parent / name).absolute()) for name in cohort["image_path"]]
     if cohort.empty:
-        raise DataError(f"no image in {path}; it takes {', '.join(PREDICTED)}")
+        raise DataError(f"no image in {path}; it takes {', '.join(IMAGE_SUFFIXES)}")
     if "image_id" not in cohort:
         cohort["image_id"] = [Path(name).stem for name in cohort["image_path"]]
     if twice := list(cohort.loc[cohort["image_id"].duplicated(), "image_id"]):

@@ -21,6 +21,8 @@ from skinlib.data.readers_files import (
     numbers,
     one_hot,
     read_table,
+    read_text,
+    some,
 )
 
 ATTRIBUTES = ("globules", "milia_like_cyst", "negative_network", "pigment_network", "streaks")
@@ -43,9 +45,13 @@ def ham10000(root: Path, findings: Findings) -> pd.DataFrame:
 
 def _ham_metadata(base: Path, findings: Findings) -> pd.DataFrame | None:
     path = find_table(base, "HAM10000_metadata", suffixes=(".csv", ".tab", ""))
-    if path is None:
-        return None
+    return None if path is None else _ham_table(path, findings)
+
+
+def _ham_table(path: Path, findings: Findings) -> pd.DataFrame:
     table = read_table(path, findings, required=_HAM_COLUMNS)
+    if len(blank := table.loc[table["lesion_id"].isna(), "image_id"]):
+        findings.gaps.append(f"{path.name}: {len(blank)} images have no lesion id, so splits would leak: {some(blank)}")
     table["age"] = numbers(table["age"], f"{path.name} column age", findings)
     table = table.reindex(columns=[*_HAM_COLUMNS, "dataset"])  # the Kaggle copy lacks the source clinic
     return table.rename(columns={"dx": "diagnosis", "localization": "site", "dataset": "source"})
@@ -112,9 +118,13 @@ def isic2018_task3(root: Path, findings: Findings) -> pd.DataFrame:
     base, ham, parts = root / "isic2018", root / "ham10000", []
     classes = CARDS["isic2018_task3"].classes
     for part, word, path in _label_files(base, "ISIC2018_Task3_{}_GroundTruth", WORDS, findings):
-        table = read_table(path, findings, required=("image", *classes)).rename(columns={"image": "image_id"})
-        table = _with_diagnosis(table, classes, path, findings)
-        data, masks = folders(base, f"ISIC2018_Task3_{word}_Input"), None
+        if "dx" in read_text(path, nrows=0):  # as Harvard Dataverse gives the test labels: one column, HAM10000's codes
+            table = _ham_table(path, findings)
+            table["diagnosis"] = table["diagnosis"].str.upper()
+        else:
+            table = read_table(path, findings, required=("image", *classes)).rename(columns={"image": "image_id"})
+            table = _with_diagnosis(table, classes, path, findings)
+        data, masks = folders(base, f"ISIC2018_Task3_{word}_Input", f"ISIC2018_Task3_{word}_Images"), None
         if part == "train":
             data = data or folders(ham, *_HAM_FOLDERS) or [ham]
             table = _with_lesions(table, root, findings)
@@ -160,7 +170,7 @@ def isic2019(root: Path, findings: Findings) -> pd.DataFrame:
 def _label_files(base: Path, stem: str, words: dict[str, str], findings: Findings) -> Iterator[tuple[str, str, Path]]:
     """Yield (part, word, label file) of each part; one without a label file is a gap and left out."""
     for part, word in words.items():
-        path = find_table(base, stem.format(word))
+        path = find_table(base, stem.format(word), suffixes=(".csv", ".tab"))
         if path:
             yield part, word, path
         else:

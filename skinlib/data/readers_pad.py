@@ -13,6 +13,7 @@ from skinlib.data.readers_files import (
     index_images,
     numbers,
     read_table,
+    read_text,
     some,
 )
 
@@ -35,8 +36,8 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
         raise DataError(f"metadata.csv of PAD-UFES-20 is not under {root / 'pad_ufes_20'}: put it there.")
     path = find_table(base, "metadata")
     table = read_table(path, findings, required=tuple(COLUMNS.index))
-    raw = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig").rename(columns=str.strip)
-    answers = raw[[c for c in _YES_NO + _COUNTRIES if c in raw]].apply(lambda column: column.str.strip().str.upper())
+    raw = read_text(path)
+    answers = raw[[c for c in _YES_NO + _COUNTRIES if c in raw]].apply(lambda column: column.str.upper())
     for name, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
         table[name] = [" ".join(answers.columns[row]) for row in (answers == word).to_numpy()]
     for name in _YES_NO:

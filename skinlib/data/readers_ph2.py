@@ -93,7 +93,8 @@ def _is_image(row: list[str]) -> bool:
 def _read_sheet(path: Path) -> list[list[str]]:
     """The cells of the first sheet of an .xlsx file, a zip of XML, as text, row by row, blank cells in their place."""
     with zipfile.ZipFile(path) as book:
-        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
+        first = min(name for name in book.namelist() if re.fullmatch(r"xl/worksheets/[^/]+\.xml", name))
+        sheet = ElementTree.fromstring(book.read(first))
         strings = "xl/sharedStrings.xml"
         items = ElementTree.fromstring(book.read(strings)).iter(f"{_SHEET}si") if strings in book.namelist() else ()
         shared = ["".join(t.text or "" for t in item.iter(f"{_SHEET}t")) for item in items]
@@ -101,11 +102,11 @@ def _read_sheet(path: Path) -> list[list[str]]:
     for row in sheet.iter(f"{_SHEET}row"):
         cells: list[str] = []
         for cell in row.iter(f"{_SHEET}c"):
-            column = 0
-            for letter in re.match(r"[A-Z]+", cell.get("r")).group():
+            column, place = 0, re.match(r"[A-Z]+", cell.get("r", ""))
+            for letter in place.group() if place else ():  # without its place a cell follows the one before
                 column = column * 26 + ord(letter) - ord("A") + 1
             value = "".join(t.text or "" for tag in ("v", "t") for t in cell.iter(f"{_SHEET}{tag}"))
             text = shared[int(value)] if cell.get("t") == "s" and value else value
-            cells += [""] * (column - 1 - len(cells)) + [text.strip()]
+            cells += [""] * ((column or len(cells) + 1) - 1 - len(cells)) + [text.strip()]
         rows.append(cells)
     return rows

@@ -39,13 +39,33 @@ def synthesise(profile: dict, root: Path) -> Path:
         made = root / "made_from.json"
         if made.is_file() and read_json(made)["digest"] == wanted:
             return root
-        if root.exists():  # drawn by other settings or code; nothing but what can be drawn again is lost
-            shutil.rmtree(root)
-        with new_folder(root) as folder:
+        _refuse_what_was_not_drawn(root, made)
+        fresh, old = (root.with_name(f".{root.name}.{word}") for word in ("fresh", "old"))
+        for left in (fresh, old):  # by a call that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with new_folder(fresh) as folder:
             settings = {key: value for key, value in profile["data"].items() if key != "kind"}
             synthetic.synthesise(folder, **settings)
-            write_json(folder / "made_from.json", {"digest": wanted, "settings": settings})
+            files = sorted([made.name, *(str(path.relative_to(folder)) for path in _files(folder))])
+            write_json(folder / made.name, {"digest": wanted, "settings": settings, "files": files})
+        if root.exists():
+            root.rename(old)
+        fresh.rename(root)
+        shutil.rmtree(old, ignore_errors=True)
     return root
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+
+
+def _refuse_what_was_not_drawn(root: Path, made: Path) -> None:
+    drawn = set(read_json(made).get("files", [])) if made.is_file() else set()
+    if others := sorted({str(path.relative_to(root)) for path in _files(root)} - drawn):
+        raise FileExistsError(
+            f"{root} holds {len(others)} files that were not drawn by this command, such as {others[0]}; nothing was "
+            "changed. Name an empty folder, or move them away"
+        )
 
 
 def generator_files() -> list[Path]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from skinlib.data.readers_files import DataError
@@ -20,23 +22,48 @@ class GroupOverlapError(DataError):
     """Images of one lesion or patient are in more than one part of a split that says it is grouped."""
 
 
-def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
-    """Return the group of each image, ``auto``: its patient where the set knows patients, else lesion, else itself.
+def units(rows: pd.DataFrame) -> pd.Series:
+    """Return the independent unit of each row, such as ``patient_id:P1``: its patient, else its lesion, else its image.
 
-    ``by`` may be ``patient``, ``lesion`` or ``image`` too; a column that the set does not have is a ``DataError``.
+    Rows of one lesion share a unit, too, where a patient is known for some of them only. Where it is known for all,
+    lesions are told apart by their patients: PAD-UFES-20 numbers 250 lesions of two patients alike.
+    """
+    named = lambda name: (
+        (f"{name}:" + rows[name].astype(str)).where(rows[name].notna())
+        if name in rows
+        else pd.Series(np.nan, rows.index, dtype=object)
+    )
+    patient, lesion = named("patient_id"), named("lesion_id")
+    unit = patient.fillna(lesion).fillna(named("image_id"))
+    link = (patient.notna() & lesion.isin(lesion[patient.isna()].dropna())).to_numpy()
+    if not link.any():
+        return unit
+    codes, names = pd.factorize(pd.concat([unit, lesion]))
+    of_unit, of_lesion = codes[: len(rows)], codes[len(rows) :]
+    graph = coo_matrix((np.ones(link.sum()), (of_unit[link], of_lesion[link])), shape=(len(names),) * 2)
+    joined = connected_components(graph, directed=False)[1][of_unit]
+    return patient.groupby(joined).transform("min").fillna(unit)
+
+
+def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
+    """Return the group of each image, ``auto``: its unit, see `units`.
+
+    ``by`` may be ``lesion`` or ``image`` too, or ``patient``, which is ``auto`` of a set that knows patients; a column
+    that the set does not have is a ``DataError``.
     """
     own = "image:" + cohort["image_id"].astype(str)
     if by == "image":
         return own
-    columns = {"patient": ["patient_id"], "lesion": ["lesion_id"], "auto": ["patient_id", "lesion_id"]}.get(by)
-    if columns is None:
+    if by not in ("auto", "patient", "lesion"):
         raise ValueError(f"split by {by!r} is unknown; choose auto, patient, lesion or image")
-    for column in columns:
-        if column in cohort and cohort[column].notna().any():
-            return cohort[column].astype("object").where(cohort[column].notna(), own).astype(str)
-    if by == "auto":
-        return own
-    raise DataError(f"the cohort has no {columns[0]}; split by auto or image")
+    if by != "auto" and not (f"{by}_id" in cohort and cohort[f"{by}_id"].notna().any()):
+        raise DataError(f"the cohort has no {by}_id; split by auto or image")
+    unit = units(cohort.drop(columns="patient_id", errors="ignore") if by == "lesion" else cohort)
+    parts = unit.str.split(":", n=1, expand=True)
+    of_image = parts[0] == "image_id"
+    if parts.loc[~of_image, 0].nunique() > 1:  # patients and lesions: a number may be one of either
+        return unit.where(~of_image, own)
+    return parts[1].where(~of_image, own).astype(str)
 
 
 def make(cohort: pd.DataFrame, *, folds: int = 5, test: float = 0.2, seed: int = 0, by: str = "auto") -> pd.DataFrame:
@@ -206,7 +233,8 @@ def save(split: pd.DataFrame, path: str | Path, cohort: pd.DataFrame) -> Path:
 def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
     """Read a split; refuse one that leaks groups (`GroupOverlapError`), was edited, or was made for other data."""
     path = Path(path)
-    split = pd.read_csv(path, dtype={"image_id": str, "group": str, "part": str})
+    text = dict.fromkeys(("image_id", "group", "part"), str)
+    split = pd.read_csv(path, dtype=text, keep_default_na=False)  # an image may be called NA
     check(split)
     record = read_json(path.with_suffix(".json"))
     if fingerprint(split) != record["split"]:

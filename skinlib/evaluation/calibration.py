@@ -10,7 +10,7 @@ from skinlib.evaluation.fairness import group_key
 from skinlib.evaluation.metrics import as_arrays
 from skinlib.evaluation.resampled import UndefinedMetricError, score_bins
 from skinlib.evaluation.statistics import wilson_interval
-from skinlib.evaluation.thresholds import recall_curve
+from skinlib.evaluation.thresholds import candidates, recall_curve
 
 FEWEST_POSITIVES = 10
 
@@ -42,7 +42,7 @@ class Recalibrated:
 
 
 def recalibrate_threshold(table, groups, *, recall=0.85, step=0.02):
-    """Largest threshold of the grid at which the recall reaches the given one in **every** group of validation rows.
+    """Largest threshold at which the recall reaches the given one in **every** group of validation rows.
 
     Without a feasible one: the largest t among those of highest recall in the worst group, with `feasible=False`. A
     missing value of the column `groups` is the group "missing". With fewer than 10 malignant rows in each group there
@@ -57,7 +57,9 @@ def recalibrate_threshold(table, groups, *, recall=0.85, step=0.02):
     used = positives.index[positives >= FEWEST_POSITIVES]
     if used.empty:
         raise UndefinedMetricError(f"no group of {groups} has {FEWEST_POSITIVES} malignant rows")
-    curves = pd.DataFrame({name: recall_curve(table[key == name], step=step).set_index("t")["recall"] for name in used})
+    points = candidates(*tables.outcome(table), step)
+    curves = {name: recall_curve(table[key == name], points=points).set_index("t")["recall"] for name in used}
+    curves = pd.DataFrame(curves)
     worst = curves.min(axis=1)
     t = float(worst.index[worst >= min(recall, worst.max())].max())
     ignored = {name: int(count) for name, count in positives.drop(used).items()}

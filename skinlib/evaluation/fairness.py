@@ -51,7 +51,12 @@ def group_key(table, group):
     if findings:
         raise tables.PredictionTableError(findings)
     texts = [
-        table[column].astype(object).map(_name).where(table[column].notna(), "missing").astype(object)
+        table[column]
+        .astype(object)
+        .map(_name)
+        .where(table[column].notna(), "missing")
+        .replace("all", "all (a group)")
+        .astype(object)
         for column in columns
     ]
     wide = [column for column, text in zip(columns, texts, strict=True) if text.nunique() > MOST_GROUPS]

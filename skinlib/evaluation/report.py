@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from skinlib.data.readers_files import DataError, as_numbers, clean, read_text
 from skinlib.evaluation import calibration, fairness, metrics, tables, thresholds
 from skinlib.evaluation.resampled import UndefinedMetricError
 from skinlib.evaluation.statistics import bootstrap_ci, unmoved
@@ -24,7 +25,8 @@ def check(table, *, where="prediction table"):
 
     An image may be there once per view, system, seed and fold.
     """
-    findings = [f"no column {name}" for name in ("image_id", "label") if name not in table]
+    has = f"; it has {', '.join(map(str, table.columns))}"
+    findings = [f"no column {name}{has}" for name in ("image_id", "label") if name not in table]
     if "part" in table and not table["part"].isin(PARTS).all():
         unknown = sorted({str(part) for part in table["part"][~table["part"].isin(PARTS)]})
         findings.append(f"part is {unknown[:5]} in some rows, not one of {', '.join(PARTS)}")
@@ -54,20 +56,26 @@ def read_predictions(path):
     """
     path = Path(path)
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise PredictionTableError([f"not a CSV table ({error})"], path.name) from error
+        given = read_text(path)
+    except DataError as error:
+        raise PredictionTableError([str(error)], path.name) from error
+    table = given.apply(lambda column: column.mask(column == "") if column.name == "image_id" else clean(column))
     if "part" in table:
-        table["part"] = table["part"].str.strip().str.lower()
+        table["part"] = table["part"].str.lower()
     findings = []
     for column in [name for name in table.columns if name.startswith("p_")]:
-        numbers = pd.to_numeric(table[column], errors="coerce")
+        numbers = as_numbers(table[column])
         bad = table[column][numbers.isna() & table[column].notna()]
         if len(bad):
             findings.append(f"{column}: {len(bad)} values are no numbers, first {bad.iloc[0]!r}")
-        table[column] = numbers.astype(float)
+        table[column] = numbers
+    for column in table.columns.difference([*TEXT_COLUMNS, *table.filter(regex="^p_")]):
+        if table[column].dropna().str.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?").all():  # 0012 is a code
+            table[column] = pd.to_numeric(table[column])
     if classes(table) == ("malignant",):
         table.insert(table.columns.get_loc("p_malignant"), "p_benign", 1 - table["p_malignant"])
+    if classes(table) == ("malignant", "benign"):  # 1 means malignant, whatever the order of the columns
+        table["p_benign"], table["p_malignant"] = table.pop("p_benign"), table.pop("p_malignant")
     if "label" in table:
         table["label"] = _label_indices(table["label"], classes(table))
     try:
@@ -80,9 +88,14 @@ def read_predictions(path):
 
 
 def _label_indices(column, names):
-    """Indices of labels given as names or numbers; what is neither stays as it is, to be reported."""
+    """Indices of labels given as names or numbers; what is neither stays as it is, to be reported.
+
+    A program that fills a column turns 1 into 1.0: both are the class named 1 where there is one, else the index 1.
+    """
+    whole = column.str.replace(r"^([0-9]+)\.0+$", r"\1", regex=True)
+    given = whole if whole.isin(names).any() else column
     indices = {name: index for index, name in enumerate(names)}
-    given = column.map(lambda label: indices.get(label, label)).astype(object)
+    given = given.map(lambda label: indices.get(label, label)).astype(object)
     numbers = pd.to_numeric(given, errors="coerce")
     return numbers if (numbers.notna() | given.isna()).all() else given
 
@@ -90,8 +103,8 @@ def _label_indices(column, names):
 def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95, seed=0):
     """Evaluate a labelled prediction table, a row an image and part.
 
-    Rows of part val choose the threshold, which reaches a recall; test and external are evaluated, else val, else
-    train. Without `part` all rows are evaluated, at threshold 0.5. `groups` are columns for the fairness tables;
+    Rows of part val choose the threshold, a score that reaches a recall; test and external are evaluated, else val,
+    else train. Without `part` all rows are evaluated, at threshold 0.5. `groups` are columns for the fairness tables;
     `malignant` the classes that count as malignant where the table holds diagnoses and no `p_malignant`; `n, level,
     seed` those of the bootstrap (by patient, else lesion, else image).
 
@@ -174,8 +187,9 @@ def _threshold(binary, recall, bootstrap, *, in_sample):
     try:
         if rows.empty:
             raise UndefinedMetricError("no validation rows")
-        best = thresholds.choose_threshold(rows, recall=recall)
-        interval = thresholds.threshold_interval(rows, groups=tables.clusters(rows), recall=recall, **bootstrap)
+        best = thresholds.choose_threshold(rows, recall=recall, step=None)
+        how = bootstrap | {"groups": tables.clusters(rows), "recall": recall, "step": None}
+        interval = thresholds.threshold_interval(rows, **how)
     except UndefinedMetricError as error:
         line = (0.5, np.nan, np.nan, np.nan, "nothing", recall, *[np.nan] * 3, f"0.5 is a convention: {error}")
         return pd.DataFrame([line], columns=THRESHOLD_COLUMNS), 0.5

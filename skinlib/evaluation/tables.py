@@ -8,6 +8,8 @@ is `malignant`; `to_binary` makes that column from a table of diagnoses.
 import numpy as np
 import pandas as pd
 
+from skinlib.data.splits import units
+
 SUM_TOLERANCE = 0.01  # two probabilities printed with two decimals may miss 1 by this much
 
 
@@ -86,16 +88,14 @@ def to_binary(table, malignant):
 
 
 def clusters(table):
-    """Independent units (N,) of a table: the patient where known, else the lesion, else the image.
+    """Independent units (N,) of a table (`skinlib.data.splits.units`): patients, else lesions, else images.
 
     Rows of one image (several views, seeds, folds) always share a unit unless their ids disagree.
     """
-    unit = np.array([f"row:{i}" for i in range(len(table))], dtype=object)
-    for column in ("image_id", "lesion_id", "patient_id"):
-        if column in table:
-            named = column + ":" + table[column].astype(object).map(str)
-            unit = np.where(table[column].notna(), named, unit)
-    return unit
+    keys = [name for name in ("image_id", "lesion_id", "patient_id") if name in table]
+    if "image_id" not in keys:
+        table = table.assign(image_id=[f"row:{i}" for i in range(len(table))])
+    return units(table).to_numpy(object)
 
 
 def cluster_codes(groups, rows):

@@ -3,9 +3,9 @@
     t* = argmax_t { F1(t) | Recall(t) >= gamma }
 
 Grid: the multiples of the step strictly between 0 and 1 (0.02 ... 0.98); 0 would call every row malignant and make any
-constraint feasible. A row is called where score >= t. Ties in F1 go to the lowest t (the highest recall). Where no t is
-feasible the one of highest recall is returned and says so (`feasible=False`); ties go to the higher F1, then the lower
-t.
+constraint feasible. Without a step the scores themselves are the candidates. A row is called where score >= t. Ties in
+F1 go to the lowest t (the highest recall). Where no t is feasible the one of highest recall is returned and says so
+(`feasible=False`); ties go to the higher F1, then the lower t.
 
 Source: Rumale et al. 2026, "Threshold optimization". The paper does not state gamma; 0.85 is ours.
 """
@@ -45,6 +45,18 @@ def grid(step=STEP):
     return points[points < 1]
 
 
+def candidates(y, p, step=STEP):
+    """Thresholds (T,) to choose among: the grid of a step or, without one, the scores themselves.
+
+    Of many scores 501 quantiles are taken, and as many of the malignant rows': where these are rare and score low, a
+    grid has no point between them.
+    """
+    if step is not None:
+        return grid(step)
+    taken = lambda values: np.quantile(values, np.linspace(0, 1, 501), method="nearest") if len(values) else values
+    return np.union1d(taken(p), taken(p[y == 1]))
+
+
 def _curves(y, p, points, counts):
     """Recall, precision and F1, each (B, T), of resamples at the grid points."""
     called = p[:, None] >= points
@@ -62,20 +74,25 @@ def _best(recall, f1, gamma):
     return np.where(allowed, f1, -1).argmax(axis=1), feasible  # argmax takes the first, so the lowest t
 
 
-def recall_curve(table, *, step=STEP):
-    """Recall, precision and F1 at each grid point: DataFrame t, recall, precision, f1 (any rows; chooses nothing)."""
+def recall_curve(table, *, step=STEP, points=None):
+    """Recall, precision and F1 at points or else at each candidate: DataFrame t, recall, precision, f1.
+
+    Any rows will do, for nothing is chosen.
+    """
     y, p = tables.outcome(table)
-    points = grid(step)
+    points = candidates(y, p, step) if points is None else points
     recall, precision, f1 = (curve[0] for curve in _curves(y, p, points, np.ones((1, len(y)))))
     return pd.DataFrame({"t": points, "recall": recall, "precision": precision, "f1": f1})
 
 
 def choose_threshold(table, *, recall=0.85, step=STEP):
-    """Threshold of highest F1 among those of the grid that reach the recall gamma; ties as the module says.
+    """Threshold of highest F1 among the `candidates` that reach the recall gamma; ties as the module says.
 
     The table holds validation rows (column `part` = val): a `TestDataError` refuses test and external rows, a
     `PredictionTableError` others, an `UndefinedMetricError` a table without a malignant row.
     """
+    if not 0 <= recall <= 1:
+        raise ValueError(f"the recall to reach lies in [0, 1], got {recall}")
     tables.require_validation(table, "a threshold")
     curve = recall_curve(table, step=step)
     if curve["recall"].isna().any():
@@ -89,7 +106,7 @@ def choose_threshold(table, *, recall=0.85, step=STEP):
 def threshold_interval(table, *, groups=None, n=2000, seed=0, level=0.95, recall=0.85, step=STEP):
     """Bootstrap interval (t*, low, high): the whole choice, with its rules, is repeated on each resample."""
     tables.require_validation(table, "a threshold")
-    points = grid(step)
+    points = candidates(*tables.outcome(table), step)
 
     def weighted(rows, counts):
         curves = _curves(*tables.outcome(rows), points, counts)

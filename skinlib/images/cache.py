@@ -10,34 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 from tqdm.auto import tqdm
 
+from skinlib.data.pictures import PictureError, read_image, read_mask
 from skinlib.images import colour as colour_steps
 from skinlib.paths import Lock, new_folder, read_json, write_json
 from skinlib.provenance import canonical_json, cohort_fingerprint, digest
 
-MASK_ABOVE = 128  # the official ISIC rule: a mask pixel is lesion when above 128
-CACHE_VERSION = 1  # raise it whenever a decoded or resized pixel can come out different
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Decode an image file to (H, W, 3) uint8, RGB.
-
-    Raises OSError when the file is missing, truncated or no image; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except OSError as error:
-        raise OSError(f"{path} cannot be read as an image ({error}); run `skinlib data check`") from error
-
-
-def read_mask(path: str | Path) -> np.ndarray:
-    """Decode a lesion mask: (H, W) bool, True where the file is above 128."""
-    return read_image(path)[..., 0] > MASK_ABOVE
+CACHE_VERSION = 2  # raise it whenever a decoded or resized pixel can come out different
 
 
 def _fitted(array: np.ndarray, size: tuple[int, int], *, mask: bool = False) -> np.ndarray:
@@ -94,11 +76,19 @@ def _decode_all(cohort: pd.DataFrame, size: tuple[int, int], colour: str, masks:
         planes = create("masks.npy", (n, height, width)) if has_mask.any() else None
 
         def decode(i: int) -> None:
-            images[i] = _fitted(colour_steps.apply(read_image(image_paths[i]), colour), size)
+            image = read_image(image_paths[i])
+            images[i] = _fitted(colour_steps.apply(image, colour), size)
             if has_mask[i]:
-                planes[i] = _fitted(read_mask(mask_paths[i]).astype(np.uint8), size, mask=True)
+                mask = read_mask(mask_paths[i])
+                if mask.shape != image.shape[:2]:
+                    raise PictureError(f"{mask_paths[i]} is a mask of another size than {image_paths[i]}")
+                planes[i] = _fitted(mask.astype(np.uint8), size, mask=True)
 
         with ThreadPoolExecutor(4) as pool:
             list(tqdm(pool.map(decode, range(n)), total=n, desc=f"decode {height}x{width}", unit="img", mininterval=2))
+        if planes is not None and not planes.any():
+            raise PictureError(
+                f"no mask has a lesion pixel, {mask_paths[has_mask.argmax()]} first; nothing can be learnt"
+            )
         images.flush()
         write_json(temporary / "cache.json", {"has_mask": has_mask.tolist()})

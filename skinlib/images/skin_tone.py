@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 from skimage.morphology import isotropic_dilation
 
+from skinlib.data.pictures import read_image, read_mask
 from skinlib.images.colour import apply, check_image, rgb_to_lab
 
 CATEGORIES = ("very light", "light", "intermediate", "tan", "brown", "dark")
@@ -170,17 +171,14 @@ def measure_rows(
 
 
 def read_pair(row: Any, *, size: int | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Image (H, W, 3) uint8 and lesion mask (H, W) bool, or None, of a cohort row; True where the file is above 128.
+    """Image (H, W, 3) uint8 and lesion mask (H, W) bool, or None, of a cohort row (`skinlib.data.pictures`).
 
     With `size`, both are shrunk so that the longer side is at most `size` (image by box, mask by nearest pixel).
     Raises ValueError where the two files differ in size.
     """
-    with Image.open(row.image_path) as file:
-        image = file.convert("RGB")
-    mask = None
-    if isinstance(row.mask_path, str):
-        with Image.open(row.mask_path) as file:
-            mask = file.convert("L").point(lambda grey: 255 * (grey > 128))
+    image, mask = Image.fromarray(read_image(row.image_path)), None
+    if isinstance(getattr(row, "mask_path", None), str):
+        mask = Image.fromarray(read_mask(row.mask_path))
         if mask.size != image.size:
             raise ValueError(f"{row.image_id}: the mask is {mask.size}, the image {image.size}; check {row.mask_path}")
     if size is not None and max(image.size) > size:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import timm
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import group_parameters
 from torch import nn
@@ -42,16 +43,44 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
     return None
 
 
-def create(backbone: str, weights: str = "imagenet", *, weights_file: Path | None = None, **options) -> nn.Module:
-    """Build a timm backbone without classifier: the last feature maps, (B, 3, H, W) -> (B, C, h, w), unless
-    `timm.create_model` gets other ``options``.
+def create(
+    backbone: str,
+    weights: str = "imagenet",
+    *,
+    weights_file: Path | None = None,
+    size: tuple[int, int] | None = None,
+    **options,
+) -> nn.Module:
+    """Build a timm backbone without classifier.
 
     ``weights`` is ``none`` (random), ``imagenet`` (``weights_file`` where given, else timm's hub), or the path of a
-    file. Raises WeightsUnavailable when they cannot be had, or the file does not fit the network.
+    file. Without other options of `timm.create_model` it gives the last feature maps, (B, 3, H, W) -> (B, C, h, w), of
+    a transformer the tokens of the image in their places. ``size`` (H, W) is that of the images, for networks that are
+    built for one.
+
+    Raises WeightsUnavailable when the weights cannot be had, or the file does not fit the network.
     """
     options = {"num_classes": 0, "global_pool": ""} | options
     if backbone not in timm.list_models():
         raise ValueError(f"timm knows no model {backbone!r}; see timm.list_models()")
+    if size is not None and timm.get_pretrained_cfg(backbone).fixed_input_size:
+        options |= {"img_size": size}
+    model = _load(backbone, weights, weights_file, options)
+    model.register_forward_hook(_as_maps)
+    return model
+
+
+def _as_maps(model: nn.Module, inputs: tuple, output: torch.Tensor) -> torch.Tensor:
+    """Turn tokens (B, N, C), or maps with the channels last, into (B, C, h, w); other outputs stay as they are."""
+    if output.ndim == 3:
+        tokens = output[:, getattr(model, "num_prefix_tokens", 0) :]
+        grid = getattr(getattr(model, "patch_embed", None), "grid_size", None)
+        return tokens.transpose(1, 2).unflatten(2, grid) if grid else output
+    last = output.ndim == 4 and output.shape[-1] == model.num_features != output.shape[1]
+    return output.permute(0, 3, 1, 2) if last else output
+
+
+def _load(backbone: str, weights: str, weights_file: Path | None, options: dict) -> nn.Module:
     if weights == "none":
         return timm.create_model(backbone, pretrained=False, **options)
     path = weights_file or find_weights(backbone, weights)
@@ -63,7 +92,11 @@ def create(backbone: str, weights: str = "imagenet", *, weights_file: Path | Non
                 f"ImageNet weights of {backbone} cannot be fetched ({type(error).__name__}); put "
                 f"{backbone}.safetensors into the folder named by {WEIGHTS_FOLDER}, or choose weights none"
             ) from error
-    model, state = timm.create_model(backbone, pretrained=False, **options), load_file(path)
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:  # a page, a pointer to a file elsewhere, half a download
+        raise WeightsUnavailable(f"{path} is no whole safetensors file ({error}); fetch it again") from error
+    model = timm.create_model(backbone, pretrained=False, **options)
     classifier = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ("classifier", "fc", "head")
     unused = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     wanted = set(model.state_dict())
@@ -96,11 +129,19 @@ def last_maps(backbone: nn.Module) -> nn.Module:
     raise ValueError(f"cannot tell the last feature maps of {type(backbone).__name__}; name the layer yourself")
 
 
-def width(backbone: nn.Module, size: tuple[int, int] = (64, 64)) -> int:
-    """Return C of the last feature maps, as one forward pass in evaluation mode shows it."""
+def width(backbone: nn.Module, size: tuple[int, int] = (96, 96)) -> int:
+    """Return C of the last feature maps of images of a size, as one forward pass in evaluation mode shows it.
+
+    Raises ValueError where the network takes no such images, or has no maps.
+    """
     training = backbone.training
     backbone.eval()
-    with torch.no_grad():
-        channels = backbone(torch.zeros(1, 3, *size)).shape[1]
+    try:
+        with torch.no_grad():
+            maps = backbone(torch.zeros(1, 3, *size))
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"{type(backbone).__name__} takes no images of {size[0]} x {size[1]} ({error})") from error
+    if maps.ndim != 4:
+        raise ValueError(f"{type(backbone).__name__} has no feature maps: its output is {tuple(maps.shape)}")
     backbone.train(training)
-    return channels
+    return maps.shape[1]

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from skinlib import models, provenance
 from skinlib.data import cards, splits
+from skinlib.data.readers_files import DataError
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
 from skinlib.paths import read_json, write_atomic, write_json
@@ -28,7 +29,8 @@ from skinlib.training.predict import outputs
 from skinlib.training.run import Run
 from skinlib.training.tables import keys, mask_scores, mean_mask_scores, prediction_table
 
-STATE, CODE = "last", "last.json"  # of an interrupted run: a folder of states, and the code that made them
+# Of an interrupted run: a folder of states, the code that made them, what tasks asked of shared parameters so far.
+STATE, CODE, LOOKED = "last", "last.json", "last.gradients.csv"
 
 
 def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *, parents: Mapping[str, Run]) -> None:
@@ -45,6 +47,8 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
         cache = Cache.build(
             prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=masks
         )
+        if masks and not cache.has_mask.any():
+            raise DataError(f"{config.system} trains on lesion masks, and no image of {config.dataset} has one")
     make = functools.partial(_batches, prepared, cache, masks=masks)
     batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
     model = models.build(config, weights_file=prepared.weights_file)
@@ -62,7 +66,8 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     watchers: list[Callable] = [functools.partial(_show, bar)]
     if where.rank == 0 and gradients.has_shared(model, config):
         asked = make("train", batch_size=config.batch_size, augment=config.augment, visits=gradients.IMAGES)
-        recorder = gradients.Recorder(model.to(where.device), asked, terms, config=config, where=where, folder=folder)
+        file = folder / LOOKED
+        recorder = gradients.Recorder(model.to(where.device), asked, terms, config=config, where=where, file=file)
         watchers.append(recorder)
         if fresh:
             recorder.record(0)
@@ -88,10 +93,7 @@ def _meet(where: Place) -> None:
 
 
 def _begin(folder: Path, system: str) -> None:
-    """Drop what other code left, a finished run or an interrupted state, and sign the folder with the present code."""
-    if (folder / stored.DONE).is_file():
-        (folder / stored.DONE).unlink()  # first: a kill during the rest must not leave a run that looks whole
-        shutil.rmtree(folder)
+    """Drop an interrupted state of other code, and sign the folder; a finished run there stays until it is replaced."""
     code = folder / CODE
     if not code.is_file() or changed_code(read_json(code), system):
         drop_state(folder)
@@ -103,6 +105,7 @@ def drop_state(folder: Path) -> None:
     for left in (folder / STATE, *folder.glob(".done.*")):
         if left.is_dir():
             shutil.rmtree(left)
+    (folder / LOOKED).unlink(missing_ok=True)
     (folder / CODE).unlink(missing_ok=True)  # last: the sign that there is something to remove
 
 
@@ -160,6 +163,9 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, 
             stored.write(scores, temporary / stored.SCORES)
             stored.save_masks(masks, temporary / stored.MASKS)
         write_json(temporary / stored.DONE, metrics)
+        if (folder / LOOKED).is_file():
+            shutil.copy(folder / LOOKED, temporary / stored.GRADIENTS)
+        (folder / stored.DONE).unlink(missing_ok=True)  # files of two trainings never look like one run
         for file in sorted(temporary.iterdir(), key=lambda file: file.name == stored.DONE):
             file.replace(folder / file.name)
     drop_state(folder)

@@ -12,7 +12,6 @@ from skinlib.config import RunConfig
 from skinlib.images.batches import Batches
 from skinlib.models.system import Network
 from skinlib.paths import write_atomic
-from skinlib.training import stored
 from skinlib.training.fit import Place
 from skinlib.training.losses import Term
 
@@ -67,15 +66,15 @@ def _cosine(first: torch.Tensor, second: torch.Tensor) -> float | None:
 
 
 class Recorder:
-    """Writes `compare` into a run's folder after every epoch; called as `skinlib.training.fit.fit` reports progress.
+    """Writes `compare` into ``file`` after every epoch; called as `skinlib.training.fit.fit` reports progress.
 
-    The file has a row an epoch and term, ``epochs`` (done; 0 before the first) first. A resumed run writes the rows of
+    It has a row an epoch and term, ``epochs`` (done; 0 before the first) first. A resumed run writes the rows of
     the epochs that it repeats anew.
     """
 
-    def __init__(self, model: Network, batches: Batches, terms: dict[str, Term], *, config, where, folder: Path):
+    def __init__(self, model: Network, batches: Batches, terms: dict[str, Term], *, config, where, file: Path):
         self.asked = model, batches, terms, config, where
-        self.file = folder / stored.GRADIENTS
+        self.file = file
 
     def __call__(self, epoch: int, step: int, steps: int, loss: float) -> None:
         if step == steps:

@@ -66,7 +66,7 @@ def ensure(
     # torchrun: rank 0 holds the lock, decides and writes; the others do as it says.
     with Lock(folder.parent / f".{prepared.id}.lock") if where.rank == 0 else contextlib.nullcontext():
         found = _finished(folder, stale) if where.rank == 0 else None
-        if found and (folder / build.CODE).is_file():
+        if found and not found.stale and (folder / build.CODE).is_file():
             build.drop_state(folder)  # of a process killed after its last file
         if not _as_rank_0(found is not None, where):
             build.train(prepared, folder, where, Path(results_root), parents=parents)

@@ -10,13 +10,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from skinlib.config import load_profile
 from skinlib.paths import project_root, write_atomic, write_json
 
 LIBRARY = str(Path(__file__).parents[1])
 PROFILE_OPTIONS = {
-    "--profile": ("sample", "smoke, sample, real, paper, or a YAML file like them"),
+    "--profile": ("", "default: sample; smoke, real, paper, or a YAML file like them"),
     "--data": ("", "data root; default: the profile's synthetic data, or data/raw"),
     "--results": ("", "default: results/ of the checkout"),
     "--notebooks": ("", "default: notebooks/ of the checkout"),
@@ -46,7 +47,7 @@ def data_synthesise(arguments: argparse.Namespace) -> None:
     from skinlib.data.roots import synthesise
 
     if arguments.data:
-        synthesise(load_profile(arguments.profile), Path(arguments.data).resolve())
+        synthesise(load_profile(arguments.profile or "sample"), Path(arguments.data).resolve())
         return
     work = _work(arguments)
     synthesise(work.profile, work.data)
@@ -67,7 +68,7 @@ def train_runs(arguments: argparse.Namespace) -> int | None:
     from skinlib.training import runs
     from skinlib.workflow.reproduce import progress
 
-    stale = os.environ.get("SKINLIB_STALE") or work.profile["stale"]
+    stale = os.environ.get("SKINLIB_STALE") or (work.profile["stale"] if arguments.profile else "stop")
     place = {"data_root": work.data, "results_root": work.results, "device": arguments.device, "stale": stale}
     failed = []
     with _processes(arguments.device):
@@ -116,9 +117,9 @@ def predict_images(arguments: argparse.Namespace) -> None:
     from skinlib.data.readers_files import images_of
     from skinlib.training import predict, runs
 
+    _refuse_overwriting(arguments.images, arguments.out)
     table = predict.predict(runs.load(arguments.run), images_of(arguments.images), tta=arguments.tta)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.out, index=False)
+    write_atomic(arguments.out, table.to_csv(index=False))
     print(f"{len(table)} rows in {arguments.out}")
 
 
@@ -128,11 +129,22 @@ def evaluate_table(arguments: argparse.Namespace) -> None:
 
     table = read_predictions(arguments.table)
     choices = {"groups": arguments.groups, "malignant": arguments.malignant, "recall": arguments.recall}
-    for name, frame in evaluate(table, **choices).items():
+    found = evaluate(table, **choices)
+    for name, frame in found.items():
         print(f"\n{name}\n{frame.to_string(index=False)}")
-        if arguments.out:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            frame.to_csv(arguments.out / f"{name.replace(' ', '_')}.csv", index=False)
+    if arguments.out:  # a column may be called a/b
+        files = {
+            arguments.out / f"{quote(name.replace(' ', '_'), safe='')}.csv": frame for name, frame in found.items()
+        }
+        for file in files:
+            _refuse_overwriting(arguments.table, file)
+        for file, frame in files.items():
+            write_atomic(file, frame.to_csv(index=False))
+
+
+def _refuse_overwriting(given: Path, out: Path) -> None:
+    if out.exists() and out.samefile(given):
+        raise ValueError(f"{out} is the table that is read; write somewhere else")
 
 
 def run_notebook(arguments: argparse.Namespace) -> int | None:
@@ -205,11 +217,12 @@ def _work(arguments: argparse.Namespace):
     """Open a profile's work; what decides its arithmetic is set first, for numpy and torch read it when imported."""
     from skinlib.workflow.arithmetic import settings
 
-    os.environ.update(settings(load_profile(arguments.profile)))
+    profile = arguments.profile or "sample"
+    os.environ.update(settings(load_profile(profile)))
     from skinlib.workflow.work import Work
 
     names = ("data", "results", "notebooks", "only")
-    return Work.open(arguments.profile, **{name: getattr(arguments, name, "") for name in names})
+    return Work.open(profile, **{name: getattr(arguments, name, "") for name in names})
 
 
 def build_parser() -> argparse.ArgumentParser:

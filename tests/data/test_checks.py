@@ -59,6 +59,19 @@ def test_masks_of_another_size(cohort, tmp_path):
     ]
 
 
+def test_masks_without_a_lesion_and_without_skin(cohort, tmp_path):
+    mask = lambda name, values: Image.fromarray(values).save(tmp_path / "masks" / f"{name}_segmentation.png")
+    mask("I0", np.zeros((48, 48), np.uint8))
+    mask("I1", np.pad(np.ones((9, 9), np.uint8), ((0, 39), (0, 39))))  # 0 and 1: a lesion all the same
+    mask("I2", np.resize(np.arange(5, dtype=np.uint8), (48, 48)))
+    found = checks.odd_masks(cohort)
+    marks = dict(zip(found["image_id"], found["marks"], strict=True))
+    assert marks == {"I0": "none"} | {name: "all" for name in cohort["image_id"] if name not in ("I0", "I1", "I2")}
+    lines = checks.of_files(cohort)
+    assert any("I0_segmentation.png marks none of its pixels" in line for line in lines)
+    assert any("I2_segmentation.png is no mask of lesion and skin" in line for line in lines)
+
+
 def test_orphans(cohort, tmp_path):
     (tmp_path / "images" / "stray.JPG").write_bytes(b"")
     (tmp_path / "images" / "notes.txt").write_text("no image")

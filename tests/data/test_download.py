@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import threading
 import zipfile
@@ -119,6 +120,33 @@ def test_recorded_checksum_must_hold_at_the_next_download(server, fetch, tmp_pat
     with pytest.raises(DownloadError, match="changed by its publisher"):
         fetch()
     assert contents(tmp_path) == ["checksums.json"]
+
+
+def test_a_file_of_the_user_is_not_overwritten(server, fetch, tmp_path):
+    server.files = {"toy.zip": GOOD, "labels.csv": b"image,class\n"}
+    (tmp_path / "toy" / "images").mkdir(parents=True)
+    mine = {"images/a.jpg": b"put here by hand", "labels.csv": b"image,class\na,corrected\n"}
+    for name, content in mine.items():
+        (tmp_path / "toy" / name).write_bytes(content)
+    for archive, name in {"toy.zip": "a.jpg", "labels.csv": "labels.csv"}.items():
+        with pytest.raises(DownloadError, match=f"{name} is not the file of {archive}.*move it away"):
+            fetch({archive: {}})
+    assert {name: (tmp_path / "toy" / name).read_bytes() for name in mine} == mine
+    assert contents(tmp_path / "toy") == sorted(mine)
+    (tmp_path / "toy/images/a.jpg").write_bytes(b"a" * 3000)  # as the archive has it: nothing to lose
+    fetch()
+    assert contents(tmp_path / "toy") == [*UNPACKED, "labels.csv"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links")
+def test_a_link_planted_under_the_name_of_a_download_harms_no_other_file(server, fetch, tmp_path):
+    server.files, victim = {"toy.zip": GOOD}, tmp_path / "victim.txt"
+    victim.write_text("years of work")
+    (tmp_path / ".downloads").mkdir()
+    for name in ("toy.zip", "toy.zip.part"):
+        (tmp_path / ".downloads" / name).symlink_to(victim)
+    fetch()
+    assert victim.read_text() == "years of work" and contents(tmp_path / "toy") == UNPACKED
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -1,3 +1,5 @@
+import shutil
+import zipfile
 from pathlib import Path
 
 import layouts
@@ -147,6 +149,57 @@ def test_isic2018_task3_takes_training_images_from_ham10000_and_the_rest_from_it
     assert set(read("isic2018_task3", tmp_path, allow_missing=True)["official_split"]) == {"train", "test"}
 
 
+@pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tab", "\t")])
+def test_isic2018_task3_test_labels_as_dataverse_gives_them(tmp_path, suffix, separator):
+    layouts.lay_ham(tmp_path)
+    layouts.lay_task3(tmp_path)
+    base = tmp_path / "isic2018"
+    shutil.rmtree(base / "ISIC2018_Task3_Test_GroundTruth")
+    rows = [
+        "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset",
+        "HAMTEST_1,ISIC_0090041,vasc,histo,35,male,back,x",
+    ]
+    text = "\n".join(rows).replace(",", separator)
+    (base / f"ISIC2018_Task3_Test_GroundTruth{suffix}").write_text(text)
+    (base / "ISIC2018_Task3_Test_Input").rename(base / "ISIC2018_Task3_Test_Images")
+    row = read("isic2018_task3", tmp_path, allow_missing=True).query("official_split == 'test'").iloc[0]
+    assert (row["diagnosis"], row["lesion_id"], row["age"], row["site"]) == ("VASC", "HAMTEST_1", 35, "back")
+    assert "/ISIC2018_Task3_Test_Images/" in row["image_path"]
+
+
+def test_a_label_file_may_call_its_images_image_id(tmp_path):
+    layouts.lay_2019(tmp_path)
+    before = read("isic2019", as_synthetic(tmp_path))
+    for path in (tmp_path / "isic2019").glob("*.csv"):
+        edit(path, "image,", "image_id,")
+    pd.testing.assert_frame_equal(read("isic2019", tmp_path), before)
+
+
+def test_a_folder_doubled_by_unpacking_is_read(tmp_path):
+    layouts.lay_2019(tmp_path)
+    images = tmp_path / "isic2019" / "ISIC_2019_Training_Input"
+    images.rename(tmp_path / "moved")
+    images.mkdir()
+    (tmp_path / "moved").rename(images / images.name)
+    assert read("isic2019", as_synthetic(tmp_path))["image_path"].notna().all()
+
+
+def test_two_files_of_one_image_are_named_with_their_folders(tmp_path):
+    layouts.lay_ham(tmp_path)
+    layouts.touch(tmp_path / "ham10000" / "HAM10000_images_resized_64", "ISIC_0090001.jpg")
+    with pytest.raises(DataError, match=r"ISIC_0090001 in .*HAM10000_images_part_1 and .*HAM10000_images_resized_64"):
+        read("ham10000", as_synthetic(tmp_path))
+
+
+def test_blank_lesion_ids_are_a_gap_since_a_grouped_split_would_leak(tmp_path):
+    layouts.lay_ham(tmp_path)
+    path = tmp_path / "ham10000" / "HAM10000_metadata.csv"
+    table = pd.read_csv(path, dtype=str)
+    table.assign(lesion_id=["None", *table["lesion_id"][1:]]).to_csv(path, index=False)
+    with pytest.raises(DataError, match="1 images have no lesion id, so splits would leak: ISIC_009"):
+        read("ham10000", as_synthetic(tmp_path))
+
+
 def test_isic2019(tmp_path):
     layouts.lay_2019(tmp_path)
     cohort = read("isic2019", as_synthetic(tmp_path))
@@ -191,6 +244,13 @@ def test_ph2_sheet_says_the_same_as_the_text(tmp_path):
         ["IMD903", "Melanoma", "", "", "X", "2", "AT", "AT", "P", "P", "P", "X", "", "", "X", "X", "X"],
     ]
     layouts.write_sheet(base / "PH2_dataset.xlsx", [["Legends"], [], header, *rows])
+    pd.testing.assert_frame_equal(read("ph2", tmp_path), text)
+    # Cells need not say where they are (ECMA-376, 18.3.1.4), and the first sheet may have another name.
+    cells = lambda row: "".join(f'<c t="inlineStr"><is><t>{text}</t></is></c>' for text in row)
+    lines = "".join(f"<row>{cells(row)}</row>" for row in [["Legends"], [], header, *rows])
+    space = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    with zipfile.ZipFile(base / "PH2_dataset.xlsx", "w") as book:
+        book.writestr("xl/worksheets/table.xml", f"<worksheet {space}><sheetData>{lines}</sheetData></worksheet>")
     pd.testing.assert_frame_equal(read("ph2", tmp_path), text)
 
 
@@ -313,3 +373,26 @@ def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         images_of(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("age", ["999", "-1", "unknown age", "55+", "inf"])
+def test_an_age_that_is_no_age_is_refused_with_its_row(tmp_path, age):
+    (tmp_path / "list.csv").write_text(f"image_path,age,sex\na.png,55,male\nb.png,{age},female\n")
+    with pytest.raises(DataError, match=r"age is .* in row 2 below the header; give years from 0 to 120"):
+        images_of(tmp_path / "list.csv")
+
+
+def test_a_list_with_answers_keeps_their_kinds(tmp_path):
+    rows = ["image_path;image_id;age;smoke;diameter_1;site", "a.png;NA;61;False;2;arm"]
+    (tmp_path / "list.csv").write_text("\n".join([*rows, "b.png;0012;unknown;True;3.5;None"]))
+    cohort = images_of(tmp_path / "list.csv")
+    assert cohort["image_id"].tolist() == ["NA", "0012"] and cohort["age"].tolist()[0] == 61
+    assert cohort["smoke"].tolist() == [False, True] and cohort["diameter_1"].tolist() == [2, 3.5]
+    assert cohort["age"].isna().tolist() == cohort["site"].isna().tolist() == [False, True]
+
+
+def test_hidden_folders_are_not_searched(tmp_path):
+    for folder in (".ipynb_checkpoints", "inside/.trash", "inside"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / f"{len(folder)}.webp").write_bytes(b"")
+    assert images_of(tmp_path)["image_id"].tolist() == ["6"]

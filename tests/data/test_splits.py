@@ -93,8 +93,9 @@ def test_without_groups_shares_and_strata_are_exact():
 def test_the_group_is_the_patient_else_the_lesion_else_the_image():
     cohort = people([2] * 4)
     cohort.loc[0, "patient_id"] = np.nan
+    assert splits.groups(cohort).to_list() == [cohort.loc[1, "patient_id"], *cohort["patient_id"][1:]]  # by its lesion
     own = "image:" + cohort.loc[0, "image_id"]
-    assert splits.groups(cohort).to_list() == [own, *cohort["patient_id"][1:]]
+    assert splits.groups(cohort.assign(lesion_id=np.nan)).to_list() == [own, *cohort["patient_id"][1:]]
     assert splits.groups(cohort, "lesion").to_list() == cohort["lesion_id"].to_list()
     blank = cohort.assign(patient_id=np.nan)
     assert splits.groups(blank).to_list() == cohort["lesion_id"].to_list()
@@ -104,6 +105,37 @@ def test_the_group_is_the_patient_else_the_lesion_else_the_image():
         splits.groups(blank, "patient")
     with pytest.raises(ValueError, match="'site' is unknown; choose auto"):
         splits.groups(cohort, "site")
+
+
+def test_rows_without_a_patient_share_a_group_with_their_lesion():
+    rows = [
+        ("a", "P1", "L1"), ("b", None, "L1"), ("c", "P2", "L2"), ("d", "P3", "L2"), ("e", None, "L3"),
+        ("f", None, "L3"), ("g", None, None), ("h", "P4", None), ("i", "P5", "L4"), ("j", "P6", "L4"),
+        ("k", None, "L4"), ("l", "P6", "L9"),
+    ]  # fmt: skip
+    cohort = pd.DataFrame(rows, columns=["image_id", "patient_id", "lesion_id"])
+    group = splits.groups(cohort)
+    # L2 is two lesions, one of P2 and one of P3; L4 may be of either patient, so both are one group with it
+    together = [["a", "b"], ["c"], ["d"], ["e", "f"], ["g"], ["h"], ["i", "j", "k", "l"]]
+    assert sorted(cohort.groupby(group)["image_id"].agg(list)) == together
+    assert group[0] == "patient_id:P1" and group[4] == "lesion_id:L3" and group[6] == "image:g"
+
+
+def test_lesions_stay_together_where_few_patients_are_known():
+    labels = [k // 2 % 2 for k in range(120)]
+    ids = {"image_id": [f"i{k}" for k in range(120)], "lesion_id": [f"L{k // 2}" for k in range(120)]}
+    cohort = pd.DataFrame(ids | {"label": labels, "patient_id": ["P1", "P1"] + [None] * 118})
+    split = splits.make(cohort, folds=2).merge(cohort[["image_id", "lesion_id"]])
+    assert (split.groupby(["fold", "lesion_id"])["part"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("name", ["None", "NA", "null", "nan", ""])
+def test_a_split_is_read_back_whatever_its_images_and_lesions_are_called(tmp_path, name):
+    cohort = people([2] * 20)
+    cohort.loc[0, ["image_id", "lesion_id", "patient_id"]] = name or "blank", name or np.nan, name or np.nan
+    split = splits.make(cohort, folds=2)
+    splits.save(split, tmp_path / "s.csv", cohort)
+    pd.testing.assert_frame_equal(splits.load(tmp_path / "s.csv", cohort), split, check_dtype=False)
 
 
 def test_an_image_level_split_leaks_lesions_and_only_on_demand():

@@ -168,3 +168,9 @@ def test_smallest_detectable_gap_has_the_power_it_says():
     gap = fairness.smallest_detectable_gap(0.02)
     assert gap == pytest.approx(0.02 * 2.8016, rel=1e-4)
     assert normal_power(gap / 0.02, 1, 0.05) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_a_group_called_all_is_a_group():
+    table = pd.DataFrame({"image_id": range(60), "label": [0, 1] * 30, "p_benign": 0.4, "p_malignant": 0.6})
+    found = fairness.by_group(table.assign(arm=["all", "some"] * 30), "arm", n=20).drop_duplicates("group")
+    assert dict(zip(found["group"], found["n"], strict=True)) == {"all": 60, "all (a group)": 30, "some": 30}

@@ -46,9 +46,9 @@ def test_every_fault_is_listed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "not a CSV table"),
+        ("", "is no CSV table in UTF-8"),
         ("image_id,label\na,0\n", "two or more different p_<class> columns"),
-        ("p_benign,p_malignant\n0.5,0.5\n", "no column image_id; no column label"),
+        ("p_benign,p_malignant\n0.5,0.5\n", "no column image_id; it has p_benign, p_malignant; no column label"),
         ("image_id,label,p_benign,p_malignant\n", "no rows"),
         ("image_id,label,p_benign,p_malignant\na,2,0.5,0.5\n", "unknown labels"),
         ("image_id,label,p_benign,p_malignant\na,0.5,0.5,0.5\n", "unknown labels"),
@@ -57,6 +57,45 @@ def test_every_fault_is_listed(tmp_path):
 def test_single_faults(tmp_path, text, fault):
     with pytest.raises(tables.PredictionTableError, match=fault):
         report.read_predictions(written(tmp_path, text))
+
+
+PLAIN = "image_id,label,part,p_benign,p_malignant\n0012,1,val,0.25,0.75\nNA,0,test,0.5,0.5\n"
+SAVED = {
+    "as it is": PLAIN,
+    "semicolons and decimal commas": PLAIN.replace(",", ";").replace("0.", "0,"),
+    "tabs": PLAIN.replace(",", "\t"),
+    "a byte order mark and CRLF": "\ufeff" + PLAIN.replace("\n", "\r\n"),
+    "a comma at the end of every row": PLAIN.replace("\n", ",\n").replace("malignant,\n", "malignant\n"),
+    "a comma at the end of every line": PLAIN.replace("\n", ",\n"),
+    "blanks": PLAIN.replace(",", " , "),
+    "labels that became floats": PLAIN.replace(",1,", ",1.0,").replace(",0,", ",0.0,"),
+    "names of classes": PLAIN.replace(",1,", ",malignant,").replace(",0,", ",benign,"),
+    "the positive class first": "image_id,label,part,p_malignant,p_benign\n0012,1,val,0.75,0.25\nNA,0,test,0.5,0.5\n",
+}
+
+
+@pytest.mark.parametrize("saved", SAVED)
+def test_a_table_is_the_same_however_it_was_saved(tmp_path, saved):
+    path = tmp_path / "theirs.csv"
+    path.write_text(SAVED[saved], encoding="utf-8", newline="")
+    found = report.read_predictions(path)
+    assert found.to_dict("records") == [
+        {"image_id": "0012", "label": 1, "part": "val", "p_benign": 0.25, "p_malignant": 0.75},
+        {"image_id": "NA", "label": 0, "part": "test", "p_benign": 0.5, "p_malignant": 0.5},
+    ]
+
+
+def test_labels_written_as_floats_name_classes_that_are_numbers(tmp_path):
+    found = report.read_predictions(written(tmp_path, "image_id,label,p_1,p_2,p_3\na,1.0,.8,.1,.1\nb,2.0,.1,.8,.1\n"))
+    assert found["label"].tolist() == [0, 1]
+
+
+def test_words_for_nothing_are_missing_and_codes_stay_codes(tmp_path):
+    rows = [f"i{k},{k % 2},{word},0012,3,.5,.5" for k, word in enumerate(["None", "null", "unknown", "-", "NA", "L1"])]
+    text = "\n".join(["image_id,label,lesion_id,ward,type,p_benign,p_malignant", *rows])
+    found = report.read_predictions(written(tmp_path, text))
+    assert found["lesion_id"].isna().tolist() == [True] * 5 + [False]
+    assert set(found["ward"]) == {"0012"} and found["type"].tolist() == [3] * 6
 
 
 def test_to_binary_adds_up_the_malignant_classes():
@@ -74,5 +113,5 @@ def test_clusters_take_the_patient_then_the_lesion_then_the_image():
     table = pd.DataFrame(
         {"image_id": list("abcd"), "lesion_id": ["l", "l", "m", np.nan], "patient_id": ["p", np.nan, np.nan, np.nan]}
     )
-    assert tables.clusters(table).tolist() == ["patient_id:p", "lesion_id:l", "lesion_id:m", "image_id:d"]
+    assert tables.clusters(table).tolist() == ["patient_id:p", "patient_id:p", "lesion_id:m", "image_id:d"]
     assert len(set(tables.clusters(pd.DataFrame({"x": [1, 2]})))) == 2

@@ -1,6 +1,7 @@
 """The threshold rule by hand, its properties, and that it never sees a test row."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,3 +97,25 @@ def test_recall_at_specificity_agrees_with_the_roc_curve(rows, specificity):
     assert recall == pytest.approx(tpr[1 - fpr >= specificity - 1e-12].max())
     assert (p[y == 1] >= threshold).mean() == pytest.approx(recall)
     assert (p[y == 0] < threshold).mean() >= specificity
+
+
+def test_without_a_step_the_scores_are_the_candidates_and_rare_low_scores_are_reached():
+    draw = np.random.default_rng(0)
+    y = (np.arange(4000) % 100 == 0).astype(int)
+    p = np.clip(np.exp(draw.normal(-6.5, 0.6, 4000) + 1.8 * y), 0, 0.0199)  # 1 % malignant, all below the grid
+    table = pd.DataFrame({"image_id": range(4000), "label": y, "p_benign": 1 - p, "p_malignant": p, "part": "val"})
+    assert not thresholds.choose_threshold(table).feasible
+    best = thresholds.choose_threshold(table, step=None)
+    assert best.feasible and best.recall >= 0.85 and best.t in p
+    reaching = [t for t in p[y == 1] if (p[y == 1] >= t).mean() >= 0.85]
+    f1 = lambda t: 2 * (y & (p >= t)).sum() / (y.sum() + (p >= t).sum())
+    assert best.f1 == pytest.approx(max(map(f1, reaching)))  # the best lies at a malignant row's score
+    t, low, high = thresholds.threshold_interval(table, step=None, n=50)
+    assert t == best.t and 0 < low <= t <= high < 0.02
+
+
+@pytest.mark.parametrize("recall", [85, -1, float("nan")])
+def test_a_recall_that_is_no_share_is_refused(recall):
+    table = pd.DataFrame({"image_id": [0, 1], "label": [0, 1], "p_benign": 0.5, "p_malignant": 0.5, "part": "val"})
+    with pytest.raises(ValueError, match=r"lies in \[0, 1\]"):
+        thresholds.choose_threshold(table, recall=recall)

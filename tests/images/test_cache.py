@@ -67,8 +67,10 @@ def test_no_mask_no_plane(cohort, tmp_path, without):
 
 def spy(monkeypatch) -> list[str]:
     """Return the list of files that are decoded from now on."""
-    decoded, real = [], cache_module.read_image
-    monkeypatch.setattr(cache_module, "read_image", lambda path: decoded.append(path) or real(path))
+    decoded = []
+    for name in ("read_image", "read_mask"):
+        real = getattr(cache_module, name)
+        monkeypatch.setattr(cache_module, name, lambda path, real=real: decoded.append(path) or real(path))
     return decoded
 
 
@@ -107,7 +109,7 @@ def test_a_truncated_image_is_one_clear_error_and_leaves_nothing(cohort, tmp_pat
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     cohort.loc[1, "image_path"] = str(path)
-    with pytest.raises(OSError, match=rf"cut\.{kind} cannot be read as an image .*skinlib data check"):
+    with pytest.raises(OSError, match=rf"cut\.{kind} cannot be read as an image"):
         Cache.build(cohort, (16, 16), root=tmp_path / "cache")
     assert leftovers(tmp_path / "cache") == []
 

@@ -110,6 +110,33 @@ def test_width_leaves_the_network_alone_and_unknown_maps_are_asked_for():
         last_maps(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)))
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "shape"),
+    [
+        ("vit_tiny_patch16_224", (64, 96), (192, 4, 6)),
+        ("swin_tiny_patch4_window7_224", (64, 64), (768, 2, 2)),
+        ("test_vit", (160, 160), (64, 10, 10)),
+    ],
+)
+def test_a_network_built_for_one_size_is_built_for_that_of_the_images(name, size, shape):
+    backbone = create(name, "none", size=size).eval()
+    assert backbones.width(backbone, size) == shape[0]
+    with torch.no_grad():
+        assert backbone(torch.zeros(2, 3, *size)).shape == (2, *shape)
+
+
+def test_a_size_that_a_network_cannot_take_is_said_in_words():
+    with pytest.raises(ValueError, match="InceptionV3 takes no images of 64 x 64"):
+        backbones.width(create("inception_v3", "none"), (64, 64))
+
+
+@pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", b""])
+def test_a_weights_file_that_is_none_is_named(tmp_path, content):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(WeightsUnavailable, match=r"w\.safetensors is no whole safetensors file"):
+        create("resnet10t", "imagenet", weights_file=tmp_path / "w.safetensors")
+
+
 def test_the_seed_decides_the_weights_and_the_callers_randomness_is_untouched():
     state = lambda seed: models.build(SMALL.replace(seed=seed)).state_dict()
     torch.manual_seed(5)

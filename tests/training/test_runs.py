@@ -230,17 +230,24 @@ def test_a_stale_run_is_trained_anew(finished_run, data_root, older):
     assert {p.name for p in found.path.iterdir()} == {p.name for p in finished_run.path.iterdir()}
 
 
-def test_a_kill_while_a_stale_run_goes_leaves_nothing_that_looks_whole(finished_run, older, monkeypatch):
+@pytest.mark.parametrize("failing", ["fit", "outputs", "stored.write"])
+def test_a_finished_run_stays_whole_until_its_replacement_is(finished_run, data_root, older, monkeypatch, failing):
     folder = older / "runs" / finished_run.id
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def killed(path):
-        raise KeyboardInterrupt
+    def full_disk(*arguments, **options):
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build.shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt):
-        build._begin(folder, finished_run.config.system)
-    with pytest.raises(runs.RunMissing):
-        runs.load(folder)
+    monkeypatch.setattr(f"skinlib.training.build.{failing}", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        runs.ensure(finished_run.config, data_root=data_root, results_root=older, device="cpu")
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    monkeypatch.undo()
+    where = {"data_root": data_root, "results_root": older, "device": "cpu"}
+    assert runs.ensure(finished_run.config, **where, stale="reuse").metrics["test_auc"] == -1.0
+    renewed = runs.ensure(finished_run.config, **where)
+    assert renewed.stale == () and renewed.weights() == finished_run.weights()
+    assert {path.name for path in folder.iterdir()} == set(before)
 
 
 def test_changed_code_names_what_differs_came_or_went(monkeypatch):

@@ -1,0 +1,112 @@
+"""No command deletes or overwrites what it did not make: the user's folders, tables, finished runs.
+
+A finished run that is trained anew is in tests/training/test_runs.py, what a download finds in its folder in
+tests/data/test_download.py.
+"""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+
+from skinlib import config
+from skinlib.data import roots
+from skinlib.paths import project_root
+from skinlib.workflow import cli
+
+DRAWN = {"kind": "synthetic", "datasets": ["ham10000"], "images": 56, "size": 32, "seed": 0}
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def profile(tmp_path):
+    """A copy of smoke that draws 56 images; returns its file."""
+    smoke = yaml.safe_load((project_root() / "profiles" / "smoke.yaml").read_text())
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(smoke | {"name": "small", "data": DRAWN}))
+    return path
+
+
+def test_synthesise_refuses_a_folder_of_the_users(profile, tmp_path, capsys):
+    (tmp_path / "d" / "thesis").mkdir(parents=True)
+    (tmp_path / "d" / "thesis" / "notes.txt").write_text("years")
+    line = ["data", "synthesise", "--profile", str(profile), "--data", str(tmp_path / "d")]
+    assert cli.main(line) == 2
+    assert "1 files that were not drawn by this command, such as thesis/notes.txt" in capsys.readouterr().err
+    assert files(tmp_path / "d") == {"thesis/notes.txt": b"years"}
+
+
+def test_synthesise_replaces_what_it_drew_and_nothing_else(profile, tmp_path, monkeypatch, capsys):
+    line, root = ["data", "synthesise", "--profile", str(profile), "--data", str(tmp_path / "d")], tmp_path / "d"
+    (tmp_path / "d").mkdir()  # empty: nothing to lose
+    assert cli.main(line) == 0
+    first = files(root)
+    assert set(json.loads(first["made_from.json"])["files"]) == set(first)
+    profile.write_text(profile.read_text().replace("seed: 0", "seed: 1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(roots.synthetic, "synthesise", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "disk full")))
+        assert cli.main(line) == 2
+    assert files(root) == first  # until the new pictures are whole the old ones stay
+    (root / "ham10000" / "mine.csv").write_text("a table made from the pictures")
+    assert cli.main(line) == 2 and "such as ham10000/mine.csv" in capsys.readouterr().err
+    (root / "ham10000" / "mine.csv").rename(tmp_path / "mine.csv")
+    assert cli.main(line) == 0
+    assert set(files(root)) == set(first) and files(root) != first
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".d.")] == [".d.lock"]
+
+
+@pytest.mark.parametrize("name", ["../runs", "../../evil", "/abs", ".", "", "runs", "reference", "a b", 5, None, ["x"]])
+def test_a_profile_whose_name_leads_elsewhere_is_refused(profile, name):
+    profile.write_text(yaml.safe_dump(yaml.safe_load(profile.read_text()) | {"name": name}))
+    with pytest.raises(ValueError, match=r"name is .*: use letters, digits"):
+        config.load_profile(profile)
+
+
+def test_predict_keeps_the_list_that_it_reads_and_a_good_table(finished_run, data_root, tmp_path, monkeypatch, capsys):
+    image = next((data_root / "ham10000").rglob("*.jpg"))
+    mine = tmp_path / "mine.csv"
+    mine.write_text(f"image_path,answer\n{image},yes\n")
+    line = ["predict", str(finished_run.path), "--images", str(mine), "--out"]
+    assert cli.main([*line, str(mine)]) == 2
+    assert "is the table that is read" in capsys.readouterr().err and "answer" in mine.read_text()
+
+    out = tmp_path / "out.csv"
+    assert cli.main([*line, str(out)]) == 0
+    good = out.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_csv", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "disk full")))
+        assert cli.main([*line, str(out)]) == 2
+    assert out.read_bytes() == good and not list(tmp_path.glob(".out.csv*"))
+
+
+def test_evaluate_keeps_its_table_and_writes_under_the_folder_given(tmp_path):
+    rows = {"image_id": [f"i{k}" for k in range(40)], "label": [0, 1] * 20, "p_benign": 0.4, "p_malignant": 0.6}
+    table = pd.DataFrame(rows | {"../up/sex": ["a", "b", "b", "a"] * 10})
+    (tmp_path / "out").mkdir()
+    table.to_csv(tmp_path / "out" / "metrics.csv", index=False)
+    line = ["evaluate", str(tmp_path / "out" / "metrics.csv"), "--out", str(tmp_path / "out")]
+    before = files(tmp_path)
+    assert cli.main(line) == 2 and files(tmp_path) == before
+    table.to_csv(tmp_path / "t.csv", index=False)
+    line = ["evaluate", str(tmp_path / "t.csv"), "--groups", "../up/sex", "--out", str(tmp_path / "results")]
+    assert cli.main(line) == 0
+    made = set(files(tmp_path)) - set(before) - {"t.csv"}
+    assert all(name.startswith("results/") for name in made) and any("up%2Fsex" in name for name in made)
+
+
+def test_train_without_a_profile_does_not_replace_a_finished_run(finished_run, data_root, tmp_path, capsys):
+    folder = tmp_path / "runs" / finished_run.id
+    folder.mkdir(parents=True)
+    for path in finished_run.path.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["code"]["training/losses.py"] = "0123456789abcdef"
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    before = files(folder)
+    line = ["train", str(folder / "config.json"), "--data", str(data_root), "--results", str(tmp_path)]
+    assert cli.main([*line, "--device", "cpu"]) == 2
+    assert "made by other code: training/losses.py" in capsys.readouterr().err and files(folder) == before
