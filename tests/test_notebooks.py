@@ -1,9 +1,11 @@
 """The first line of a notebook: defaults resolved, and what the data are said aloud."""
 
+import pandas as pd
 import pytest
 
 from skinlib import study as notebooks
 from skinlib.data.readers_files import SYNTHETIC_MARKER
+from skinlib.exhibits import write
 
 PROFILE = "name: tiny\npapers: []\ndata: {kind: real, datasets: [ham10000]}\ndataset: ham10000\nstale: stop\n"
 
@@ -50,6 +52,14 @@ def test_runs_are_trained_unless_the_runner_forbids_it(given, monkeypatch, envir
         monkeypatch.setenv(name, value)
     assert study.run("config") == "run"
     assert (seen["train"], seen["stale"], seen["data_root"]) == (train, stale, study.data_root)
+
+
+def test_names_and_notes_of_a_user_run_nothing_in_a_page():
+    hostile = "<script>alert(1)</script>"
+    cells = {"row": hostile, "metric": hostile, "ours": 0.5, "low": 0.4, "high": 0.6, "published": 0.5, "n": 9}
+    frame = pd.DataFrame([cells | {"note": hostile}])
+    for wide in (False, True):
+        assert "<script>" not in write.show(frame, wide=wide).to_html()
 
 
 def test_synthetic_data_are_drawn_where_they_are_missing(tmp_path, monkeypatch):

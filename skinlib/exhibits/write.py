@@ -80,12 +80,17 @@ def show(frame: pd.DataFrame, *, digits: int = 3, wide: bool = False) -> pd.io.f
     cells = frame.assign(**pd.DataFrame(lines, frame.index, ["ours", "published", "n"]))
     if not wide:
         shown = cells[["row", "metric", "ours", "published", "n", "note"]]
-        return shown.rename(columns={"ours": "ours [low, high]"}).style.hide(axis="index")
+        return _escaped(shown.rename(columns={"ours": "ours [low, high]"})).hide(axis="index")
     rows, metrics = frame["row"].drop_duplicates(), frame["metric"].drop_duplicates()
     table = cells.pivot(index="row", columns="metric", values=["ours", "published"]).swaplevel(axis=1)
     empty = table.columns[(table.fillna("") == "").all()]
     columns = [(metric, side) for metric in metrics for side in ("ours", "published") if (metric, side) not in empty]
-    return table.loc[list(rows), columns].fillna("").rename_axis(index=None, columns=(None, None)).style
+    return _escaped(table.loc[list(rows), columns].fillna("").rename_axis(index=None, columns=(None, None)))
+
+
+def _escaped(table: pd.DataFrame) -> pd.io.formats.style.Styler:
+    """Return a table for a page on which names and notes, which may be a user's, are text."""
+    return table.style.format(escape="html").format_index(escape="html").format_index(escape="html", axis="columns")
 
 
 def _number(value: float, digits: int) -> str:

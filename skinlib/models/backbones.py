@@ -67,6 +67,7 @@ def create(
         options |= {"img_size": size}
     model = _load(backbone, weights, weights_file, options)
     model.register_forward_hook(_as_maps)
+    model.image_size = size or (96, 96)  # an Inception-v3 needs 75
     return model
 
 
@@ -129,12 +130,12 @@ def last_maps(backbone: nn.Module) -> nn.Module:
     raise ValueError(f"cannot tell the last feature maps of {type(backbone).__name__}; name the layer yourself")
 
 
-def width(backbone: nn.Module, size: tuple[int, int] = (96, 96)) -> int:
-    """Return C of the last feature maps of images of a size, as one forward pass in evaluation mode shows it.
+def width(backbone: nn.Module) -> int:
+    """Return C of the last feature maps, as one forward pass in evaluation mode shows it.
 
-    Raises ValueError where the network takes no such images, or has no maps.
+    Raises ValueError where the network takes no images of the size that it was built for, or has no maps.
     """
-    training = backbone.training
+    training, size = backbone.training, backbone.image_size
     backbone.eval()
     try:
         with torch.no_grad():

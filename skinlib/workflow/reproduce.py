@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -96,7 +97,7 @@ def command(work: Work, *, cores: int, extra: Sequence[str]) -> list[str]:
     config = {"profile": work.given, "results": work.results, "notebooks": work.notebooks}
     config |= {} if work.generated else {"data": work.data}
     config["only"] = " ".join(str(card.number) for card in work.cards)
-    return [*line, *extra, "--config", *(f"{key}={value}" for key, value in config.items())]
+    return [*line, *extra, "--config", *(f"{key}={json.dumps(str(value))}" for key, value in config.items())]  # YAML
 
 
 def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[str] = ()) -> int:

@@ -120,14 +120,14 @@ def test_width_leaves_the_network_alone_and_unknown_maps_are_asked_for():
 )
 def test_a_network_built_for_one_size_is_built_for_that_of_the_images(name, size, shape):
     backbone = create(name, "none", size=size).eval()
-    assert backbones.width(backbone, size) == shape[0]
+    assert backbones.width(backbone) == shape[0]
     with torch.no_grad():
         assert backbone(torch.zeros(2, 3, *size)).shape == (2, *shape)
 
 
 def test_a_size_that_a_network_cannot_take_is_said_in_words():
     with pytest.raises(ValueError, match="InceptionV3 takes no images of 64 x 64"):
-        backbones.width(create("inception_v3", "none"), (64, 64))
+        backbones.width(create("inception_v3", "none", size=(64, 64)))
 
 
 @pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", b""])

@@ -72,8 +72,9 @@ class AttentionAutoencoder(Network):
 
     def __init__(self, config: RunConfig, classes: int, *, weights_file: Path | None):
         super().__init__()
-        self.phi = backbones.create(config.backbone, config.weights, weights_file=weights_file)
-        skips, width = skip_widths(self.phi), backbones.width(self.phi, (96, 96))  # 96: an Inception-v3 needs 75
+        how = {"weights_file": weights_file, "size": config.image_size}
+        self.phi = backbones.create(config.backbone, config.weights, **how)
+        skips, width = skip_widths(self.phi), backbones.width(self.phi)
         decodes, latent = config.variant in DECODES, config.options.get("latent", LATENT)
         draws = {DRAWN[name] for name in config.losses if name in DRAWN}
         self.attend = AttentionMap() if config.variant in ATTENDS else None

@@ -154,21 +154,23 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     if config.variant == "member":
         if config.options:
             raise ValueError(f"variant member has no options, got {', '.join(config.options)}")
-        backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
-        return Member(backbone, classes, width=_width(config.backbone, config.image_size), dropout=config.dropout)
+        size = config.image_size
+        backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file, size=size)
+        return Member(backbone, classes, width=_width(config.backbone, size), dropout=config.dropout)
     chosen, parts = design(config), members(config)
     widths = [_width(member.backbone, member.image_size) for member in parts.values()]
     fused = Fused(classes, widths, chosen, dropout=config.dropout, seed=config.seed)
     if config.variant == "fused":
         return fused
-    return Joint({name: backbones.create(member.backbone, "none") for name, member in parts.items()}, fused)
+    create = lambda member: backbones.create(member.backbone, "none", size=member.image_size)
+    return Joint({name: create(member) for name, member in parts.items()}, fused)
 
 
 @functools.cache
 def _width(backbone: str, size: tuple[int, int]) -> int:
     """Return the number of a member's features; on the meta device nothing is computed and no random number drawn."""
     with torch.device("meta"):
-        return backbones.width(backbones.create(backbone, "none"), size)
+        return backbones.width(backbones.create(backbone, "none", size=size))
 
 
 def attribute_loss(config: RunConfig, weights: torch.Tensor | None) -> Callable:

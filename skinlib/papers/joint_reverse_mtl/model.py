@@ -189,7 +189,8 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
     if unknown := sorted(set(config.options) - set(known)):
         raise ValueError(f"variant {config.variant} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     if config.variant == "cls":
-        backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
+        how = {"weights_file": weights_file, "size": config.image_size}
+        backbone = backbones.create(config.backbone, config.weights, **how)
         return Classifier(backbone, classes, config.dropout)
     if config.weights != "none":
         raise backbones.WeightsUnavailable(f"variant {config.variant} has no published weights; choose weights none")

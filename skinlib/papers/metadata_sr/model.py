@@ -61,7 +61,8 @@ class MetadataSR(Network):
         self.variant, self.target, self.seed, self.side = config.variant, options["target"], config.seed, 1
         self.normalisation, self.teacher_steps = config.normalisation, options["teacher_steps"]
         if self.variant != "metadata":
-            self.backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
+            how = {"weights_file": weights_file, "size": config.image_size}
+            self.backbone = backbones.create(config.backbone, config.weights, **how)
             if hasattr(self.backbone, "pre_logits"):  # VGG
                 self.backbone.pre_logits, self.side = nn.Identity(), 7
             channels = backbones.width(self.backbone)

@@ -42,7 +42,8 @@ class RecallOriented(Network):
 
 def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> RecallOriented:
     """Build the network of a configuration."""
-    backbone = backbones.create(config.backbone, config.weights, weights_file=weights_file)
+    how = {"weights_file": weights_file, "size": config.image_size}
+    backbone = backbones.create(config.backbone, config.weights, **how)
     return RecallOriented(backbone, classes, config.dropout)
 
 
