@@ -21,7 +21,7 @@ def found(table):
 
 
 def test_threshold_is_chosen_on_validation_and_used_on_test(table, found):
-    chosen = thresholds.choose_threshold(table[table["part"] == "val"])
+    chosen = thresholds.choose_threshold(table[table["part"] == "val"], step=None)
     assert found["threshold"].loc[0, "t"] == chosen.t and found["threshold"].loc[0, "chosen_on"] == "150 val rows"
     expected = metrics.binary_metrics(table[table["part"] == "test"], threshold=chosen.t)
     values = found["metrics"].set_index("metric")["value"]

@@ -42,7 +42,7 @@ def arm(place: Place | None) -> Callable[[int, int, int, float], None] | None:
     elif at == "after the rename":
         wrap(Path, "replace", after=lambda source, target: Path(target).name == state)
     elif at == "while cleaning":  # the state before is half deleted
-        wrap(shutil, "rmtree", before=lambda folder: folder.name == f"{epoch:04d}" and tear(folder))
+        wrap(shutil, "rmtree", before=lambda folder, **_: Path(folder).name == f"{epoch:04d}" and tear(Path(folder)))
     elif at == "before the last file":
         wrap(Path, "replace", before=lambda source, target: moves_in(source, target, stored.DONE))
     elif at == "among the last files":

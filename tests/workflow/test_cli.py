@@ -74,8 +74,8 @@ def test_data_check_opens_every_image_and_mask(capsys, data_root, tmp_path):
     Image.new("L", (20, 30)).save(mask)
     assert cli.main([*words, str(root)]) == 1
     shown = capsys.readouterr().out
-    assert "ham10000: 2 findings" in shown
-    assert f"  image {image} cannot be read: OSError" in shown
+    assert "ham10000: 3 findings" in shown
+    assert f"  image {image} cannot be read as an image" in shown and f"mask {mask} marks none of its pixels" in shown
     assert f"{mask.name.removesuffix('_segmentation.png')}: its mask is 20 x 30, its image 32 x" in shown
 
 
