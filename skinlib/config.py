@@ -21,6 +21,13 @@ CHOICES = {
     "keep": ("best", "last"),
     "fill": ("reflection", "zeros", "border"),
 }
+# Field -> least and most; the ends are allowed.
+RANGES = dict.fromkeys(("shift", "brightness", "contrast", "saturation", "noise", "erasing", "schedule_gamma"), (0, 1))
+RANGES |= dict.fromkeys(("seed", "split_seed"), (0, 2**32 - 1)) | dict.fromkeys(("lr", "clip_norm"), (1e-12, 1e6))
+RANGES |= dict.fromkeys(("epochs", "batch_size", "visits", "patience", "folds"), (1, 10**9))
+RANGES |= dict.fromkeys(("lr_early", "lr_late", "weight_decay", "schedule_step"), (0, 1e6))
+RANGES |= {"rotation": (0, 180), "zoom": (0, 0.95), "test_share": (0, 1)}
+RANGES |= dict.fromkeys(("dropout", "label_smoothing", "momentum"), (0, 0.999))
 # Fields that came after the runs of results/reference: at these values they stay out of an id, so that it stays theirs.
 ADDED_LATER = {"extra_training": None, "keep": "best"}
 # Folders of results/ that belong to no profile.
@@ -39,6 +46,9 @@ def _check_kinds(values: RunConfig | Augment) -> None:
             continue
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"{found}; give {field.type}{_as_number(value)}")
+        least, most = RANGES.get(field.name, (None, None))
+        if least is not None and not least <= value <= most:  # so that nan is refused too
+            raise ValueError(f"{found}; give {least} to {most}")
 
 
 def _as_number(value: object) -> str:
@@ -123,13 +133,19 @@ class RunConfig:
         _check_kinds(self)
         given = self.image_size
         as_tuple = tuple(given) if isinstance(given, list | tuple) else ()
+        for name, kind in (("options", Mapping), ("losses", Mapping), ("augment", Augment)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"RunConfig.{name} is {getattr(self, name)!r}; give a mapping")
+        right = lambda weight: isinstance(weight, int | float) and 0 <= weight <= 1e6
+        if not self.losses or not all(map(right, self.losses.values())):
+            raise ValueError(f"RunConfig.losses is {self.losses!r}; give one or more names with weights of at least 0")
         losses = {name: float(weight) for name, weight in self.losses.items()}
         for name, value in {"image_size": as_tuple, "options": dict(self.options), "losses": losses}.items():
             object.__setattr__(self, name, value)
         if len(as_tuple) != 2 or not all(type(side) is int and side >= 8 for side in as_tuple):
             raise ValueError(f"RunConfig.image_size is {given!r}; give (height, width), whole numbers of at least 8")
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(f"RunConfig needs epochs, batch_size of at least 1; got {self.epochs}, {self.batch_size}")
+        if self.schedule == "step" and not self.schedule_step:
+            raise ValueError("RunConfig.schedule_step is 0; give the epochs between two steps")
         if self.fold is not None and not 0 <= self.fold < self.folds:
             raise ValueError(f"RunConfig.fold is {self.fold}; give 0 to {self.folds - 1}, or None for all of them")
 
@@ -211,8 +227,8 @@ def load_profile(name: str | Path) -> dict:
 
 def _read_yaml(path: Path) -> object:
     try:
-        return yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 

@@ -56,11 +56,14 @@ def write_json(path: str | Path, value: object) -> Path:
 
 
 def read_json(path: str | Path) -> dict:
-    """Read a JSON file; a broken one is named in the error."""
+    """Read a JSON file that holds a mapping; a broken one is named in the error."""
     try:
-        return json.loads(Path(path).read_text())
-    except json.JSONDecodeError as error:
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # other encodings are ValueErrors too
         raise ValueError(f"{path} is not JSON ({error}); delete it and run again") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds no mapping but {str(value)[:40]!r}")
+    return value
 
 
 @contextlib.contextmanager

@@ -25,11 +25,13 @@ SPACES = ("features", "tsne", "umap")
 def reduced(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Return features (N, D) as at most 50 principal components (N, C) float64, centred, not scaled.
 
-    Raises ValueError for fewer than 4 rows, or values that are not finite.
+    Raises ValueError for fewer than 4 rows, rows that are all alike, or values that are not finite.
     """
     features = np.asarray(features, float)
     if features.ndim != 2 or len(features) < 4 or not np.isfinite(features).all():
         raise ValueError(f"features are {features.shape}; a projection needs (N, D), 4 rows at least, all finite")
+    if np.ptp(features, axis=0).max() == 0:  # t-SNE would end the process
+        raise ValueError(f"all {len(features)} rows of features are alike: the network has collapsed")
     return PCA(min(COMPONENTS, *features.shape), random_state=seed).fit_transform(features)
 
 

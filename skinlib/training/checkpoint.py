@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -13,7 +14,10 @@ from skinlib.paths import new_folder, read_json, write_atomic
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write named tensors; they are copied to the CPU, contiguous, for the format knows no strides."""
-    save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, path)
+    try:
+        save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written ({error}); is the disk full?") from error
 
 
 def save(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from skinlib import models, provenance
 from skinlib.config import RunConfig
 from skinlib.data import cards, extra, readers, splits
 from skinlib.models.backbones import find_weights
-from skinlib.paths import Lock
+from skinlib.paths import Lock, read_json
 from skinlib.training.fit import place
 
 
@@ -138,5 +137,5 @@ def changed_code(then: dict[str, str], system: str) -> tuple[str, ...]:
 
 def read_config(path: str | Path) -> RunConfig:
     """Read a configuration file as the plan writes it: a RunConfig, or a mapping with one under ``config``."""
-    values = json.loads(Path(path).read_text())
+    values = read_json(path)
     return RunConfig.from_dict(values.get("config", values))

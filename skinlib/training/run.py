@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -77,8 +78,11 @@ class Run:
 
     def model(self) -> nn.Module:
         """Return the trained network, on the CPU, in evaluation mode; `RunMissing` where it has no weights."""
-        model = models.build(self.config.replace(weights="none"))
-        model.load_state_dict(load_file(self._whole(stored.WEIGHTS)))
+        model, file = models.build(self.config.replace(weights="none")), self._whole(stored.WEIGHTS)
+        try:
+            model.load_state_dict(load_file(file))
+        except (SafetensorError, RuntimeError) as error:
+            raise ValueError(f"{file} is damaged ({error}); delete its folder and train the run again") from error
         return model.eval()
 
     def _whole(self, name: str) -> Path:

@@ -27,7 +27,7 @@ def write(rows: pd.DataFrame, path: Path) -> Path:
 
 def read(path: Path) -> pd.DataFrame:
     """Read what `write` wrote; ids stay text."""
-    return pd.read_csv(path, dtype=IDS)
+    return pd.read_csv(path, dtype=IDS, keep_default_na=False, na_values=[""])  # an image may be called NA
 
 
 def save_masks(masks: Mapping[str, np.ndarray], path: Path) -> None:

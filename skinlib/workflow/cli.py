@@ -285,18 +285,21 @@ def is_for_the_user(error: Exception) -> bool:
     if type(error).__module__.startswith("skinlib") or isinstance(error, OSError):
         return True
     last = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, ValueError) and last.startswith(LIBRARY)
+    return isinstance(error, ValueError | FloatingPointError) and last.startswith(LIBRARY)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command; an error that its user can mend is one line and exit status 2, others show their traceback."""
     arguments = build_parser().parse_args(words)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a console that knows no such letter shows its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         return arguments.call(arguments) or 0
     except KeyboardInterrupt:
         print("skinlib: interrupted; the same call goes on", file=sys.stderr)
         return 130
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, FloatingPointError) as error:
         if not is_for_the_user(error):
             raise
         print(f"skinlib: {error}", file=sys.stderr)

@@ -60,6 +60,8 @@ def test_few_rows_are_projected_and_too_few_are_refused():
     assert tsne(reduced(HIGH[:8])).shape == (8, 2)
     with pytest.raises(ValueError, match=r"needs \(N, D\), 4 rows"):
         reduced(HIGH[:3])
+    with pytest.raises(ValueError, match="20 rows of features are alike: the network has collapsed"):
+        reduced(np.ones((20, 5)))
     with pytest.raises(ValueError, match="all finite"):
         reduced(np.where(HIGH > 2, np.nan, HIGH))
 
