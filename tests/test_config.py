@@ -10,20 +10,14 @@ from skinlib.config import CHOICES, Augment, RunConfig, load_profile
 
 rate = st.floats(1e-6, 1.0)
 configs = st.builds(
-    RunConfig,
-    variant=st.text(),
-    fold=st.sampled_from([None, 0, 2]),
+    RunConfig, variant=st.text(), fold=st.sampled_from([None, 0, 2]),
     image_size=st.tuples(st.integers(8, 512), st.integers(8, 512)),
     augment=st.builds(Augment, flips=st.booleans(), rotation=st.floats(0, 180), erasing=rate),
     options=st.dictionaries(st.text(), st.none() | st.integers() | rate | st.lists(st.integers())),
-    losses=st.dictionaries(st.sampled_from(["cross_entropy", "other"]), rate),
-    lr=rate,
-    schedule=st.sampled_from(CHOICES["schedule"]),
-    optimiser=st.sampled_from(CHOICES["optimiser"]),
-    clip_norm=st.none() | rate,
-    tta=st.sampled_from(CHOICES["tta"]),
-    seed=st.integers(0, 2**31),
-)
+    losses=st.dictionaries(st.sampled_from(["cross_entropy", "other"]), rate), lr=rate,
+    schedule=st.sampled_from(CHOICES["schedule"]), optimiser=st.sampled_from(CHOICES["optimiser"]),
+    clip_norm=st.none() | rate, tta=st.sampled_from(CHOICES["tta"]), seed=st.integers(0, 2**31),
+)  # fmt: skip
 
 
 @given(configs)
@@ -57,33 +51,25 @@ def test_a_configuration_keeps_no_hand_on_its_callers_dictionary():
     assert config.options == {"a": 1}
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"schedule": "linear"}, "schedule is 'linear'.*cosine"),
-        ({"optimiser": "lion"}, "optimiser is 'lion'.*adamw"),
-        ({"tta": "many"}, "tta is 'many'.*d4"),
-        ({"image_size": (7, 32)}, "image_size"),
-        ({"image_size": (32, 32, 3)}, "image_size"),
-        ({"image_size": (32.5, 32)}, r"image_size is \(32.5, 32\); give .* whole numbers"),
-        ({"image_size": 64}, "image_size is 64; give"),
-        ({"lr": "1e-3"}, r"RunConfig.lr is '1e-3'; give float \(YAML reads 1e-3 as text: write 0.001\)"),
-        ({"epochs": "1e2"}, "RunConfig.epochs is '1e2'; give int .*write 100"),
-        ({"epochs": 2.5}, "RunConfig.epochs is 2.5; give int$"),
-        ({"seed": True}, "RunConfig.seed is True; give int"),
-        ({"allow_missing": "no"}, "RunConfig.allow_missing is 'no'; give bool"),
-        ({"folds": None}, "RunConfig.folds is None; give int"),
-        ({"visits": "all"}, r"RunConfig.visits is 'all'; give int \| None"),
-        ({"augment": {"rotation": "5e-05"}}, "Augment.rotation is '5e-05'; give float .*write 0.00005"),
-        ({"epochs": 0}, "epochs"),
-        ({"batch_size": 0}, "batch_size"),
-        ({"fold": 3, "folds": 3}, "fold is 3; give 0 to 2, or None"),
-        ({"fold": -1}, "fold is -1"),
-        ({"learning_rate": 1.0}, "no field learning_rate; it has .*lr"),
-        ({"augment": {"fill": "wrap"}}, r"Augment\.fill is 'wrap'"),
-        ({"augment": {"flip": True}}, "Augment has no field flip; it has flips"),
-    ],
-)
+@pytest.mark.parametrize(("values", "message"), [
+    ({"schedule": "linear"}, "schedule is 'linear'.*cosine"), ({"optimiser": "lion"}, "optimiser is 'lion'.*adamw"),
+    ({"tta": "many"}, "tta is 'many'.*d4"), ({"image_size": (7, 32)}, "image_size"),
+    ({"image_size": (32, 32, 3)}, "image_size"),
+    ({"image_size": (32.5, 32)}, r"image_size is \(32.5, 32\); give .* whole numbers"),
+    ({"image_size": 64}, "image_size is 64; give"),
+    ({"lr": "1e-3"}, r"RunConfig.lr is '1e-3'; give float \(YAML reads 1e-3 as text: write 0.001\)"),
+    ({"epochs": "1e2"}, "RunConfig.epochs is '1e2'; give int .*write 100"),
+    ({"epochs": 2.5}, "RunConfig.epochs is 2.5; give int$"), ({"seed": True}, "RunConfig.seed is True; give int"),
+    ({"allow_missing": "no"}, "RunConfig.allow_missing is 'no'; give bool"),
+    ({"folds": None}, "RunConfig.folds is None; give int"),
+    ({"visits": "all"}, r"RunConfig.visits is 'all'; give int \| None"),
+    ({"augment": {"rotation": "5e-05"}}, "Augment.rotation is '5e-05'; give float .*write 0.00005"),
+    ({"epochs": 0}, "epochs"), ({"batch_size": 0}, "batch_size"),
+    ({"fold": 3, "folds": 3}, "fold is 3; give 0 to 2, or None"), ({"fold": -1}, "fold is -1"),
+    ({"learning_rate": 1.0}, "no field learning_rate; it has .*lr"),
+    ({"augment": {"fill": "wrap"}}, r"Augment\.fill is 'wrap'"),
+    ({"augment": {"flip": True}}, "Augment has no field flip; it has flips"),
+])  # fmt: skip
 def test_a_wrong_value_is_refused_in_words(values, message):
     with pytest.raises(ValueError, match=message):
         RunConfig.from_dict(values)

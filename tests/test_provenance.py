@@ -84,18 +84,13 @@ def test_swapped_images_change_the_cohort_fingerprint(cohort):
 SOURCE = '"""Module."""\n\nX = 1\n\n\ndef f(a):\n    """Say."""\n    return a + X\n'
 
 
-@pytest.mark.parametrize(
-    ("source", "same"),
-    [
-        (SOURCE.replace("Module.", "Another story."), True),
-        (SOURCE.replace("Say.", "Say more,\n\n    and at length."), True),
-        (SOURCE.replace('    """Say."""\n', "    # nothing to say\n"), True),
-        (SOURCE.replace("\n\n\ndef", "  # one\n\n\ndef"), True),
-        (SOURCE.replace("X = 1", "X = 2"), False),
-        (SOURCE.replace("a + X", "X + a"), False),
-        (SOURCE + "\n\nY = 2\n", False),
-    ],
-)
+@pytest.mark.parametrize(("source", "same"), [
+    (SOURCE.replace("Module.", "Another story."), True),
+    (SOURCE.replace("Say.", "Say more,\n\n    and at length."), True),
+    (SOURCE.replace('    """Say."""\n', "    # nothing to say\n"), True),
+    (SOURCE.replace("\n\n\ndef", "  # one\n\n\ndef"), True), (SOURCE.replace("X = 1", "X = 2"), False),
+    (SOURCE.replace("a + X", "X + a"), False), (SOURCE + "\n\nY = 2\n", False),
+])  # fmt: skip
 def test_code_is_its_syntax_tree_without_words(source, same):
     assert (provenance._tree_digest(source) == provenance._tree_digest(SOURCE)) == same
 

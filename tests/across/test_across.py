@@ -30,16 +30,11 @@ def test_weak_outlines_serve_where_there_are_no_others():
     assert own["mask_path"].tolist() == ["own.png"]
 
 
-@pytest.mark.parametrize(
-    ("dataset", "space", "yes"),
-    [
-        ("ham10000", "diagnosis", ["akiec", "bcc", "mel"]),
-        ("ham10000", "malignancy", ["malignant"]),
-        ("ham10000", "bcc_scc_mel", ["mel"]),
-        ("isic2016", "diagnosis", ["malignant"]),
-        ("pad_ufes_20", "diagnosis", ["BCC", "MEL", "SCC"]),
-    ],
-)
+@pytest.mark.parametrize(("dataset", "space", "yes"), [
+    ("ham10000", "diagnosis", ["akiec", "bcc", "mel"]), ("ham10000", "malignancy", ["malignant"]),
+    ("ham10000", "bcc_scc_mel", ["mel"]), ("isic2016", "diagnosis", ["malignant"]),
+    ("pad_ufes_20", "diagnosis", ["BCC", "MEL", "SCC"]),
+])  # fmt: skip
 def test_what_counts_as_yes(dataset, space, yes):
     config = RunConfig(system="recall_oriented", dataset=dataset, label_space=space)
     assert sorted(across.asked(config), key=str.lower) == yes

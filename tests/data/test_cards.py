@@ -45,17 +45,12 @@ def test_class_names_of_the_spaces():
     assert class_names("pad_ufes_20", "malignancy") == ("benign", "malignant")
 
 
-@pytest.mark.parametrize(
-    ("name", "space", "words"),
-    [
-        ("ham", "diagnosis", "Unknown data set"),
-        ("ph2", "binary", "Unknown label space"),
-        ("isic2018_task12", "diagnosis", "no diagnosis"),
-        ("isic2018_task12", "bcc_scc_mel", "no diagnosis"),
-        ("isic2016", "bcc_scc_mel", "isic2016 has no class bcc, scc, mel, so it has no label space 'bcc_scc_mel'"),
-        ("ph2", "bcc_scc_mel", "lists common_nevus, atypical_nevus, melanoma"),
-    ],
-)
+@pytest.mark.parametrize(("name", "space", "words"), [
+    ("ham", "diagnosis", "Unknown data set"), ("ph2", "binary", "Unknown label space"),
+    ("isic2018_task12", "diagnosis", "no diagnosis"), ("isic2018_task12", "bcc_scc_mel", "no diagnosis"),
+    ("isic2016", "bcc_scc_mel", "isic2016 has no class bcc, scc, mel, so it has no label space 'bcc_scc_mel'"),
+    ("ph2", "bcc_scc_mel", "lists common_nevus, atypical_nevus, melanoma"),
+])  # fmt: skip
 def test_class_names_refuses(name, space, words):
     with pytest.raises(ValueError, match=words):
         class_names(name, space)

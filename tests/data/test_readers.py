@@ -11,13 +11,9 @@ from skinlib.data.readers import COLUMNS, read
 from skinlib.data.readers_files import DataError, images_of
 
 LAYS = {
-    "ham10000": layouts.lay_ham,
-    "isic2016": layouts.lay_2016,
-    "isic2017": layouts.lay_2017,
-    "isic2018_task12": layouts.lay_task12,
-    "isic2019": layouts.lay_2019,
-    "pad_ufes_20": layouts.lay_pad,
-}
+    "ham10000": layouts.lay_ham, "isic2016": layouts.lay_2016, "isic2017": layouts.lay_2017,
+    "isic2018_task12": layouts.lay_task12, "isic2019": layouts.lay_2019, "pad_ufes_20": layouts.lay_pad,
+}  # fmt: skip
 
 
 def lay_ph2(root: Path, deeper: str = "") -> Path:
@@ -358,17 +354,12 @@ def test_images_of_a_folder_and_of_a_table(tmp_path):
     assert cohort["age"].tolist() == [40, 50]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name\na.png\n", "no column image_path; it has name"),
-        ("image_path\n", "no image"),
-        ("image_path\na.png\nb/a.png\n", "'a' is there twice"),
-        ("image_path,image_id\na.png,1\n,2\n", "image_path is blank in row 2 below the header"),
-        ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"),
-        ("", "no CSV table"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("name\na.png\n", "no column image_path; it has name"), ("image_path\n", "no image"),
+    ("image_path\na.png\nb/a.png\n", "'a' is there twice"),
+    ("image_path,image_id\na.png,1\n,2\n", "image_path is blank in row 2 below the header"),
+    ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"), ("", "no CSV table"),
+])  # fmt: skip
 def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(DataError, match=message):

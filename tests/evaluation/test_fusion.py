@@ -244,11 +244,9 @@ def test_error_correlation_by_hand():
     label = [0, 0, 0, 0]
     right, wrong = [0.9, 0.1], [0.1, 0.9]
     members = {
-        "x": table([right, right, wrong, wrong], label),
-        "y": table([right, right, wrong, wrong], label),
-        "z": table([wrong, wrong, right, right], label),
-        "never": table([right] * 4, label),
-    }
+        "x": table([right, right, wrong, wrong], label), "y": table([right, right, wrong, wrong], label),
+        "z": table([wrong, wrong, right, right], label), "never": table([right] * 4, label),
+    }  # fmt: skip
     found = error_correlation(members).set_index(["a", "b"])
     assert found.loc[("x", "y")].tolist() == pytest.approx([1, 0, 0.5, 0.5])
     assert found.loc[("x", "z")].tolist() == pytest.approx([-1, 1, 0, 1])

@@ -31,10 +31,8 @@ def test_every_exhibit_of_the_paper_is_there_and_parses():
 def test_table1_adds_up():
     table = cells("table1")
     for part, n, benign, malignant in (
-        ("train", 9885, 8070, 1815),
-        ("validation", 193, 140, 53),
-        ("test", 1493, 1205, 288),
-    ):
+        ("train", 9885, 8070, 1815), ("validation", 193, 140, 53), ("test", 1493, 1205, 288),
+    ):  # fmt: skip
         assert (table[part, "n"], table[part, "benign"], table[part, "malignant"]) == (n, benign, malignant)
         assert benign + malignant == n
         assert table[part, "benign_fraction"] == pytest.approx(benign / n, abs=0.0005)

@@ -188,11 +188,8 @@ def test_no_pairs_have_no_changes():
 
 def test_holm_runs_within_family_and_metric():
     rows = [
-        ("a", "x", 0.01, "primary"),
-        ("b", "x", 0.02, "primary"),
-        ("a", "y", 0.03, "primary"),
-        ("c", "x", 0.04, "s"),
-    ]
+        ("a", "x", 0.01, "primary"), ("b", "x", 0.02, "primary"), ("a", "y", 0.03, "primary"), ("c", "x", 0.04, "s"),
+    ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["row", "metric", "p", "family"]).assign(low=1.0, high=2.0, units=5)
     judged = judge(frame)
     assert judged["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])

@@ -98,13 +98,10 @@ def test_likeness_sees_through_exposure_and_not_through_chance(tmp_path):
     rng = np.random.default_rng(0)
     first, second = rng.integers(60, 160, (2, 64, 64))
     grey = {"a": first, "lighter": first + 60, "b": second, "plain": np.full((64, 64), 90)}
-    cohort = pd.DataFrame(
-        {
-            "image_id": list(grey),
-            "dataset": "x",
-            "image_path": [save(tmp_path / f"{k}.png", np.stack([v] * 3, -1)) for k, v in grey.items()],
-        }
-    )
+    cohort = pd.DataFrame({
+        "image_id": list(grey), "dataset": "x",
+        "image_path": [save(tmp_path / f"{k}.png", np.stack([v] * 3, -1)) for k, v in grey.items()],
+    })  # fmt: skip
     r = leakage.likeness(pairs(("a", "x", "lighter", "x"), ("a", "x", "b", "x"), ("a", "x", "plain", "x")), cohort)
     assert r[0] == pytest.approx(1)
     assert abs(r[1]) < 0.1

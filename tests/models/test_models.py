@@ -110,14 +110,10 @@ def test_width_leaves_the_network_alone_and_unknown_maps_are_asked_for():
         last_maps(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)))
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "shape"),
-    [
-        ("vit_tiny_patch16_224", (64, 96), (192, 4, 6)),
-        ("swin_tiny_patch4_window7_224", (64, 64), (768, 2, 2)),
-        ("test_vit", (160, 160), (64, 10, 10)),
-    ],
-)
+@pytest.mark.parametrize(("name", "size", "shape"), [
+    ("vit_tiny_patch16_224", (64, 96), (192, 4, 6)), ("swin_tiny_patch4_window7_224", (64, 64), (768, 2, 2)),
+    ("test_vit", (160, 160), (64, 10, 10)),
+])  # fmt: skip
 def test_a_network_built_for_one_size_is_built_for_that_of_the_images(name, size, shape):
     backbone = create(name, "none", size=size).eval()
     assert backbones.width(backbone) == shape[0]
@@ -206,10 +202,8 @@ def test_weights_are_sought_in_the_named_folder_then_next_to_the_data(tmp_path, 
     find = lambda: find_weights("resnet10t", "imagenet", root)
     assert find() is None
     names = [
-        "top/weights/resnet10t.a.safetensors",
-        "top/data/weights/resnet10t.safetensors",
-        "own/resnet10t.safetensors",
-    ]
+        "top/weights/resnet10t.a.safetensors", "top/data/weights/resnet10t.safetensors", "own/resnet10t.safetensors",
+    ]  # fmt: skip
     for place in names:  # each goes before those already there
         path = tmp_path / place
         path.parent.mkdir(parents=True)

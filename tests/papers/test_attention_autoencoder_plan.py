@@ -83,26 +83,17 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         assert (model.attend is None) == (config.variant in ("baseline", "autoencoder"))
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "fields"),
-    [
-        ("baseline", "attention", {"variant"}),
-        ("baseline", "autoencoder", {"variant", "losses", "options"}),
-        ("autoencoder", "proposed", {"variant"}),
-        ("proposed", "choice/gate", {"options"}),
-        ("proposed", "choice/add", {"options"}),
-        ("proposed", "choice/no_reconstruction", {"losses"}),
-        ("proposed", "choice/no_mask", {"losses"}),
-        ("proposed", "choice/nothing_drawn", {"losses"}),
-        ("proposed", "choice/imagenet_pixels", {"normalisation"}),
-        ("proposed", "choice/unweighted", {"class_weights"}),
-        ("proposed", "weights/1-1", {"losses"}),
-        ("proposed", "transfer/proposed/none/25", {"options", "visits"}),
-        ("proposed", "transfer/proposed/imagenet/100", {"weights"}),
-        ("transfer/proposed/none/10", "transfer/proposed/imagenet/10", {"weights"}),
-        ("baseline", "transfer/baseline/none/10", {"options", "visits"}),
-    ],
-)
+@pytest.mark.parametrize(("first", "second", "fields"), [
+    ("baseline", "attention", {"variant"}), ("baseline", "autoencoder", {"variant", "losses", "options"}),
+    ("autoencoder", "proposed", {"variant"}), ("proposed", "choice/gate", {"options"}),
+    ("proposed", "choice/add", {"options"}), ("proposed", "choice/no_reconstruction", {"losses"}),
+    ("proposed", "choice/no_mask", {"losses"}), ("proposed", "choice/nothing_drawn", {"losses"}),
+    ("proposed", "choice/imagenet_pixels", {"normalisation"}), ("proposed", "choice/unweighted", {"class_weights"}),
+    ("proposed", "weights/1-1", {"losses"}), ("proposed", "transfer/proposed/none/25", {"options", "visits"}),
+    ("proposed", "transfer/proposed/imagenet/100", {"weights"}),
+    ("transfer/proposed/none/10", "transfer/proposed/imagenet/10", {"weights"}),
+    ("baseline", "transfer/baseline/none/10", {"options", "visits"}),
+])  # fmt: skip
 def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
     assert difference(runs[f"{first}/seed0"], runs[f"{second}/seed0"]) == fields
 

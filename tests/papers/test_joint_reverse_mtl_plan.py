@@ -92,27 +92,17 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         assert set(terms) == alone.get(config.variant, {"dice", "cross_entropy"}) | extra
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "fields"),
-    [
-        ("seg", "mtl0", {"variant", "losses"}),
-        ("mtl0", "mtl1", {"variant"}),
-        ("mtl1", "mtl2", {"variant"}),
-        ("mtl2", "mtl3", {"variant"}),
-        ("mtl3", "mtl4/clean", {"variant", "extra_training"}),
-        ("mtl4/clean", "mtl4/as_published", {"extra_training"}),
-        ("mtl2", "control/forward", {"options"}),
-        ("mtl2", "control/shuffled", {"options"}),
-        ("mtl2", "control/first_pass", {"losses"}),
-        ("mtl2", "control/unstretched", {"normalisation"}),
-        ("mtl3", "lambda/0.9-0.1", {"losses"}),
-        ("mtl3", "corner/zeros", {"augment"}),
-        ("seg", "longer/seg/64px-40", {"image_size", "epochs", "visits"}),
-        ("longer/seg/64px-40", "longer/seg/64px-40-lr0.001", {"lr"}),
-        ("longer/seg/64px-40-lr0.001", "longer/seg/64px-40-lr0.001-right_angles", {"options"}),
-        ("cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", {"backbone", "weights"}),
-    ],
-)
+@pytest.mark.parametrize(("first", "second", "fields"), [
+    ("seg", "mtl0", {"variant", "losses"}), ("mtl0", "mtl1", {"variant"}), ("mtl1", "mtl2", {"variant"}),
+    ("mtl2", "mtl3", {"variant"}), ("mtl3", "mtl4/clean", {"variant", "extra_training"}),
+    ("mtl4/clean", "mtl4/as_published", {"extra_training"}), ("mtl2", "control/forward", {"options"}),
+    ("mtl2", "control/shuffled", {"options"}), ("mtl2", "control/first_pass", {"losses"}),
+    ("mtl2", "control/unstretched", {"normalisation"}), ("mtl3", "lambda/0.9-0.1", {"losses"}),
+    ("mtl3", "corner/zeros", {"augment"}), ("seg", "longer/seg/64px-40", {"image_size", "epochs", "visits"}),
+    ("longer/seg/64px-40", "longer/seg/64px-40-lr0.001", {"lr"}),
+    ("longer/seg/64px-40-lr0.001", "longer/seg/64px-40-lr0.001-right_angles", {"options"}),
+    ("cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", {"backbone", "weights"}),
+])  # fmt: skip
 def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
     assert difference(runs[f"{first}/seed0"], runs[f"{second}/seed0"]) == fields
 

@@ -22,13 +22,9 @@ def weighted(tn, fp, fn, tp):
     n, benign, malignant = tn + fp + fn + tp, tn + fp, fn + tp
     f1 = benign * 2 * tn / (2 * tn + fp + fn) + malignant * 2 * tp / (2 * tp + fp + fn)
     return {
-        "weighted_recall": (tn + tp) / n,
-        "weighted_f1": f1 / n,
-        "specificity": tn / benign,
-        "recall": tp / malignant,
-        "fp_rate": fp / benign,
-        "fn_rate": fn / malignant,
-    }
+        "weighted_recall": (tn + tp) / n, "weighted_f1": f1 / n, "specificity": tn / benign, "recall": tp / malignant,
+        "fp_rate": fp / benign, "fn_rate": fn / malignant,
+    }  # fmt: skip
 
 
 def test_every_exhibit_of_the_paper_is_there_and_parses():
@@ -51,13 +47,9 @@ def test_table2_counts_the_views():
     assert table["isic2016", "n"] == table["isic2016 train", "n"] + table["isic2016 test", "n"]
 
 
-@pytest.mark.parametrize(
-    ("exhibit", "rows", "sizes"),
-    [
-        ("table3", ["cls", "mtl0", "mtl1", "mtl2", "mtl3", "mtl4"], (304, 75)),
-        ("table4", ["cls", "proposed"], (160, 40)),
-    ],
-)
+@pytest.mark.parametrize(("exhibit", "rows", "sizes"), [
+    ("table3", ["cls", "mtl0", "mtl1", "mtl2", "mtl3", "mtl4"], (304, 75)), ("table4", ["cls", "proposed"], (160, 40)),
+])  # fmt: skip
 def test_rates_follow_from_the_confusion_matrices_but_for_one(exhibit, rows, sizes):
     table, wrong = cells(exhibit), []
     for row in rows:

@@ -95,27 +95,23 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
     assert len(known) > 30
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "fields"),
-    [
-        (f"without/{FIRST}/patient/sixth", f"proposed/{FIRST}/patient/sixth", {"options", "losses"}),
-        (f"image/{FIRST}/patient/sixth", f"concat/{FIRST}/patient/sixth", {"variant"}),
-        (f"concat/{FIRST}/patient/sixth", f"without/{FIRST}/patient/sixth", {"variant"}),
-        (f"metablock/{FIRST}/patient/sixth", f"own/metablock/{FIRST}/patient/sixth", {*OWN, "epochs"}),
-        (f"concat/{FIRST}/patient/sixth", f"plain/concat/{FIRST}/patient/sixth", {*PLAIN, "epochs"}),
-        (f"proposed/{FIRST}/patient/sixth", f"proposed/{FIRST}/image/sixth", {"split"}),
-        (f"proposed/{FIRST}/patient/sixth", f"proposed/{FIRST}/patient/tenth", {"test_share", "folds"}),
-        (f"proposed/{FIRST}/patient/sixth", f"target/bicubic/{FIRST}", {"options"}),
-        (f"proposed/{FIRST}/patient/sixth", f"control/self/{FIRST}", {"options"}),
-        (f"proposed/{FIRST}/patient/sixth", f"control/native/{FIRST}", {"options", "image_size"}),
-        (f"proposed/{FIRST}/patient/sixth", f"control/no_clahe/{FIRST}", {"colour"}),
-        (f"proposed/{FIRST}/patient/sixth", f"control/eq3/{FIRST}", {"losses"}),
-        (f"proposed/{FIRST}/patient/sixth", f"control/concat_task/{FIRST}", {"variant"}),
-        (f"proposed/{FIRST}/patient/sixth", "proposed/resnet10t/none/patient/sixth", {"backbone"}),
-        ("metadata/patient/sixth", "metadata/all", {"options"}),
-        ("metadata/all", "metadata_zeros/all", {"options"}),
-    ],
-)
+@pytest.mark.parametrize(("first", "second", "fields"), [
+    (f"without/{FIRST}/patient/sixth", f"proposed/{FIRST}/patient/sixth", {"options", "losses"}),
+    (f"image/{FIRST}/patient/sixth", f"concat/{FIRST}/patient/sixth", {"variant"}),
+    (f"concat/{FIRST}/patient/sixth", f"without/{FIRST}/patient/sixth", {"variant"}),
+    (f"metablock/{FIRST}/patient/sixth", f"own/metablock/{FIRST}/patient/sixth", {*OWN, "epochs"}),
+    (f"concat/{FIRST}/patient/sixth", f"plain/concat/{FIRST}/patient/sixth", {*PLAIN, "epochs"}),
+    (f"proposed/{FIRST}/patient/sixth", f"proposed/{FIRST}/image/sixth", {"split"}),
+    (f"proposed/{FIRST}/patient/sixth", f"proposed/{FIRST}/patient/tenth", {"test_share", "folds"}),
+    (f"proposed/{FIRST}/patient/sixth", f"target/bicubic/{FIRST}", {"options"}),
+    (f"proposed/{FIRST}/patient/sixth", f"control/self/{FIRST}", {"options"}),
+    (f"proposed/{FIRST}/patient/sixth", f"control/native/{FIRST}", {"options", "image_size"}),
+    (f"proposed/{FIRST}/patient/sixth", f"control/no_clahe/{FIRST}", {"colour"}),
+    (f"proposed/{FIRST}/patient/sixth", f"control/eq3/{FIRST}", {"losses"}),
+    (f"proposed/{FIRST}/patient/sixth", f"control/concat_task/{FIRST}", {"variant"}),
+    (f"proposed/{FIRST}/patient/sixth", "proposed/resnet10t/none/patient/sixth", {"backbone"}),
+    ("metadata/patient/sixth", "metadata/all", {"options"}), ("metadata/all", "metadata_zeros/all", {"options"}),
+])  # fmt: skip
 def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
     assert difference(runs[f"{first}/split0/seed0"], runs[f"{second}/split0/seed0"]) == fields
 

@@ -84,13 +84,8 @@ def test_the_store_ends_with_one_whole_run(two, found, tiny_config, data_root):
     run = runs.ensure(tiny_config, data_root=data_root, results_root=results, device="cpu", train=False)
     assert [each["run"] for each in found] == [each["again"] for each in found] == [run.id] * 2
     whole = [
-        "config.json",
-        "environment.json",
-        "history.csv",
-        "metrics.json",
-        "model.safetensors",
-        "predictions.csv.gz",
-    ]
+        "config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz",
+    ]  # fmt: skip
     assert found[0]["files"] == found[1]["files"] == whole
     assert len(run.history) == tiny_config.epochs
     assert [p.name for p in (results / "runs").iterdir() if p.is_dir()] == [run.id]

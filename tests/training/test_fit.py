@@ -106,14 +106,11 @@ def saved_weights(monkeypatch) -> list[dict]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("losses", "patience", "best"),
-    [
-        ([3.0, 2.0, 2.5, 2.0, 1.0], 2, [True, True, False, False]),  # an equal loss is no better one
-        ([3.0, 3.5, 2.0, 2.5, 1.0, 4.0], 2, [True, False] * 3),  # renewed patience
-        ([1.0, 2.0, 3.0, 4.0], None, [True, False, False, False]),
-    ],
-)
+@pytest.mark.parametrize(("losses", "patience", "best"), [
+    ([3.0, 2.0, 2.5, 2.0, 1.0], 2, [True, True, False, False]),  # an equal loss is no better one
+    ([3.0, 3.5, 2.0, 2.5, 1.0, 4.0], 2, [True, False] * 3),  # renewed patience
+    ([1.0, 2.0, 3.0, 4.0], None, [True, False, False, False]),
+])  # fmt: skip
 def test_it_stops_early_and_keeps_the_best_epoch(tmp_path, monkeypatch, losses, patience, best):
     scripted(monkeypatch, losses)
     after = saved_weights(monkeypatch)

@@ -273,17 +273,12 @@ def test_a_run_counts_its_chosen_visits_and_profiles_cut_them(settings, ensure, 
     assert ensure(config.replace(visits=10)).history["images"].item() == 10
 
 
-@pytest.mark.parametrize(
-    ("visits", "message"),
-    [
-        ({"row": [0, 1], "angle": [0.0]}, "differ in length: {'row': 2, 'angle': 1}"),
-        ({"row": [0, 99]}, "positions from 0 to"),
-        ({"row": [-1]}, "positions from 0 to"),
-        ({"row": [0.0]}, "positions from 0 to"),
-        ({"row": [0], "zoom": [1.0]}, "got row, zoom"),
-        ({"angle": [0.0]}, "got angle"),
-    ],
-)
+@pytest.mark.parametrize(("visits", "message"), [
+    ({"row": [0, 1], "angle": [0.0]}, "differ in length: {'row': 2, 'angle': 1}"),
+    ({"row": [0, 99]}, "positions from 0 to"), ({"row": [-1]}, "positions from 0 to"),
+    ({"row": [0.0]}, "positions from 0 to"), ({"row": [0], "zoom": [1.0]}, "got row, zoom"),
+    ({"angle": [0.0]}, "got angle"),
+])  # fmt: skip
 def test_a_faulty_list_of_visits_is_refused(prepared, cache, monkeypatch, visits, message):
     monkeypatch.setattr(toy_masks, "SYSTEM", dataclasses.replace(toy_masks.SYSTEM, visits=lambda *_: visits))
     with pytest.raises(ValueError, match=message):

@@ -34,17 +34,11 @@ def test_exactly_one_cell_is_tagged():
         parameters_of(load("04_no_tag.ipynb"))
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"sed": 1}, "no parameter 'sed'; the notebook has profile, data_root, results_root, seed, share"),
-        ({"seed": "1"}, "parameter seed is '1'; the notebook wants int"),
-        ({"seed": True}, "wants int"),
-        ({"seed": 1.0}, "wants int"),
-        ({"profile": None}, "wants str"),
-        ({"share": True}, "wants float"),
-    ],
-)
+@pytest.mark.parametrize(("given", "message"), [
+    ({"sed": 1}, "no parameter 'sed'; the notebook has profile, data_root, results_root, seed, share"),
+    ({"seed": "1"}, "parameter seed is '1'; the notebook wants int"), ({"seed": True}, "wants int"),
+    ({"seed": 1.0}, "wants int"), ({"profile": None}, "wants str"), ({"share": True}, "wants float"),
+])  # fmt: skip
 def test_parameters_of_another_name_or_type_are_refused(given, message):
     with pytest.raises(ParameterError, match=message):
         check_parameters(load("01_runs.ipynb"), given)
@@ -86,14 +80,11 @@ def test_the_time_limit_is_the_notebooks_not_the_cells(tmp_path):
     assert report["seconds"] < 30  # the slow cell alone sleeps for a minute
 
 
-@pytest.mark.parametrize(
-    ("name", "given", "reason"),
-    [
-        ("04_no_tag", {}, "parameters: 0 cells are tagged"),
-        ("06_not_literal", {}, "parameters: line 1 of the parameters cell"),
-        ("01_runs", {"colour": "red"}, "parameters: no parameter 'colour'"),
-    ],
-)
+@pytest.mark.parametrize(("name", "given", "reason"), [
+    ("04_no_tag", {}, "parameters: 0 cells are tagged"),
+    ("06_not_literal", {}, "parameters: line 1 of the parameters cell"),
+    ("01_runs", {"colour": "red"}, "parameters: no parameter 'colour'"),
+])  # fmt: skip
 def test_wrong_parameters_fail_before_anything_runs(tmp_path, name, given, reason):
     report = execute(NOTEBOOKS / f"{name}.ipynb", tmp_path, given, minutes=1)
     assert report["status"] == "failed"
