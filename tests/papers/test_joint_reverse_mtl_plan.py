@@ -41,11 +41,8 @@ def test_the_names_of_the_runs(runs):
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
 
 
-def test_the_plan_is_pure_and_names_each_run_once():
+def test_the_plan_is_pure_and_labels_say_which_row_of_the_exhibits_a_run_is():
     assert_pure(plan, PROFILE)
-
-
-def test_labels_say_which_row_of_the_exhibits_a_run_is():
     labels = {one.name: dict(one.labels) for one in plan(PROFILE)}
     rows = {name: each["row"] for name, each in labels.items() if each["arm"] == "ladder" and each["seed"] == 0}
     assert list(rows.values()) == [
@@ -63,6 +60,9 @@ def test_labels_say_which_row_of_the_exhibits_a_run_is():
     more = [LONGER, LONGER | {"epochs": 20}]  # 400 visits do not continue the name of 40
     longer = plan(with_sizes(longer=more))[-1].labels
     assert (longer["row"], longer["against"]) == ("seg/64px-400", "seg")
+    more = [LONGER, LONGER | {"keep": "last"}]
+    with pytest.raises(ValueError, match="two runs are called longer/seg/64px-40/seed0"):
+        plan(with_sizes(longer=more))
 
 
 def test_the_papers_values_stand():
@@ -105,12 +105,6 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
 ])  # fmt: skip
 def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
     assert difference(runs[f"{first}/seed0"], runs[f"{second}/seed0"]) == fields
-
-
-def test_two_runs_of_one_name_are_refused():
-    more = [LONGER, LONGER | {"keep": "last"}]
-    with pytest.raises(ValueError, match="two runs are called longer/seg/64px-40/seed0"):
-        plan(with_sizes(longer=more))
 
 
 def test_the_profile_sets_sizes_and_nothing_else(runs):
