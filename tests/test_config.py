@@ -32,9 +32,10 @@ def test_every_field_is_in_the_json():
     assert set(json.loads(RunConfig().to_json())) == {field.name for field in dataclasses.fields(RunConfig)}
 
 
-def test_a_list_is_as_good_as_a_tuple_and_a_whole_weight_as_a_broken_one():
+def test_a_list_is_as_good_as_a_tuple_and_a_whole_number_as_a_broken_one():
     assert RunConfig(image_size=[32, 48]) == RunConfig(image_size=(32, 48))
     assert RunConfig(losses={"cross_entropy": 1}).to_json() == RunConfig(losses={"cross_entropy": 1.0}).to_json()
+    assert RunConfig(lr=1, augment=Augment(rotation=90)).lr == 1
 
 
 def test_a_configuration_cannot_be_changed_only_replaced():
@@ -42,9 +43,6 @@ def test_a_configuration_cannot_be_changed_only_replaced():
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.lr = 1.0
     assert (config.replace(lr=0.5).lr, config.lr) == (0.5, 1e-3)
-
-
-def test_a_configuration_keeps_no_hand_on_its_callers_dictionary():
     options = {"a": 1}
     config = RunConfig(options=options)
     options["a"] = 2
@@ -82,19 +80,12 @@ def test_profiles_are_read_by_name_or_path(tmp_path):
     assert load_profile(own) == load_profile(str(own)) == {"name": "own", "x": [1]}
 
 
-def test_a_profile_that_is_none_is_refused(tmp_path):
+def test_a_profile_that_is_none_or_not_yaml_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no profile 'tiny'.*smoke"):
         load_profile("tiny")
     (tmp_path / "list.yaml").write_text("[1, 2]")
     with pytest.raises(ValueError, match="is no profile"):
         load_profile(tmp_path / "list.yaml")
-
-
-def test_a_whole_number_is_as_good_as_a_broken_one_where_either_may_stand():
-    assert RunConfig(lr=1, augment=Augment(rotation=90)).lr == 1
-
-
-def test_a_profile_that_is_not_yaml_is_named(tmp_path):
     (tmp_path / "own.yaml").write_text("name: own\nx: [1, 2\ny: 3\n")
     with pytest.raises(ValueError, match=r"own.yaml is not YAML: .*line 3") as error:
         load_profile(tmp_path / "own.yaml")
