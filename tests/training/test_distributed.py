@@ -40,8 +40,11 @@ def found(two):
     return [json.loads((out / f"found{rank}.json").read_text()) for rank in range(2)]
 
 
-def test_two_processes_ran(found):
+def test_two_processes_ran_and_end_with_the_same_weights_and_history(found):
     assert [(each["rank"], each["world"]) for each in found] == [(0, 2), (1, 2)]
+    assert found[0]["weights"] == found[1]["weights"]
+    assert found[0]["history"] == found[1]["history"]
+    assert len(found[0]["history"]) == 3
 
 
 def test_the_gradient_of_a_step_is_that_of_one_process(two):
@@ -63,12 +66,6 @@ def test_no_image_is_seen_twice_or_lost(found):
         assert all(abs(len(a) - len(b)) <= 1 for a, b in steps)
         together = [image for a, b in steps for image in a + b]
         assert sorted(together) == sorted(train.order(epoch)) == list(range(two_processes.ODD))
-
-
-def test_both_end_with_the_same_weights_and_history(found):
-    assert found[0]["weights"] == found[1]["weights"]
-    assert found[0]["history"] == found[1]["history"]
-    assert len(found[0]["history"]) == 3
 
 
 def test_rank_0_alone_writes(two, found):

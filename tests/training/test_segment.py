@@ -188,15 +188,12 @@ def test_scores_by_hand_leave_images_without_a_truth_out():
     assert tables.mean_mask_scores(table) == {"val_dice": pytest.approx(200 / 201), "val_iou": pytest.approx(100 / 101)}
 
 
-def test_a_loss_on_masks_asks_for_masks(settings):
+def test_a_loss_on_masks_asks_for_masks_and_all_such_losses_are_listed(settings):
     for with_masks in ({"cross_entropy": 1, "dice": 0}, {"mask_cross_entropy": 1}, {"area": 1}):
         assert losses.trained_on_masks(settings.replace(losses=with_masks))
     for without in ({"cross_entropy": 1}, {"brightness": 1}):
         assert not losses.trained_on_masks(settings.replace(losses=without))
     assert not losses.trained_on_masks(RunConfig())
-
-
-def test_every_loss_on_masks_is_listed(settings):
     """The terms that refuse a batch without masks are those that `trained_on_masks` knows."""
     names = ["cross_entropy", "dice", "mask_cross_entropy"]
     terms = losses.terms(settings.replace(losses=dict.fromkeys(names, 1.0)), np.array([0, 1]), 2)
