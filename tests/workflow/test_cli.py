@@ -35,14 +35,11 @@ def test_empty_words_of_make_mean_the_defaults():
     assert arguments.extra == ["--executor", "slurm"]
 
 
-def test_an_error_of_the_user_is_one_line(capsys):
+def test_an_error_of_the_user_is_one_line_and_one_of_ours_keeps_its_traceback(capsys, monkeypatch):
     assert cli.main(["plan", "--profile", "nope"]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("skinlib: no profile 'nope'")
     assert captured.err.count("\n") == 1
-
-
-def test_an_error_of_ours_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "write_plan", lambda arguments: int("x"))  # raised outside the library
     with pytest.raises(ValueError, match="invalid literal"):
         cli.main(["plan"])

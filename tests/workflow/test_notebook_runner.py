@@ -44,11 +44,7 @@ def test_parameters_of_another_name_or_type_are_refused(given, message):
         check_parameters(load("01_runs.ipynb"), given)
 
 
-def test_parameters_of_the_right_type_pass_and_an_int_is_a_float():
-    check_parameters(load("01_runs.ipynb"), {"profile": "x", "seed": 3, "share": 1})
-
-
-def test_a_notebook_runs_with_its_parameters(tmp_path):
+def test_a_notebook_runs_with_its_parameters_and_an_int_is_a_float(tmp_path):
     before = (NOTEBOOKS / "01_runs.ipynb").read_bytes()
     report = execute(NOTEBOOKS / "01_runs.ipynb", tmp_path, {"profile": "smoke", "seed": 7}, minutes=4)
     assert (report["status"], report["reason"], report["title"]) == ("ok", "", "runs")
@@ -57,6 +53,7 @@ def test_a_notebook_runs_with_its_parameters(tmp_path):
     assert cells[-1].outputs[1].data["text/plain"] == "4"
     assert "smoke 7 0.5" in (tmp_path / "01_runs.html").read_text()
     assert (NOTEBOOKS / "01_runs.ipynb").read_bytes() == before
+    check_parameters(load("01_runs.ipynb"), {"profile": "x", "seed": 3, "share": 1})
 
 
 def test_a_failing_cell_is_reported_with_its_traceback_and_ends_the_notebook(tmp_path):
