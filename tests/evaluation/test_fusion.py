@@ -160,7 +160,7 @@ def test_a_vote_is_never_overruled(seed, count, classes):
     assert (most[np.arange(len(fused)), fused] == most.max(1)).all()
 
 
-def test_the_mean_is_the_mean_and_one_member_is_itself():
+def test_the_mean_is_the_mean_by_image_not_position_and_one_member_is_itself():
     members = members_of(0)
     fused = fusion.mean(members)
     wanted = np.mean([tables.probabilities(one)[0] for one in members.values()], axis=0)
@@ -169,9 +169,6 @@ def test_the_mean_is_the_mean_and_one_member_is_itself():
     alone = {"m1": members["m1"]}
     pd.testing.assert_frame_equal(fusion.mean(alone), members["m1"])
     assert fusion.simplex_weights(alone).weights == {"m1": 1.0}
-
-
-def test_rows_are_matched_by_image_not_by_position():
     members = members_of(1)
     shuffled = members | {"m1": members["m1"].sample(frac=1, random_state=0)}
     pd.testing.assert_frame_equal(fusion.mean(shuffled), fusion.mean(members))

@@ -121,11 +121,6 @@ def test_a_network_built_for_one_size_is_built_for_that_of_the_images(name, size
         assert backbone(torch.zeros(2, 3, *size)).shape == (2, *shape)
 
 
-def test_a_size_that_a_network_cannot_take_is_said_in_words():
-    with pytest.raises(ValueError, match="InceptionV3 takes no images of 64 x 64"):
-        backbones.width(create("inception_v3", "none", size=(64, 64)))
-
-
 @pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", b""])
 def test_a_weights_file_that_is_none_is_named(tmp_path, content):
     (tmp_path / "w.safetensors").write_bytes(content)
@@ -147,13 +142,15 @@ def test_the_seed_decides_the_weights_and_the_callers_randomness_is_untouched():
     assert first["phi.layer4.0.conv1.weight"].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_unknown_names_are_refused():
+def test_unknown_names_and_a_size_that_a_network_cannot_take_are_refused():
     with pytest.raises(ValueError, match=r"no system 'nobody'; there are .*recall_oriented"):
         models.build(SMALL.replace(system="nobody"))
     with pytest.raises(ValueError, match="timm knows no model 'resnet51'"):
         models.build(SMALL.replace(backbone="resnet51"))
     with pytest.raises(ValueError, match="no system 'backbones'"):
         models.build(SMALL.replace(system="backbones"))
+    with pytest.raises(ValueError, match="InceptionV3 takes no images of 64 x 64"):
+        backbones.width(create("inception_v3", "none", size=(64, 64)))
 
 
 def test_imagenet_weights_that_cannot_be_had_are_an_error_that_names_the_file(offline):

@@ -112,12 +112,9 @@ def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
     assert difference(runs[f"{first}/split0/seed0"], runs[f"{second}/split0/seed0"]) == fields
 
 
-def test_another_recipe_keeps_the_task_of_a_method(runs):
+def test_another_recipe_keeps_the_task_of_a_method_and_splits_and_arms_differ_in_the_split_alone(runs):
     assert runs[f"plain/proposed/{FIRST}/patient/sixth/split0/seed0"].losses == {"cross_entropy": 1.0, "superres": 1.0}
     assert runs[f"plain/concat/{FIRST}/patient/sixth/split0/seed0"].losses == {"cross_entropy": 1.0}
-
-
-def test_splits_and_arms_differ_in_the_split_alone(runs):
     name = f"proposed/{FIRST}/patient/sixth"
     assert difference(runs[f"{name}/split0/seed0"], runs[f"{name}/split1/seed0"]) == {"split_seed"}
     assert difference(runs["leak/image/leaky/seed0"], runs["leak/image/clean/seed0"]) == {"split"}
