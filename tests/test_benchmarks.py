@@ -24,14 +24,11 @@ def rows(importable, tmp_path_factory):
     return json.loads(out.read_text())
 
 
-def test_every_row_has_a_rate_of_ours_and_of_a_peer(rows):
+def test_every_row_has_a_rate_of_ours_and_of_a_peer_and_its_name_says_which(rows):
     assert all(list(row) == ["name", "ours", "peer", "ratio", "unit", "machine"] for row in rows)
     assert all(math.isfinite(row[key]) and row[key] > 0 for row in rows for key in ("ours", "peer", "ratio"))
     assert all(row["ratio"] == pytest.approx(row["ours"] / row["peer"], rel=2e-3) for row in rows)
     assert {row["unit"] for row in rows} <= {"images/s", "MB"}
-
-
-def test_each_name_says_what_is_measured_and_against_what(rows):
     names = [row["name"] for row in rows]
     peers = {name.partition(" | ")[2] for name in names}
     expected = {"plain loop", "resident batch", "PIL open and resize", "image by image", "grad-cam package"}

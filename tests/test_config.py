@@ -10,20 +10,14 @@ from skinlib.config import CHOICES, Augment, RunConfig, load_profile
 
 rate = st.floats(1e-6, 1.0)
 configs = st.builds(
-    RunConfig,
-    variant=st.text(),
-    fold=st.sampled_from([None, 0, 2]),
+    RunConfig, variant=st.text(), fold=st.sampled_from([None, 0, 2]),
     image_size=st.tuples(st.integers(8, 512), st.integers(8, 512)),
     augment=st.builds(Augment, flips=st.booleans(), rotation=st.floats(0, 180), erasing=rate),
     options=st.dictionaries(st.text(), st.none() | st.integers() | rate | st.lists(st.integers())),
-    losses=st.dictionaries(st.sampled_from(["cross_entropy", "other"]), rate, min_size=1),
-    lr=rate,
-    schedule=st.sampled_from(CHOICES["schedule"]),
-    optimiser=st.sampled_from(CHOICES["optimiser"]),
-    clip_norm=st.none() | rate,
-    tta=st.sampled_from(CHOICES["tta"]),
-    seed=st.integers(0, 2**31),
-)
+    losses=st.dictionaries(st.sampled_from(["cross_entropy", "other"]), rate, min_size=1), lr=rate,
+    schedule=st.sampled_from(CHOICES["schedule"]), optimiser=st.sampled_from(CHOICES["optimiser"]),
+    clip_norm=st.none() | rate, tta=st.sampled_from(CHOICES["tta"]), seed=st.integers(0, 2**31),
+)  # fmt: skip
 
 
 @given(configs)
@@ -38,9 +32,10 @@ def test_every_field_is_in_the_json():
     assert set(json.loads(RunConfig().to_json())) == {field.name for field in dataclasses.fields(RunConfig)}
 
 
-def test_a_list_is_as_good_as_a_tuple_and_a_whole_weight_as_a_broken_one():
+def test_a_list_is_as_good_as_a_tuple_and_a_whole_number_as_a_broken_one():
     assert RunConfig(image_size=[32, 48]) == RunConfig(image_size=(32, 48))
     assert RunConfig(losses={"cross_entropy": 1}).to_json() == RunConfig(losses={"cross_entropy": 1.0}).to_json()
+    assert RunConfig(lr=1, augment=Augment(rotation=90)).lr == 1
 
 
 def test_a_configuration_cannot_be_changed_only_replaced():
@@ -48,67 +43,41 @@ def test_a_configuration_cannot_be_changed_only_replaced():
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.lr = 1.0
     assert (config.replace(lr=0.5).lr, config.lr) == (0.5, 1e-3)
-
-
-def test_a_configuration_keeps_no_hand_on_its_callers_dictionary():
     options = {"a": 1}
     config = RunConfig(options=options)
     options["a"] = 2
     assert config.options == {"a": 1}
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"schedule": "linear"}, "schedule is 'linear'.*cosine"),
-        ({"optimiser": "lion"}, "optimiser is 'lion'.*adamw"),
-        ({"tta": "many"}, "tta is 'many'.*d4"),
-        ({"image_size": (7, 32)}, "image_size"),
-        ({"image_size": (32, 32, 3)}, "image_size"),
-        ({"image_size": (32.5, 32)}, r"image_size is \(32.5, 32\); give .* whole numbers"),
-        ({"image_size": 64}, "image_size is 64; give"),
-        ({"lr": "1e-3"}, r"RunConfig.lr is '1e-3'; give float \(YAML reads 1e-3 as text: write 0.001\)"),
-        ({"epochs": "1e2"}, "RunConfig.epochs is '1e2'; give int .*write 100"),
-        ({"epochs": 2.5}, "RunConfig.epochs is 2.5; give int$"),
-        ({"seed": True}, "RunConfig.seed is True; give int"),
-        ({"allow_missing": "no"}, "RunConfig.allow_missing is 'no'; give bool"),
-        ({"folds": None}, "RunConfig.folds is None; give int"),
-        ({"visits": "all"}, r"RunConfig.visits is 'all'; give int \| None"),
-        ({"augment": {"rotation": "5e-05"}}, "Augment.rotation is '5e-05'; give float .*write 0.00005"),
-        *(
-            ({name: value}, rf"RunConfig\.{name} is .*; give .* to")
-            for name, value in [
-                ("epochs", 0),
-                ("batch_size", 0),
-                ("lr", float("nan")),
-                ("lr", float("inf")),
-                ("lr", -1.0),
-                ("lr", 1e30),
-                ("dropout", 1.5),
-                ("label_smoothing", 2.0),
-                ("weight_decay", -1.0),
-                ("clip_norm", -1.0),
-                ("seed", -1),
-                ("seed", 2**70),
-                ("split_seed", -1),
-                ("visits", -4),
-                ("momentum", 1.0),
-                ("test_share", -0.1),
-            ]
-        ),
-        ({"augment": {"brightness": 99.0}}, r"Augment\.brightness is 99.0; give 0 to 1"),
-        ({"augment": {"zoom": float("nan")}}, r"Augment\.zoom is nan"),
-        ({"schedule": "step", "schedule_step": 0}, "schedule_step is 0"),
-        *(({"losses": given}, "RunConfig.losses is") for given in ({}, [], {"cross_entropy": "x"}, {"dice": -1.0})),
-        ({"options": ["a"]}, r"RunConfig.options is \['a'\]; give a mapping"),
-        ({"augment": "x"}, "RunConfig.augment is 'x'; give a mapping"),
-        ({"fold": 3, "folds": 3}, "fold is 3; give 0 to 2, or None"),
-        ({"fold": -1}, "fold is -1"),
-        ({"learning_rate": 1.0}, "no field learning_rate; it has .*lr"),
-        ({"augment": {"fill": "wrap"}}, r"Augment\.fill is 'wrap'"),
-        ({"augment": {"flip": True}}, "Augment has no field flip; it has flips"),
-    ],
-)
+@pytest.mark.parametrize(("values", "message"), [
+    ({"schedule": "linear"}, "schedule is 'linear'.*cosine"), ({"optimiser": "lion"}, "optimiser is 'lion'.*adamw"),
+    ({"tta": "many"}, "tta is 'many'.*d4"), ({"image_size": (7, 32)}, "image_size"),
+    ({"image_size": (32, 32, 3)}, "image_size"),
+    ({"image_size": (32.5, 32)}, r"image_size is \(32.5, 32\); give .* whole numbers"),
+    ({"image_size": 64}, "image_size is 64; give"),
+    ({"lr": "1e-3"}, r"RunConfig.lr is '1e-3'; give float \(YAML reads 1e-3 as text: write 0.001\)"),
+    ({"epochs": "1e2"}, "RunConfig.epochs is '1e2'; give int .*write 100"),
+    ({"epochs": 2.5}, "RunConfig.epochs is 2.5; give int$"), ({"seed": True}, "RunConfig.seed is True; give int"),
+    ({"allow_missing": "no"}, "RunConfig.allow_missing is 'no'; give bool"),
+    ({"folds": None}, "RunConfig.folds is None; give int"),
+    ({"visits": "all"}, r"RunConfig.visits is 'all'; give int \| None"),
+    ({"augment": {"rotation": "5e-05"}}, "Augment.rotation is '5e-05'; give float .*write 0.00005"),
+    *(({name: value}, rf"RunConfig\.{name} is .*; give .* to") for name, value in [
+        ("epochs", 0), ("batch_size", 0), ("lr", float("nan")), ("lr", float("inf")), ("lr", -1.0), ("lr", 1e30),
+        ("dropout", 1.5), ("label_smoothing", 2.0), ("weight_decay", -1.0), ("clip_norm", -1.0), ("seed", -1),
+        ("seed", 2**70), ("split_seed", -1), ("visits", -4), ("momentum", 1.0), ("test_share", -0.1),
+    ]),
+    ({"augment": {"brightness": 99.0}}, r"Augment\.brightness is 99.0; give 0 to 1"),
+    ({"augment": {"zoom": float("nan")}}, r"Augment\.zoom is nan"),
+    ({"schedule": "step", "schedule_step": 0}, "schedule_step is 0"),
+    *(({"losses": given}, "RunConfig.losses is") for given in ({}, [], {"cross_entropy": "x"}, {"dice": -1.0})),
+    ({"options": ["a"]}, r"RunConfig.options is \['a'\]; give a mapping"),
+    ({"augment": "x"}, "RunConfig.augment is 'x'; give a mapping"),
+    ({"fold": 3, "folds": 3}, "fold is 3; give 0 to 2, or None"), ({"fold": -1}, "fold is -1"),
+    ({"learning_rate": 1.0}, "no field learning_rate; it has .*lr"),
+    ({"augment": {"fill": "wrap"}}, r"Augment\.fill is 'wrap'"),
+    ({"augment": {"flip": True}}, "Augment has no field flip; it has flips"),
+])  # fmt: skip
 def test_a_wrong_value_is_refused_in_words(values, message):
     with pytest.raises(ValueError, match=message):
         RunConfig.from_dict(values)
@@ -121,19 +90,12 @@ def test_profiles_are_read_by_name_or_path(tmp_path):
     assert load_profile(own) == load_profile(str(own)) == {"name": "own", "x": [1]}
 
 
-def test_a_profile_that_is_none_is_refused(tmp_path):
+def test_a_profile_that_is_none_or_not_yaml_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no profile 'tiny'.*smoke"):
         load_profile("tiny")
     (tmp_path / "list.yaml").write_text("[1, 2]")
     with pytest.raises(ValueError, match="is no profile"):
         load_profile(tmp_path / "list.yaml")
-
-
-def test_a_whole_number_is_as_good_as_a_broken_one_where_either_may_stand():
-    assert RunConfig(lr=1, augment=Augment(rotation=90)).lr == 1
-
-
-def test_a_profile_that_is_not_yaml_is_named(tmp_path):
     (tmp_path / "own.yaml").write_text("name: own\nx: [1, 2\ny: 3\n")
     with pytest.raises(ValueError, match=r"own.yaml is not YAML: .*line 3") as error:
         load_profile(tmp_path / "own.yaml")

@@ -26,14 +26,11 @@ def test_requirements_are_the_lock(lock):
     assert exported == locked, "requirements.txt is not what uv.lock says: run `make lock`"
 
 
-def test_every_dependency_of_the_project_is_locked(lock):
+def test_every_dependency_of_the_project_is_locked_and_comes_from_the_public_index(lock):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     asked = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     names = {re.match(r"[A-Za-z0-9_-]+", line).group().lower() for line in asked}
     assert names <= {package["name"] for package in lock["package"]}
-
-
-def test_packages_come_from_the_public_index_alone(lock):
     sources = {str(package["source"]) for package in lock["package"] if package["name"] != "skinlib"}
     assert sources == {"{'registry': 'https://pypi.org/simple'}"}
 

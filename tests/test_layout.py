@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from skinlib.config import load_profile
 from skinlib.papers import paper_names
 from skinlib.paths import project_root
 
@@ -180,8 +181,6 @@ def test_the_rules_find_what_they_look_for():
 
 
 def test_every_profile_has_what_the_machine_room_reads():
-    from skinlib.config import load_profile
-
     keys = set("name papers data dataset stale bootstrap threads jobs minutes disk_gb notebooks".split())
     for name in PROFILES:
         profile = load_profile(name)

@@ -74,35 +74,24 @@ def good() -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=[*cells, code("1 + 1"), text("## Recap\n\nSo.\n\n## Questions\n\n1. Why?")])
 
 
-def test_a_good_notebook_has_no_fault():
-    assert faults(good()) == []
-
-
-@pytest.mark.parametrize(
-    ("cell", "source", "fault"),
-    [
-        (0, "# Title\n\nQuestion. Learning goal.", "the first cell has no minutes"),
-        (0, "Title. Question, goal, minutes", "the first cell has no title"),
-        (1, "seed = 0", "parameters are ['seed']"),
-        (1, "seed = len('')", "parameter seed is no literal; write its value out"),
-        (2, "from skinlib.study import begin", "the import cell does not end with begin(...)"),
-        (4, "import os", "imports stand elsewhere than in the cell after the parameters"),
-        (4, "class A:\n    pass", "a class"),
-        (4, "%timeit 1", "a magic or shell line"),
-        (4, "def f():\n" + "    a = 1\n\n" * 21, "function f is longer than a screen"),
-        (4, "a = 1\n" * 41, "a cell above 40 lines"),
-        (4, "open('/home/me/x.csv')", "an absolute path"),
-        (3, "First `pip install this`.", "an install command"),
-        (5, "The end.", "no recap at the end"),
-    ],
-)
+@pytest.mark.parametrize(("cell", "source", "fault"), [
+    (0, "# Title\n\nQuestion. Learning goal.", "the first cell has no minutes"),
+    (0, "Title. Question, goal, minutes", "the first cell has no title"), (1, "seed = 0", "parameters are ['seed']"),
+    (1, "seed = len('')", "parameter seed is no literal; write its value out"),
+    (2, "from skinlib.study import begin", "the import cell does not end with begin(...)"),
+    (4, "import os", "imports stand elsewhere than in the cell after the parameters"),
+    (4, "class A:\n    pass", "a class"), (4, "%timeit 1", "a magic or shell line"),
+    (4, "def f():\n" + "    a = 1\n\n" * 21, "function f is longer than a screen"),
+    (4, "a = 1\n" * 41, "a cell above 40 lines"), (4, "open('/home/me/x.csv')", "an absolute path"),
+    (3, "First `pip install this`.", "an install command"), (5, "The end.", "no recap at the end"),
+])  # fmt: skip
 def test_each_fault_is_found(cell, source, fault):
     notebook = good()
     notebook.cells[cell].source = source
     assert fault in faults(notebook)
 
 
-def test_output_and_missing_words_are_found():
+def test_a_good_notebook_has_no_fault_and_output_and_missing_words_are_found():
     notebook = good()
     notebook.cells[4].execution_count = 1
     notebook.cells += [nbformat.v4.new_code_cell("1")] * 2
@@ -110,6 +99,7 @@ def test_output_and_missing_words_are_found():
     for cell in notebook.cells[4:]:
         cell.source = "a = 1\n" * 7
     assert "the median code cell has 7 lines" in faults(notebook)
+    assert faults(good()) == []
 
 
 def test_addresses_are_no_absolute_paths():

@@ -6,6 +6,7 @@ import pytest
 from skinlib import study as notebooks
 from skinlib.data.readers_files import SYNTHETIC_MARKER
 from skinlib.exhibits import write
+from skinlib.training import runs
 
 PROFILE = "name: tiny\npapers: []\ndata: {kind: real, datasets: [ham10000]}\ndataset: ham10000\nstale: stop\n"
 
@@ -43,8 +44,6 @@ def test_another_data_set_reaches_the_plans(given, tmp_path, monkeypatch):
     [({}, True, "stop"), ({"SKINLIB_TRAIN": "never"}, False, "stop"), ({"SKINLIB_STALE": "reuse"}, True, "reuse")],
 )
 def test_runs_are_trained_unless_the_runner_forbids_it(given, monkeypatch, environment, train, stale):
-    from skinlib.training import runs
-
     seen = {}
     monkeypatch.setattr(runs, "ensure", lambda config, **words: seen.update(words) or "run")
     study = notebooks.begin(**given)

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import threading
+from unittest import mock
 
 import pytest
 
@@ -24,11 +25,7 @@ def test_a_written_file_is_whole_readable_by_all_and_alone(tmp_path):
 
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
     target = paths.write_atomic(tmp_path / "b.txt", "old")
-
-    def full(self, other):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(paths.Path, "replace", full)
+    monkeypatch.setattr(paths.Path, "replace", mock.Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         paths.write_atomic(target, "new")
     assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
@@ -85,10 +82,7 @@ def test_a_lock_is_exclusive_and_that_of_a_killed_process_is_free(tmp_path):
 def test_a_folder_that_cannot_lock_is_an_error_not_a_wait(tmp_path, monkeypatch):
     import fcntl
 
-    def unsupported(file, operation):
-        raise OSError(37, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", unsupported)
+    monkeypatch.setattr(fcntl, "flock", mock.Mock(side_effect=OSError(37, "No locks available")))
     with pytest.raises(OSError, match="No locks available"), paths.Lock(tmp_path / "lock"):
         pass
 

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import subprocess
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -84,46 +85,32 @@ def test_swapped_images_change_the_cohort_fingerprint(cohort):
 SOURCE = '"""Module."""\n\nX = 1\n\n\ndef f(a):\n    """Say."""\n    return a + X\n'
 
 
-@pytest.mark.parametrize(
-    ("source", "same"),
-    [
-        (SOURCE.replace("Module.", "Another story."), True),
-        (SOURCE.replace("Say.", "Say more,\n\n    and at length."), True),
-        (SOURCE.replace('    """Say."""\n', "    # nothing to say\n"), True),
-        (SOURCE.replace("\n\n\ndef", "  # one\n\n\ndef"), True),
-        (SOURCE.replace("X = 1", "X = 2"), False),
-        (SOURCE.replace("a + X", "X + a"), False),
-        (SOURCE + "\n\nY = 2\n", False),
-    ],
-)
+@pytest.mark.parametrize(("source", "same"), [
+    (SOURCE.replace("Module.", "Another story."), True),
+    (SOURCE.replace("Say.", "Say more,\n\n    and at length."), True),
+    (SOURCE.replace('    """Say."""\n', "    # nothing to say\n"), True),
+    (SOURCE.replace("\n\n\ndef", "  # one\n\n\ndef"), True), (SOURCE.replace("X = 1", "X = 2"), False),
+    (SOURCE.replace("a + X", "X + a"), False), (SOURCE + "\n\nY = 2\n", False),
+])  # fmt: skip
 def test_code_is_its_syntax_tree_without_words(source, same):
     assert (provenance._tree_digest(source) == provenance._tree_digest(SOURCE)) == same
 
 
-def test_the_code_fingerprint_holds_the_shared_files_and_the_systems_own():
+def test_the_code_fingerprint_holds_shared_files_the_systems_own_and_what_models_import():
     found = provenance.code_fingerprint("recall_oriented")
     assert {"images/augment.py", "training/fit.py"} <= set(found)
     own = set(found) - set(provenance.code_fingerprint("another"))
     assert own == {"papers/recall_oriented/model.py", "models/backbones.py", "models/system.py"}
-
-
-def test_the_code_fingerprint_follows_imports_among_the_models():
     source = "from skinlib.models import a, b\nfrom skinlib.models.c import D\nfrom skinlib.data import e\nimport f\n"
     assert provenance._imported(source, "skinlib.models") == ["a", "b", "c"]
 
 
-def test_the_environment_names_versions_threads_and_commit():
+def test_the_environment_names_versions_threads_and_commit(monkeypatch):
     found = provenance.environment()
     assert found["packages"]["numpy"] == np.__version__
     assert found["threads"] >= 1
     assert found["commit"] == provenance.git_commit()
-
-
-def test_the_commit_says_when_there_is_no_git(monkeypatch):
-    def nothing(*args, **kwargs):
-        raise FileNotFoundError("git")
-
-    monkeypatch.setattr(subprocess, "run", nothing)
+    monkeypatch.setattr(subprocess, "run", mock.Mock(side_effect=FileNotFoundError("git")))
     assert provenance.git_commit() == "unknown"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from skinlib.paths import project_root
 from skinlib.workflow.catalogue import read_card
+from skinlib.workflow.cli import build_parser
 
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -65,8 +66,6 @@ def test_links_lead_somewhere():
 
 
 def test_commands_are_those_of_the_program():
-    from skinlib.workflow.cli import build_parser
-
     lines = re.findall(r"^(?:torchrun .*-m skinlib\.workflow\.cli|skinlib) (.+?)(?:  +#.*)?$", readme(), re.M)
     assert len(lines) > 5
     for line in lines:

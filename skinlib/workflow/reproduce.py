@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -97,7 +96,9 @@ def command(work: Work, *, cores: int, extra: Sequence[str]) -> list[str]:
     config = {"profile": work.given, "results": work.results, "notebooks": work.notebooks}
     config |= {} if work.generated else {"data": work.data}
     config["only"] = " ".join(str(card.number) for card in work.cards)
-    return [*line, *extra, "--config", *(f"{key}={json.dumps(str(value))}" for key, value in config.items())]  # YAML
+    # A file: Snakemake reads values of its command line as YAML, in which " #" begins a comment.
+    file = write_json(work.state / "config.json", {name: str(value) for name, value in config.items()})
+    return [*line, *extra, "--configfile", str(file)]
 
 
 def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[str] = ()) -> int:

@@ -1,5 +1,7 @@
 """The network that represents a system, and the question that all systems can answer."""
 
+import types
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,16 +32,11 @@ def test_weak_outlines_serve_where_there_are_no_others():
     assert own["mask_path"].tolist() == ["own.png"]
 
 
-@pytest.mark.parametrize(
-    ("dataset", "space", "yes"),
-    [
-        ("ham10000", "diagnosis", ["akiec", "bcc", "mel"]),
-        ("ham10000", "malignancy", ["malignant"]),
-        ("ham10000", "bcc_scc_mel", ["mel"]),
-        ("isic2016", "diagnosis", ["malignant"]),
-        ("pad_ufes_20", "diagnosis", ["BCC", "MEL", "SCC"]),
-    ],
-)
+@pytest.mark.parametrize(("dataset", "space", "yes"), [
+    ("ham10000", "diagnosis", ["akiec", "bcc", "mel"]), ("ham10000", "malignancy", ["malignant"]),
+    ("ham10000", "bcc_scc_mel", ["mel"]), ("isic2016", "diagnosis", ["malignant"]),
+    ("pad_ufes_20", "diagnosis", ["BCC", "MEL", "SCC"]),
+])  # fmt: skip
 def test_what_counts_as_yes(dataset, space, yes):
     config = RunConfig(system="recall_oriented", dataset=dataset, label_space=space)
     assert sorted(across.asked(config), key=str.lower) == yes
@@ -48,16 +45,10 @@ def test_what_counts_as_yes(dataset, space, yes):
 def test_the_answer_of_three_classes_is_the_probability_of_melanoma():
     config = RunConfig(system="attention_autoencoder", dataset="ham10000", label_space="bcc_scc_mel")
     table = pd.DataFrame({"image_id": ["a", "b"], "lesion_id": np.nan, "patient_id": np.nan, "part": "test"})
-    table = table.assign(label=[2, 0], seed=0, view="identity", p_akiec=[0.1, 0.6], p_bcc=[0.2, 0.1], p_mel=[0.7, 0.3])
+    table = table.assign(seed=0, view="identity", p_akiec=[0.1, 0.6], p_bcc=[0.2, 0.1], p_mel=[0.7, 0.3])
     order = across.class_names("ham10000", "bcc_scc_mel")
     table["label"] = [order.index("mel"), order.index("bcc")]
-
-    class Stored:
-        def predictions(self, view):
-            return table.assign(view=view)
-
-    stored = Stored()
-    stored.config = config
+    stored = types.SimpleNamespace(config=config, predictions=lambda view: table.assign(view=view))
     arm = across.binary(stored)
     assert arm.table["p_malignant"].tolist() == pytest.approx([0.7, 0.3]) and arm.table["label"].tolist() == [1, 0]
     assert arm.threshold == 0.5

@@ -14,13 +14,10 @@ from skinlib.data.readers_files import DataError
 def cohort_of(sizes, labels):
     """Return a cohort of lesions with given numbers of images and labels."""
     lesion = np.repeat(np.arange(len(sizes)), sizes)
-    return pd.DataFrame(
-        {
-            "image_id": [f"i{k:03d}" for k in range(len(lesion))],
-            "lesion_id": [f"L{k}" for k in lesion],
-            "label": np.asarray(labels)[lesion],
-        }
-    )
+    return pd.DataFrame({
+        "image_id": [f"i{k:03d}" for k in range(len(lesion))], "lesion_id": [f"L{k}" for k in lesion],
+        "label": np.asarray(labels)[lesion],
+    })  # fmt: skip
 
 
 @given(st.integers(0, 10_000), st.floats(0.1, 0.6))

@@ -45,17 +45,12 @@ def test_class_names_of_the_spaces():
     assert class_names("pad_ufes_20", "malignancy") == ("benign", "malignant")
 
 
-@pytest.mark.parametrize(
-    ("name", "space", "words"),
-    [
-        ("ham", "diagnosis", "Unknown data set"),
-        ("ph2", "binary", "Unknown label space"),
-        ("isic2018_task12", "diagnosis", "no diagnosis"),
-        ("isic2018_task12", "bcc_scc_mel", "no diagnosis"),
-        ("isic2016", "bcc_scc_mel", "isic2016 has no class bcc, scc, mel, so it has no label space 'bcc_scc_mel'"),
-        ("ph2", "bcc_scc_mel", "lists common_nevus, atypical_nevus, melanoma"),
-    ],
-)
+@pytest.mark.parametrize(("name", "space", "words"), [
+    ("ham", "diagnosis", "Unknown data set"), ("ph2", "binary", "Unknown label space"),
+    ("isic2018_task12", "diagnosis", "no diagnosis"), ("isic2018_task12", "bcc_scc_mel", "no diagnosis"),
+    ("isic2016", "bcc_scc_mel", "isic2016 has no class bcc, scc, mel, so it has no label space 'bcc_scc_mel'"),
+    ("ph2", "bcc_scc_mel", "lists common_nevus, atypical_nevus, melanoma"),
+])  # fmt: skip
 def test_class_names_refuses(name, space, words):
     with pytest.raises(ValueError, match=words):
         class_names(name, space)
@@ -65,16 +60,13 @@ def _cohort(*pairs):
     return pd.DataFrame(pairs, columns=["dataset", "diagnosis"], index=range(10, 10 + len(pairs)))
 
 
-def test_relabel_by_hand():
+def test_relabel_by_hand_and_several_sets_to_malignancy_only():
     cohort = _cohort(("ham10000", "nv"), ("ham10000", "akiec"), ("ham10000", "mel"))
     assert relabel(cohort, "diagnosis")["label"].tolist() == [1, 3, 0]
     assert relabel(cohort, "malignancy")["label"].tolist() == [0, 1, 1]
     assert "label" not in cohort.columns
     with pytest.raises(ValueError, match="no class seborrhoea"):
         relabel(_cohort(("ham10000", "nv"), ("ham10000", "seborrhoea")), "malignancy")
-
-
-def test_relabel_several_sets_to_malignancy_only():
     cohort = _cohort(("ham10000", "nv"), ("ph2", "melanoma"), ("pad_ufes_20", "SCC"), ("isic2016", "benign"))
     assert relabel(cohort, "malignancy")["label"].tolist() == [0, 1, 1, 0]
     with pytest.raises(ValueError, match="different classes"):

@@ -6,14 +6,10 @@ from skinlib.data import readers
 from skinlib.data.demographics import COLUMNS, encode
 from skinlib.data.readers_files import DataError
 
-ROWS = pd.DataFrame(
-    {
-        "age": [70.0, np.nan, 0.0],
-        "sex": ["male", np.nan, "female"],
-        "site": ["back", "scalp", np.nan],
-        "dx_type": "histo",
-    }
-)
+ROWS = pd.DataFrame({
+    "age": [70.0, np.nan, 0.0], "sex": ["male", np.nan, "female"], "site": ["back", "scalp", np.nan],
+    "dx_type": "histo",
+})  # fmt: skip
 
 
 def named(values):
@@ -26,10 +22,8 @@ def test_by_hand():
     assert values.dtype == np.float32
     assert values[:, 0].tolist() == [1.0, 0.0, -2.5]  # (70 - 50) / 20; unknown; a newborn is no unknown
     assert named(values) == [
-        {"sex male", "site back"},
-        {"age unknown", "sex unknown", "site scalp"},
-        {"sex female", "site unknown"},
-    ]
+        {"sex male", "site back"}, {"age unknown", "sex unknown", "site scalp"}, {"sex female", "site unknown"},
+    ]  # fmt: skip
 
 
 def test_how_the_diagnosis_was_made_and_the_clinic_do_not_enter():

@@ -51,7 +51,7 @@ def config(**changes) -> RunConfig:
     return RunConfig(dataset="isic2016", split="official", folds=2, allow_missing=True, **changes)
 
 
-def test_the_melanomas_as_published_and_what_each_repeats(root):
+def test_the_melanomas_as_published_what_each_repeats_and_the_new_that_repeat_nothing(root):
     base = cohort_of(config(), root)
     added = extra_training("isic2017_melanomas", base, root, allow_missing=True).set_index("image_id")
     assert list(added.index) == ["ISIC_0000002@isic2017", *sorted(MELANOMAS)[1:]]
@@ -65,12 +65,9 @@ def test_the_melanomas_as_published_and_what_each_repeats(root):
     }
     assert set(added["diagnosis"]) == {"malignant"} and set(added["label"]) == {1}
     assert set(added["source"]) == {"isic2017"} and set(added["dataset"]) == {"isic2016"}
-
-
-def test_the_new_melanomas_are_those_that_repeat_nothing(root):
-    added = extra_training("isic2017_melanomas_new", cohort_of(config(), root), root, allow_missing=True)
-    assert list(added["image_id"]) == ["ISIC_0000201", "ISIC_0000202"]
-    assert repeats(added, cohort_of(config(), root)).isna().all()
+    new = extra_training("isic2017_melanomas_new", base, root, allow_missing=True)
+    assert list(new["image_id"]) == ["ISIC_0000201", "ISIC_0000202"]
+    assert repeats(new, base).isna().all()
 
 
 def test_extra_images_train_in_every_fold_and_move_no_other_image(root, tmp_path):

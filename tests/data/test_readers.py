@@ -11,13 +11,9 @@ from skinlib.data.readers import COLUMNS, read
 from skinlib.data.readers_files import DataError, images_of
 
 LAYS = {
-    "ham10000": layouts.lay_ham,
-    "isic2016": layouts.lay_2016,
-    "isic2017": layouts.lay_2017,
-    "isic2018_task12": layouts.lay_task12,
-    "isic2019": layouts.lay_2019,
-    "pad_ufes_20": layouts.lay_pad,
-}
+    "ham10000": layouts.lay_ham, "isic2016": layouts.lay_2016, "isic2017": layouts.lay_2017,
+    "isic2018_task12": layouts.lay_task12, "isic2019": layouts.lay_2019, "pad_ufes_20": layouts.lay_pad,
+}  # fmt: skip
 
 
 def lay_ph2(root: Path, deeper: str = "") -> Path:
@@ -167,21 +163,17 @@ def test_isic2018_task3_test_labels_as_dataverse_gives_them(tmp_path, suffix, se
     assert "/ISIC2018_Task3_Test_Images/" in row["image_path"]
 
 
-def test_a_label_file_may_call_its_images_image_id(tmp_path):
+def test_a_label_file_may_call_its_images_image_id_and_a_folder_may_be_doubled_by_unpacking(tmp_path):
     layouts.lay_2019(tmp_path)
     before = read("isic2019", as_synthetic(tmp_path))
     for path in (tmp_path / "isic2019").glob("*.csv"):
         edit(path, "image,", "image_id,")
     pd.testing.assert_frame_equal(read("isic2019", tmp_path), before)
-
-
-def test_a_folder_doubled_by_unpacking_is_read(tmp_path):
-    layouts.lay_2019(tmp_path)
     images = tmp_path / "isic2019" / "ISIC_2019_Training_Input"
     images.rename(tmp_path / "moved")
     images.mkdir()
     (tmp_path / "moved").rename(images / images.name)
-    assert read("isic2019", as_synthetic(tmp_path))["image_path"].notna().all()
+    assert read("isic2019", tmp_path)["image_path"].notna().all()
 
 
 def test_two_files_of_one_image_are_named_with_their_folders(tmp_path):
@@ -200,21 +192,17 @@ def test_blank_lesion_ids_are_a_gap_since_a_grouped_split_would_leak(tmp_path):
         read("ham10000", as_synthetic(tmp_path))
 
 
-def test_isic2019(tmp_path):
+def test_isic2019_and_a_row_marked_unk_is_a_fault(tmp_path):
     layouts.lay_2019(tmp_path)
     cohort = read("isic2019", as_synthetic(tmp_path))
     assert cohort["diagnosis"].tolist() == ["NV", "SCC", "AK"]
     assert cohort["label"].tolist() == [1, 7, 3]
     assert cohort["source"].fillna("?").tolist() == ["HAM", "MSK4", "?"]
     assert cohort["site"].fillna("?").tolist() == ["anterior torso", "?", "head/neck"]
-
-
-def test_isic2019_row_marked_unk_is_a_fault(tmp_path):
-    layouts.lay_2019(tmp_path)
     path = tmp_path / "isic2019" / "ISIC_2019_Training_GroundTruth.csv"
     edit(path, "ISIC_0090003,0.0,0.0,0.0,1.0,0.0,0.0,0.0,0.0,0.0", "ISIC_0090003" + ",0.0" * 8 + ",1.0")
     with pytest.raises(DataError, match="do not mark exactly one class: ISIC_0090003"):
-        read("isic2019", as_synthetic(tmp_path), allow_missing=True)
+        read("isic2019", tmp_path, allow_missing=True)
 
 
 @pytest.mark.parametrize("deeper", ["", "PH2Dataset"])
@@ -358,17 +346,12 @@ def test_images_of_a_folder_and_of_a_table(tmp_path):
     assert cohort["age"].tolist() == [40, 50]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name\na.png\n", "no column image_path; it has name"),
-        ("image_path\n", "no image"),
-        ("image_path\na.png\nb/a.png\n", "'a' is there twice"),
-        ("image_path,image_id\na.png,1\n,2\n", "image_path is blank in row 2 below the header"),
-        ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"),
-        ("", "no CSV table"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ("name\na.png\n", "no column image_path; it has name"), ("image_path\n", "no image"),
+    ("image_path\na.png\nb/a.png\n", "'a' is there twice"),
+    ("image_path,image_id\na.png,1\n,2\n", "image_path is blank in row 2 below the header"),
+    ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"), ("", "no CSV table"),
+])  # fmt: skip
 def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(DataError, match=message):

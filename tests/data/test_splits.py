@@ -15,16 +15,11 @@ def people(lesions: list[int], seed: int = 0, share: float = 0.4) -> pd.DataFram
     label = (rng.random(len(lesions)) < share).astype(int)
     label[:8] = np.tile([0, 1], 4)[: len(label)]  # enough of each for four folds
     ids = rng.permutation(len(lesion))
-    return pd.DataFrame(
-        {
-            "image_id": [f"I{i:04d}" for i in ids],
-            "label": label[lesion],
-            "diagnosis": np.array(["nv", "mel"])[label[lesion]],
-            "lesion_id": [f"L{i:03d}" for i in lesion],
-            "patient_id": [f"P{i // 2:03d}" for i in lesion],
-            "official_split": np.nan,
-        }
-    )
+    return pd.DataFrame({
+        "image_id": [f"I{i:04d}" for i in ids], "label": label[lesion],
+        "diagnosis": np.array(["nv", "mel"])[label[lesion]], "lesion_id": [f"L{i:03d}" for i in lesion],
+        "patient_id": [f"P{i // 2:03d}" for i in lesion], "official_split": np.nan,
+    })  # fmt: skip
 
 
 cohorts = st.builds(
@@ -84,10 +79,8 @@ def test_without_groups_shares_and_strata_are_exact():
     counts = split.merge(cohort, on="image_id").groupby(["fold", "part"])["label"].agg(["size", "sum"])
     for fold in range(4):
         assert counts.loc[fold].to_dict("index") == {
-            "test": {"size": 20, "sum": 5},
-            "train": {"size": 60, "sum": 15},
-            "val": {"size": 20, "sum": 5},
-        }
+            "test": {"size": 20, "sum": 5}, "train": {"size": 60, "sum": 15}, "val": {"size": 20, "sum": 5},
+        }  # fmt: skip
 
 
 def test_the_group_is_the_patient_else_the_lesion_else_the_image():

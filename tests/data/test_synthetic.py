@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -269,10 +270,7 @@ def test_sets_are_added_to_a_synthetic_root_and_never_mixed_with_other_data(tmp_
 
 
 def test_a_failure_leaves_no_folder_behind(tmp_path, monkeypatch):
-    def fail(*arguments):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(synthetic, "write_tables", fail)
+    monkeypatch.setattr(synthetic, "write_tables", mock.Mock(side_effect=OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         synthesise(tmp_path, images=56, size=32)
     assert list(tmp_path.iterdir()) == []

@@ -160,7 +160,7 @@ def test_a_vote_is_never_overruled(seed, count, classes):
     assert (most[np.arange(len(fused)), fused] == most.max(1)).all()
 
 
-def test_the_mean_is_the_mean_and_one_member_is_itself():
+def test_the_mean_is_the_mean_by_image_not_position_and_one_member_is_itself():
     members = members_of(0)
     fused = fusion.mean(members)
     wanted = np.mean([tables.probabilities(one)[0] for one in members.values()], axis=0)
@@ -169,9 +169,6 @@ def test_the_mean_is_the_mean_and_one_member_is_itself():
     alone = {"m1": members["m1"]}
     pd.testing.assert_frame_equal(fusion.mean(alone), members["m1"])
     assert fusion.simplex_weights(alone).weights == {"m1": 1.0}
-
-
-def test_rows_are_matched_by_image_not_by_position():
     members = members_of(1)
     shuffled = members | {"m1": members["m1"].sample(frac=1, random_state=0)}
     pd.testing.assert_frame_equal(fusion.mean(shuffled), fusion.mean(members))
@@ -244,11 +241,9 @@ def test_error_correlation_by_hand():
     label = [0, 0, 0, 0]
     right, wrong = [0.9, 0.1], [0.1, 0.9]
     members = {
-        "x": table([right, right, wrong, wrong], label),
-        "y": table([right, right, wrong, wrong], label),
-        "z": table([wrong, wrong, right, right], label),
-        "never": table([right] * 4, label),
-    }
+        "x": table([right, right, wrong, wrong], label), "y": table([right, right, wrong, wrong], label),
+        "z": table([wrong, wrong, right, right], label), "never": table([right] * 4, label),
+    }  # fmt: skip
     found = error_correlation(members).set_index(["a", "b"])
     assert found.loc[("x", "y")].tolist() == pytest.approx([1, 0, 0.5, 0.5])
     assert found.loc[("x", "z")].tolist() == pytest.approx([-1, 1, 0, 1])

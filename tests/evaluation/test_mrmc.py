@@ -33,14 +33,10 @@ def measures(values, **columns):
     return pd.DataFrame({"image_id": image, "seed": seed, "score": values.ravel()} | columns)
 
 
-@pytest.mark.parametrize(
-    ("metric", "error", "df", "p", "low", "high"),
-    [
-        (AUC, 0.02068250, 15.066, 0.05123, -0.08787, 0.00027),
-        (Metric("roc_auc", AUC.weighted), 0.02074862, 15.25967, 0.05167, -0.08796, 0.00036),  # by jackknife
-    ],
-    ids=["DeLong", "jackknife"],
-)
+@pytest.mark.parametrize(("metric", "error", "df", "p", "low", "high"), [
+    (AUC, 0.02068250, 15.066, 0.05123, -0.08787, 0.00027),
+    (Metric("roc_auc", AUC.weighted), 0.02074862, 15.25967, 0.05167, -0.08796, 0.00036),  # by jackknife
+], ids=["DeLong", "jackknife"])  # fmt: skip
 def test_van_dyke_is_analysed_as_published(metric, error, df, p, low, high):
     """Five radiologists, 114 patients, two ways to record MRI of the aorta (Van Dyke et al. 1993, public data).
 

@@ -43,17 +43,13 @@ def test_every_fault_is_listed(tmp_path):
     assert len(caught.value.findings) >= 9
 
 
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("", "is no CSV table in UTF-8"),
-        ("image_id,label\na,0\n", "two or more different p_<class> columns"),
-        ("p_benign,p_malignant\n0.5,0.5\n", "no column image_id; it has p_benign, p_malignant; no column label"),
-        ("image_id,label,p_benign,p_malignant\n", "no rows"),
-        ("image_id,label,p_benign,p_malignant\na,2,0.5,0.5\n", "unknown labels"),
-        ("image_id,label,p_benign,p_malignant\na,0.5,0.5,0.5\n", "unknown labels"),
-    ],
-)
+@pytest.mark.parametrize(("text", "fault"), [
+    ("", "is no CSV table in UTF-8"), ("image_id,label\na,0\n", "two or more different p_<class> columns"),
+    ("p_benign,p_malignant\n0.5,0.5\n", "no column image_id; it has p_benign, p_malignant; no column label"),
+    ("image_id,label,p_benign,p_malignant\n", "no rows"),
+    ("image_id,label,p_benign,p_malignant\na,2,0.5,0.5\n", "unknown labels"),
+    ("image_id,label,p_benign,p_malignant\na,0.5,0.5,0.5\n", "unknown labels"),
+])  # fmt: skip
 def test_single_faults(tmp_path, text, fault):
     with pytest.raises(tables.PredictionTableError, match=fault):
         report.read_predictions(written(tmp_path, text))

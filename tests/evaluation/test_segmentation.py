@@ -147,11 +147,9 @@ def test_the_outline_is_one_pixel_wide_and_follows_the_edge_of_the_image():
     assert np.array_equal(seg.outline(np.ones((3, 3), bool)), ~square(1, 1, tall=1, wide=1, shape=(3, 3)))
 
 
-@pytest.mark.parametrize(
-    ("predicted", "ids"),
-    [(square()[None], "ab"), (square()[None].astype(float), "a"), (square()[None, :3], "a"), (square(), "abcdef")],
-    ids=["ids", "floats", "sizes", "one image"],
-)
+@pytest.mark.parametrize(("predicted", "ids"), [
+    (square()[None], "ab"), (square()[None].astype(float), "a"), (square()[None, :3], "a"), (square(), "abcdef"),
+], ids=["ids", "floats", "sizes", "one image"])  # fmt: skip
 def test_masks_of_other_shapes_or_kinds_are_refused(predicted, ids):
     with pytest.raises(ValueError, match="masks must be bool and"):
         seg.per_image(predicted, square()[None] if predicted.ndim == 3 else square(), list(ids))

@@ -71,10 +71,8 @@ def test_test_rows_are_refused(part):
 
 def test_rows_of_unknown_or_training_part_are_refused():
     for table, message in (
-        (HAND.drop(columns="part"), "no column part"),
-        (HAND.assign(part="train"), "train"),
-        (HAND.iloc[:0], "no rows"),
-    ):
+        (HAND.drop(columns="part"), "no column part"), (HAND.assign(part="train"), "train"), (HAND.iloc[:0], "no rows"),
+    ):  # fmt: skip
         with pytest.raises(tables.PredictionTableError, match=message):
             thresholds.choose_threshold(table)
     with pytest.raises(UndefinedMetricError, match="no malignant row"):

@@ -7,20 +7,9 @@ import pytest
 from skinlib.evaluation import mrmc
 from skinlib.evaluation.metrics import binary
 from skinlib.evaluation.statistics import bootstrap_ci, holm
+from skinlib.exhibits import score as engine
 from skinlib.exhibits.choose import choose
-from skinlib.exhibits.score import (
-    Boot,
-    by_group,
-    changes,
-    counts,
-    each_training,
-    gaps,
-    judge,
-    noted,
-    score,
-    step_by_step,
-    verdicts,
-)
+from skinlib.exhibits.score import Boot, by_group, changes, counts, each_training, gaps, judge, noted, score
 from skinlib.exhibits.scored import Scored, pair, with_rarest
 
 BOOT = Boot(n=100, n_p=100, seed=0)
@@ -134,11 +123,13 @@ def test_a_row_without_trainings_is_repeated_for_those_of_the_other():
     assert len(a.table) == len(b.table)
 
 
-def test_one_pair_has_an_interval_and_no_verdict():
+def test_one_pair_has_an_interval_and_no_verdict_and_no_pair_has_no_changes():
     found = changes({"b - a": (Scored(table(shift=2)), Scored(table()))}, ["roc_auc"], BOOT, family="primary")
     one = cell(found, "b - a", "roc_auc_change")
     assert one["low"] > 0
     assert (one["verdict"], one["units"], one["family"]) == ("one run each", 1, "primary")
+    none = changes({}, ["roc_auc"], BOOT, family="side")
+    assert none.empty and engine.verdicts(none).empty
 
 
 def test_few_trainings_say_how_many_agree_and_have_no_verdict():
@@ -173,26 +164,19 @@ def test_sensitivity_is_never_asked_alone_and_a_trade_is_called_so():
 
 def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
     steps = {"a": Scored(table()), "threshold": Scored(table(), threshold=0.2), "better": Scored(table(shift=2))}
-    found = changes(step_by_step(steps), ["roc_auc"], BOOT, family="primary")
+    found = changes(engine.step_by_step(steps), ["roc_auc"], BOOT, family="primary")
     still = cell(found, "threshold", "roc_auc_change")
     assert (still["ours"], still["verdict"]) == (0.0, "")
     assert "nothing differs" in still["note"]
     moved = cell(found, "better", "roc_auc_change")
     assert moved["p_adjusted"] == moved["p"]
-    assert verdicts(found).loc["threshold", "roc_auc"] == ""
-
-
-def test_no_pairs_have_no_changes():
-    assert changes({}, ["roc_auc"], BOOT, family="side").empty and verdicts(changes({}, [], BOOT, family="side")).empty
+    assert engine.verdicts(found).loc["threshold", "roc_auc"] == ""
 
 
 def test_holm_runs_within_family_and_metric():
     rows = [
-        ("a", "x", 0.01, "primary"),
-        ("b", "x", 0.02, "primary"),
-        ("a", "y", 0.03, "primary"),
-        ("c", "x", 0.04, "s"),
-    ]
+        ("a", "x", 0.01, "primary"), ("b", "x", 0.02, "primary"), ("a", "y", 0.03, "primary"), ("c", "x", 0.04, "s"),
+    ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["row", "metric", "p", "family"]).assign(low=1.0, high=2.0, units=5)
     judged = judge(frame)
     assert judged["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])
@@ -207,7 +191,7 @@ def test_a_gap_of_other_images_resamples_each_alone():
     assert found["low"].iloc[0] < found["ours"].iloc[0] < found["high"].iloc[0]
 
 
-def test_counts_take_numbers_triples_and_mappings():
+def test_counts_take_numbers_triples_and_mappings_and_notes_are_added():
     found = counts({("r", "a"): 1, ("r", "b"): (2, 1, 3), ("r", "c"): {"ours": None, "note": "no"}}, about={"n": 9})
     assert found["ours"].tolist()[:2] == [1, 2]
     assert found.loc[1, ["low", "high"]].tolist() == [1, 3]
@@ -217,9 +201,6 @@ def test_counts_take_numbers_triples_and_mappings():
     assert seeds[["ours", "low", "high"]].to_numpy() == pytest.approx(
         np.array([[2.5, 1, 4], [2, *2 * [np.nan]]]), nan_ok=True
     )
-
-
-def test_notes_are_added_to_the_cells_of_a_metric():
     found = counts({("r", "a"): {"ours": 1, "note": "first"}, ("r", "b"): 2, ("r", "c"): 3})
     assert noted(found, {"a": "second", "b": "second"})["note"].tolist() == ["first; second", "second", ""]
 

@@ -25,16 +25,13 @@ def test_a_plane_that_keeps_all_neighbours_is_wholly_trusted():
         trustworthiness(HIGH, LOW, 30)
 
 
-def test_votes_by_hand_and_another_picture_of_the_same_lesion_has_none():
+def test_votes_by_hand_a_tie_goes_to_the_nearest_and_another_picture_of_the_lesion_has_none():
     """On a line: a at 0 and 1 of one lesion, b at 2 and 3, a at 10."""
     points, labels = np.array([[0.0], [1.0], [2.0], [3.0], [10.0]]), np.array([0, 0, 1, 1, 0])
     assert neighbours_vote(points, labels, k=1).tolist() == [True, True, False, True, False]  # 2's nearest (a tie) is 1
     lesions = ["x", "x", "y", "z", "w"]
     assert neighbours_vote(points, labels, lesions, k=1).tolist() == [False, False, False, True, False]
-
-
-def test_a_tie_of_votes_goes_to_the_nearest():
-    points, labels = np.array([[0.0], [1.0], [-2.0]]), np.array([0, 0, 1])
+    points, labels = np.array([[0.0], [1.0], [-2.0]]), np.array([0, 0, 1])  # a tie
     assert neighbours_vote(points, labels, k=2)[0]
     assert not neighbours_vote(points, np.array([1, 0, 1]), k=2)[0]
 

@@ -110,14 +110,10 @@ def test_bfloat16_autocast_stays_close():
     assert np.corrcoef(maps.ravel(), expected.ravel())[0, 1] > 0.999
 
 
-@pytest.mark.parametrize(
-    ("index", "targets", "error", "message"),
-    [
-        (2, [0, 1, 2], ValueError, "for 2 images"),
-        (2, -1, ValueError, "classes count from 0"),
-        (6, 0, ValueError, "choose a convolution"),
-    ],
-)
+@pytest.mark.parametrize(("index", "targets", "error", "message"), [
+    (2, [0, 1, 2], ValueError, "for 2 images"), (2, -1, ValueError, "classes count from 0"),
+    (6, 0, ValueError, "choose a convolution"),
+])  # fmt: skip
 def test_bad_calls_are_named(index, targets, error, message):
     model = small()
     with pytest.raises(error, match=message):

@@ -9,15 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from skinlib.explain import localisation
-from skinlib.explain.localisation import (
-    border_band,
-    centred_blob,
-    energy_inside,
-    iou_at_area,
-    overlap,
-    pointing_game,
-    random_blob,
-)
+from skinlib.explain.localisation import border_band, centred_blob, energy_inside, iou_at_area, pointing_game
 
 HEAT = np.array([[1.0, 2.0], [3.0, 4.0]])
 MAPS = arrays(np.float64, (4, 5), elements=st.integers(0, 6).map(float))
@@ -40,6 +32,7 @@ def test_ties_share():
 
 
 def test_overlap_of_the_kept_quarter():
+    overlap = localisation.overlap
     one = np.arange(16.0).reshape(1, 4, 4)  # keeps 12..15
     assert overlap(one, one)[0] == 1
     assert overlap(one, one[:, ::-1, ::-1].copy())[0] == 0
@@ -68,13 +61,15 @@ def test_the_mask_itself_scores_one(mask):
         assert energy_inside(mask * 1.0, mask) == pointing_game(mask * 1.0, mask) == iou_at_area(mask * 1.0, mask) == 1
 
 
-def test_bad_maps_are_refused():
+def test_bad_maps_and_a_map_without_a_mask_are_refused():
     with pytest.raises(ValueError, match="of one size"):
         energy_inside(HEAT, np.ones((3, 3)))
     with pytest.raises(ValueError, match=">= 0"):
         energy_inside(-HEAT, np.ones((2, 2)))
     with pytest.raises(ValueError, match="finite"):
         iou_at_area(HEAT * np.nan, np.ones((2, 2)))
+    with pytest.raises(ValueError, match="zip"):
+        localisation.localisation_table([HEAT], [], ["a"], rng=np.random.default_rng(0))
 
 
 def test_centred_blob_on_a_centred_disc():
@@ -87,6 +82,7 @@ def test_centred_blob_on_a_centred_disc():
 
 
 def test_random_blobs_cover_the_image_and_repeat_with_the_seed():
+    random_blob = localisation.random_blob
     first = random_blob(20, (9, 12), np.random.default_rng(3))
     np.testing.assert_array_equal(first, random_blob(20, (9, 12), np.random.default_rng(3)))
     rng = np.random.default_rng(0)
@@ -110,11 +106,6 @@ def test_table():
     assert table.loc["b", "pointing_centre"] == 0 and table.loc["b", "iou_centre"] < 0.1
     assert 0 < table.loc["a", "energy_random"] < 0.5
     assert table.loc["c"].drop(["constant", "mask_fraction"]).isna().all()
-
-
-def test_table_needs_as_many_masks_as_maps():
-    with pytest.raises(ValueError, match="zip"):
-        localisation.localisation_table([HEAT], [], ["a"], rng=np.random.default_rng(0))
 
 
 def test_a_band_by_hand():

@@ -46,14 +46,11 @@ def test_the_long_table_names_rows_inputs_and_outputs():
     assert frame.set_index(["image_id", "input"]).loc[("y", "b"), "value"] == 2
 
 
-@pytest.mark.parametrize(
-    ("rows", "background", "message"),
-    [
-        (table([[1, 2]]), table([[1, 2]], "ba"), "have the columns"),
-        (table([[1, np.nan]]), table([[1, 2]]), "give unknown values a number"),
-        (table([[1, 2]]), table([[1, 2]]).head(0), "need a background"),
-    ],
-)
+@pytest.mark.parametrize(("rows", "background", "message"), [
+    (table([[1, 2]]), table([[1, 2]], "ba"), "have the columns"),
+    (table([[1, np.nan]]), table([[1, 2]]), "give unknown values a number"),
+    (table([[1, 2]]), table([[1, 2]]).head(0), "need a background"),
+])  # fmt: skip
 def test_what_cannot_be_explained_is_refused(rows, background, message):
     with pytest.raises(ValueError, match=message):
         shap_values(additive, rows, background)

@@ -74,16 +74,13 @@ def test_shared_counts_images_of_a_once_and_leaves_out_parts_of_one_set():
     ]
 
 
-def test_class_table_keeps_the_order_of_the_card_and_counts_lesions():
+def test_class_table_keeps_the_order_of_the_card_and_official_images_add_up():
     rows = pd.DataFrame({"image_id": list("abcd"), "lesion_id": ["L1", "L1", "L2", np.nan]})
     table = data_sets.classes("ham10000", rows.assign(diagnosis=["nv", "nv", "nv", "mel"]))
     assert tuple(table.index) == CARDS["ham10000"].classes
     assert table.loc["nv", ["images", "lesions", "official"]].tolist() == [3, 2, 6705]
     assert table.loc["mel", ["images", "lesions"]].tolist() == [1, 1]
     assert table.loc["df", ["images", "lesions"]].tolist() == [0, 0]
-
-
-def test_official_images_add_up_over_the_parts():
     assert data_sets.official_images("isic2016") == 900 + 379
     assert data_sets.official_images("ham10000") == 10015
 
@@ -98,13 +95,10 @@ def test_likeness_sees_through_exposure_and_not_through_chance(tmp_path):
     rng = np.random.default_rng(0)
     first, second = rng.integers(60, 160, (2, 64, 64))
     grey = {"a": first, "lighter": first + 60, "b": second, "plain": np.full((64, 64), 90)}
-    cohort = pd.DataFrame(
-        {
-            "image_id": list(grey),
-            "dataset": "x",
-            "image_path": [save(tmp_path / f"{k}.png", np.stack([v] * 3, -1)) for k, v in grey.items()],
-        }
-    )
+    cohort = pd.DataFrame({
+        "image_id": list(grey), "dataset": "x",
+        "image_path": [save(tmp_path / f"{k}.png", np.stack([v] * 3, -1)) for k, v in grey.items()],
+    })  # fmt: skip
     r = leakage.likeness(pairs(("a", "x", "lighter", "x"), ("a", "x", "b", "x"), ("a", "x", "plain", "x")), cohort)
     assert r[0] == pytest.approx(1)
     assert abs(r[1]) < 0.1

@@ -89,17 +89,11 @@ def test_roc_marks_the_threshold_and_the_published_point():
 
 
 def exhibit():
-    return pd.DataFrame(
-        {
-            "row": ["a", "b", "a"],
-            "metric": ["roc_auc", "roc_auc", "fn"],
-            "ours": [0.9, np.nan, 30],
-            "low": [0.85, np.nan, np.nan],
-            "high": [0.96, np.nan, np.nan],
-            "published": [0.92, 0.88, 35],
-            "note": ["", "counts only: 0 malignant; 33 lesions", ""],
-        }
-    )
+    return pd.DataFrame({
+        "row": ["a", "b", "a"], "metric": ["roc_auc", "roc_auc", "fn"], "ours": [0.9, np.nan, 30],
+        "low": [0.85, np.nan, np.nan], "high": [0.96, np.nan, np.nan], "published": [0.92, 0.88, 35],
+        "note": ["", "counts only: 0 malignant; 33 lesions", ""],
+    })  # fmt: skip
 
 
 def test_bars_show_ours_the_interval_and_the_published_value():
@@ -173,10 +167,8 @@ def test_heat_maps_share_one_colour_scale_with_a_bar():
     assert bar.get_xlabel().startswith("Grad-CAM++") and bar.get_xlim() == (0, 2.0)
     assert [figure.axes[line].get_ylabel() for line in (0, 3)] == ["TP", "FN"]
     assert [axis.get_title() for axis in figure.axes[:3]] == [
-        "original, outline",
-        "Grad-CAM++",
-        "sharpened",
-    ]
+        "original, outline", "Grad-CAM++", "sharpened",
+    ]  # fmt: skip
     assert all(axis.collections for axis in figure.axes[:6])  # the outline
     overlay = figure.axes[2].images[0].get_array()
     changed = ~np.isclose(overlay, 128 / 255).all(axis=2)
@@ -213,12 +205,9 @@ def test_data_flow_has_the_real_shapes_and_leaves_the_model_alone():
     net = Net().train()
     steps = {step["name"]: (step["shape"], step["parameters"]) for step in trace(net, (32, 48))}
     assert steps == {
-        "image": ((1, 3, 32, 48), 0),
-        "phi": ((1, 4, 16, 24), 112),
-        "head": ((1, 2), 10),
-        "logits": ((1, 2), 0),
+        "image": ((1, 3, 32, 48), 0), "phi": ((1, 4, 16, 24), 112), "head": ((1, 2), 10), "logits": ((1, 2), 0),
         "features": ((1, 4), 0),
-    }
+    }  # fmt: skip
     assert [step["name"] for step in trace(net, (32, 48), expand=("phi",))][:4] == ["image", "phi.0", "phi.1", "head"]
     assert net.training and not any(module._forward_hooks for module in net.modules())
     with pytest.raises(ValueError, match="no child body; it has phi, head"):

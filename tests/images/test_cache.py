@@ -6,7 +6,7 @@ from PIL import Image
 from written import write_cohort
 
 from skinlib.images import cache as cache_module
-from skinlib.images.cache import Cache, read_image, read_mask
+from skinlib.images.cache import Cache
 
 
 def picture(seed: int, height: int = 30, width: int = 40) -> np.ndarray:
@@ -21,10 +21,15 @@ def cohort(tmp_path):
     return write_cohort(tmp_path, {f"I{i}": (picture(i), mask) for i, mask in enumerate(masks)})
 
 
-def test_images_of_the_same_size_are_stored_as_they_are(cohort, tmp_path):
+def test_images_of_the_same_size_are_stored_as_they_are_in_the_cohorts_order(cohort, tmp_path):
     found = Cache.build(cohort, (30, 40), root=tmp_path / "cache")
     assert (found.images.dtype, found.images.shape) == (np.uint8, (4, 30, 40, 3))
     assert all(np.array_equal(found.images[i], picture(i)) for i in range(4))
+    assert found.has_mask.tolist() == [True, True, False, True]
+    assert not found.masks[2].any()
+    assert np.array_equal(found.masks[0], picture(10)[..., 0] > 128)
+    backwards = Cache.build(cohort.iloc[::-1], (30, 40), root=tmp_path / "cache")
+    assert np.array_equal(backwards.images[0], picture(3))
 
 
 def test_images_are_resized_to_height_and_width(cohort, tmp_path):
@@ -34,26 +39,6 @@ def test_images_are_resized_to_height_and_width(cohort, tmp_path):
     for i in range(4):  # an antialiased bilinear filter, as Pillow's
         other = np.asarray(Image.fromarray(picture(i)).resize((20, 12), Image.Resampling.BILINEAR)).astype(int)
         assert np.abs(found.images[i].astype(int) - other).max() <= 2
-
-
-def test_the_order_is_the_cohorts(cohort, tmp_path):
-    backwards = cohort.iloc[::-1]
-    found = Cache.build(backwards, (30, 40), root=tmp_path / "cache")
-    assert np.array_equal(found.images[0], picture(3))
-    first = Cache.build(cohort, (30, 40), root=tmp_path / "cache")
-    assert np.array_equal(first.images[0], picture(0))
-
-
-def test_masks_are_lesion_above_128(tmp_path):
-    Image.fromarray(np.array([[0, 127, 128, 129, 255]], np.uint8)).save(tmp_path / "m.png")
-    assert read_mask(tmp_path / "m.png").tolist() == [[False, False, False, True, True]]
-
-
-def test_masks_are_zero_and_one_and_missing_ones_are_marked(cohort, tmp_path):
-    found = Cache.build(cohort, (30, 40), root=tmp_path / "cache")
-    assert found.has_mask.tolist() == [True, True, False, True]
-    assert not found.masks[2].any()
-    assert np.array_equal(found.masks[0], picture(10)[..., 0] > 128)
 
 
 @pytest.mark.parametrize("without", ["asked", "no column", "none known"])
@@ -123,8 +108,6 @@ def test_a_broken_mask_is_named_and_mended(cohort, tmp_path):
     assert leftovers(tmp_path / "cache") == []
     mask.write_bytes(whole)
     assert np.array_equal(Cache.build(cohort, (30, 40), root=tmp_path / "cache").masks[1], picture(11)[..., 0] > 128)
-    with pytest.raises(OSError, match=r"gone\.png cannot be read as an image"):
-        read_image(tmp_path / "gone.png")
 
 
 def test_a_full_disk_is_told_before_work_starts(cohort, tmp_path, monkeypatch):
@@ -138,11 +121,3 @@ def test_a_full_disk_is_told_before_work_starts(cohort, tmp_path, monkeypatch):
     assert leftovers(tmp_path / "cache") == []
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - needed, needed))
     assert len(Cache.build(cohort, (16, 16), root=tmp_path / "cache").images) == 4
-
-
-def test_grey_palette_and_transparent_files_become_rgb(tmp_path):
-    rgb = Image.fromarray(picture(0))
-    for mode in ("L", "P", "RGBA"):
-        rgb.convert(mode).save(tmp_path / f"{mode}.png")
-        assert read_image(tmp_path / f"{mode}.png").shape == (30, 40, 3)
-    assert np.array_equal(read_image(tmp_path / "RGBA.png"), picture(0))

@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from skinlib import models
 from skinlib.config import Augment, RunConfig
-from skinlib.data.cards import CARDS
 from skinlib.images.augment import augment_batch, draw
 from skinlib.images.visits import VIEWS, nested_share, visits
 
-BY_CLASS = {"benign": "right_angles", "malignant": "octagon"}
 UNTOUCHED = Augment(flips=False, rotation=0.0)
 
 
@@ -25,17 +23,6 @@ def seen(name: str) -> torch.Tensor:
     drawn = draw(UNTOUCHED, 0, 0, np.arange(len(chosen["row"])))
     drawn |= {key: torch.from_numpy(chosen[key]) for key in ("angle", "flip")}
     return augment_batch(image.expand(len(chosen["row"]), -1, -1, -1), None, UNTOUCHED, drawn)[0]
-
-
-def test_the_official_training_part_makes_5676_visits():
-    labels = [label for label, n in CARDS["isic2016"].counts["train"].items() for _ in range(n)]
-    chosen = visits(BY_CLASS[label] for label in labels)
-    assert len(chosen["row"]) == 727 * 4 + 173 * 16 == 5_676
-    assert chosen["angle"].shape == (5_676,) and chosen["flip"].shape == (5_676, 2)
-    malignant = np.array(labels)[chosen["row"]] == "malignant"
-    assert (malignant.sum(), (~malignant).sum()) == (2_768, 2_908)
-    more = visits([*(BY_CLASS[label] for label in labels), *["identity"] * 404])
-    assert len(more["row"]) == 5_676 + 404
 
 
 def test_rows_angles_and_flips_by_hand():

@@ -87,7 +87,7 @@ def test_given_answers_stay_and_filled_ones_cannot_be_told_from_them(fitted, hol
         assert size.min() > 4.9 and size.max() < 25.1
 
 
-def test_the_fit_is_the_same_each_time_and_leaves_the_random_state_alone():
+def test_the_fit_is_the_same_each_time_also_where_gradients_are_off():
     rows = blanked(table(), size=slice(0, 240, 7))
     torch.manual_seed(5)
     wanted = torch.rand(1)
@@ -101,9 +101,6 @@ def test_the_fit_is_the_same_each_time_and_leaves_the_random_state_alone():
     restored = Imputer(BLOCKS)
     restored.load_state_dict(first.state_dict())
     assert torch.equal(restored(rows), first(rows))
-
-
-def test_the_fit_works_where_gradients_are_off():
     with torch.inference_mode(False), torch.no_grad():
         auto = Imputer(BLOCKS)
         auto.fit(blanked(table(), size=slice(0, 240, 7)))

@@ -110,24 +110,15 @@ def test_width_leaves_the_network_alone_and_unknown_maps_are_asked_for():
         last_maps(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)))
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "shape"),
-    [
-        ("vit_tiny_patch16_224", (64, 96), (192, 4, 6)),
-        ("swin_tiny_patch4_window7_224", (64, 64), (768, 2, 2)),
-        ("test_vit", (160, 160), (64, 10, 10)),
-    ],
-)
+@pytest.mark.parametrize(("name", "size", "shape"), [
+    ("vit_tiny_patch16_224", (64, 96), (192, 4, 6)), ("swin_tiny_patch4_window7_224", (64, 64), (768, 2, 2)),
+    ("test_vit", (160, 160), (64, 10, 10)),
+])  # fmt: skip
 def test_a_network_built_for_one_size_is_built_for_that_of_the_images(name, size, shape):
     backbone = create(name, "none", size=size).eval()
     assert backbones.width(backbone) == shape[0]
     with torch.no_grad():
         assert backbone(torch.zeros(2, 3, *size)).shape == (2, *shape)
-
-
-def test_a_size_that_a_network_cannot_take_is_said_in_words():
-    with pytest.raises(ValueError, match="InceptionV3 takes no images of 64 x 64"):
-        backbones.width(create("inception_v3", "none", size=(64, 64)))
 
 
 @pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", b""])
@@ -151,13 +142,15 @@ def test_the_seed_decides_the_weights_and_the_callers_randomness_is_untouched():
     assert first["phi.layer4.0.conv1.weight"].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_unknown_names_are_refused():
+def test_unknown_names_and_a_size_that_a_network_cannot_take_are_refused():
     with pytest.raises(ValueError, match=r"no system 'nobody'; there are .*recall_oriented"):
         models.build(SMALL.replace(system="nobody"))
     with pytest.raises(ValueError, match="timm knows no model 'resnet51'"):
         models.build(SMALL.replace(backbone="resnet51"))
     with pytest.raises(ValueError, match="no system 'backbones'"):
         models.build(SMALL.replace(system="backbones"))
+    with pytest.raises(ValueError, match="InceptionV3 takes no images of 64 x 64"):
+        backbones.width(create("inception_v3", "none", size=(64, 64)))
 
 
 def test_imagenet_weights_that_cannot_be_had_are_an_error_that_names_the_file(offline):
@@ -206,10 +199,8 @@ def test_weights_are_sought_in_the_named_folder_then_next_to_the_data(tmp_path, 
     find = lambda: find_weights("resnet10t", "imagenet", root)
     assert find() is None
     names = [
-        "top/weights/resnet10t.a.safetensors",
-        "top/data/weights/resnet10t.safetensors",
-        "own/resnet10t.safetensors",
-    ]
+        "top/weights/resnet10t.a.safetensors", "top/data/weights/resnet10t.safetensors", "own/resnet10t.safetensors",
+    ]  # fmt: skip
     for place in names:  # each goes before those already there
         path = tmp_path / place
         path.parent.mkdir(parents=True)

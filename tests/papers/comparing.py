@@ -12,6 +12,11 @@ def printed(paper: str, exhibit: str) -> dict[tuple[str, str], float]:
     return dict(zip(zip(frame["row"], frame["metric"], strict=True), frame["published"], strict=True))
 
 
+def value(frame, row: str, metric: str, column: str = "ours"):
+    """Return one cell of a long table."""
+    return frame.set_index(["row", "metric"]).loc[(row, metric), column]
+
+
 def configs(plan, profile: dict) -> dict[str, RunConfig]:
     return {one.name: one.config for one in plan(profile)}
 
@@ -21,10 +26,11 @@ def difference(a: RunConfig, b: RunConfig) -> set[str]:
 
 
 def assert_pure(plan, profile: dict) -> None:
-    """A plan leaves its profile alone, says the same twice, and names each configuration once; JSON gives each back."""
+    """A plan leaves its profile alone, says the same twice, names and labels each run once; JSON gives each back."""
     before = copy.deepcopy(profile)
     first = plan(profile)
     assert profile == before
     assert first == plan(copy.deepcopy(profile))
     assert len({one.name for one in first}) == len({one.config.to_json() for one in first}) == len(first)
+    assert len({tuple(sorted(one.labels.items())) for one in first}) == len(first)
     assert all(RunConfig.from_json(one.config.to_json()) == one.config for one in first)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from comparing import value
 
 from skinlib.evaluation.resampled import UndefinedMetricError
 from skinlib.evaluation.statistics import bootstrap_ci
@@ -36,10 +37,6 @@ def table(called, fold=0, seed=0, part="test"):
 
 def trainings(called, folds=(0, 1), seeds=(0, 1), **more):
     return pd.concat([table(called, fold, seed, **more) for fold in folds for seed in seeds], ignore_index=True)
-
-
-def value(frame, row_, metric, column="ours"):
-    return frame.set_index(["row", "metric"]).loc[(row_, metric), column]
 
 
 def test_a_class_of_one_lesion_leaves_balanced_accuracy_its_interval():

@@ -214,16 +214,9 @@ def test_a_member_is_a_backbone_with_a_linear_layer():
     assert model.cam_layer() is not None
 
 
-@pytest.mark.parametrize(
-    ("backbone", "width"),
-    [
-        ("resnet50", 2048),
-        ("inception_v3", 2048),
-        ("efficientnet_b3", 1536),
-        ("densenet121", 1024),
-        ("densenet201", 1920),
-    ],
-)
+@pytest.mark.parametrize(("backbone", "width"), [
+    ("resnet50", 2048), ("inception_v3", 2048), ("efficientnet_b3", 1536), ("densenet121", 1024), ("densenet201", 1920),
+])  # fmt: skip
 def test_the_papers_backbones_have_their_widths(backbone, width):
     assert joint_ensemble._width(backbone, (128, 128)) == width
 
@@ -276,16 +269,12 @@ def test_what_each_variant_needs_first():
     assert models.build(alone).eval()(None, torch.randn(3, 20))["logits"].shape == (3, 7)
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        (MEMBER.replace(variant="other"), "no variant 'other'"),
-        (MEMBER.replace(options={"width": 3}), "variant member has no options"),
-        (fused(wide=3), "variant fused has no option wide"),
-        (fused(reduction="sum"), "no reduction 'sum'"),
-        (FUSED.replace(variant="joint"), "the one option head"),
-    ],
-)
+@pytest.mark.parametrize(("config", "message"), [
+    (MEMBER.replace(variant="other"), "no variant 'other'"),
+    (MEMBER.replace(options={"width": 3}), "variant member has no options"),
+    (fused(wide=3), "variant fused has no option wide"), (fused(reduction="sum"), "no reduction 'sum'"),
+    (FUSED.replace(variant="joint"), "the one option head"),
+])  # fmt: skip
 def test_configurations_that_make_no_sense(config, message):
     with pytest.raises(ValueError, match=message):
         models.build(config)

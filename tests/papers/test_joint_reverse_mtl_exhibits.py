@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+from comparing import value
 from sklearn.metrics import roc_auc_score
 
 from skinlib.evaluation.segmentation import per_image
@@ -48,10 +49,6 @@ def drawn(variant, *, seeds=(0,), p=GOOD, found=8, **changes):
         segmentation=lambda stage: outlines(one.config.seed, found),
     )
     return Runs(planned, opened)
-
-
-def value(frame, row, metric, column="ours"):
-    return frame.set_index(["row", "metric"]).loc[(row, metric), column]
 
 
 def test_rows_have_what_their_networks_give_and_say_how_they_began():

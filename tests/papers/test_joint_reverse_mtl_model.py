@@ -62,11 +62,6 @@ def test_shapes_at_any_size_that_fits(variant):
         assert shapes == mask | logits | twice
 
 
-def test_sides_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"sides divisible by 32, got \(48, 64\)"):
-        network("seg")(torch.zeros(1, 3, 48, 64))
-
-
 @pytest.mark.parametrize("variant", REVERSE)
 def test_a_gate_of_ones_makes_the_second_pass_the_first(variant):
     image = batch_of()["image"]
@@ -222,7 +217,7 @@ def test_the_layer_of_the_heat_maps():
     assert classifier.cam_layer() is last_maps(classifier.backbone)
 
 
-def test_unknown_choices_are_refused():
+def test_unknown_choices_and_sides_that_do_not_fit_are_refused():
     for changes, words in (
         ({"variant": "mtl5"}, "no variant 'mtl5'; there are cls, seg, mtl0"),
         ({"options": {"width": [8]}}, "variant mtl3 has no option width; it has views, widths, gate"),
@@ -235,6 +230,8 @@ def test_unknown_choices_are_refused():
             models.build(SMALL.replace(**changes))
     with pytest.raises(WeightsUnavailable, match="variant seg has no published weights"):
         network("seg", weights="imagenet")
+    with pytest.raises(ValueError, match=r"sides divisible by 32, got \(48, 64\)"):
+        network("seg")(torch.zeros(1, 3, 48, 64))
 
 
 def test_the_visits_of_the_official_training_part_with_the_404_melanomas():
@@ -244,6 +241,7 @@ def test_the_visits_of_the_official_training_part_with_the_404_melanomas():
     found = visits(part, config)
     assert len(found["row"]) == 727 * 4 + 173 * 16 + 404 == 6080
     assert np.bincount(found["row"])[[0, 726, 727, 899, 900, 1303]].tolist() == [4, 4, 16, 16, 1, 1]
+    assert found["angle"].shape == (6080,) and found["flip"].shape == (6080, 2)
     assert len(visits(part.drop(columns="added").iloc[:900], config)["row"]) == 5676
     assert visits(part, SMALL) is None
 

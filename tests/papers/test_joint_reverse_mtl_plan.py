@@ -41,11 +41,8 @@ def test_the_names_of_the_runs(runs):
     assert all(f"seed{config.seed}" == name.rpartition("/")[2] for name, config in runs.items())
 
 
-def test_the_plan_is_pure_and_names_each_run_once():
+def test_the_plan_is_pure_and_labels_say_which_row_of_the_exhibits_a_run_is():
     assert_pure(plan, PROFILE)
-
-
-def test_labels_say_which_row_of_the_exhibits_a_run_is():
     labels = {one.name: dict(one.labels) for one in plan(PROFILE)}
     rows = {name: each["row"] for name, each in labels.items() if each["arm"] == "ladder" and each["seed"] == 0}
     assert list(rows.values()) == [
@@ -63,6 +60,9 @@ def test_labels_say_which_row_of_the_exhibits_a_run_is():
     more = [LONGER, LONGER | {"epochs": 20}]  # 400 visits do not continue the name of 40
     longer = plan(with_sizes(longer=more))[-1].labels
     assert (longer["row"], longer["against"]) == ("seg/64px-400", "seg")
+    more = [LONGER, LONGER | {"keep": "last"}]
+    with pytest.raises(ValueError, match="two runs are called longer/seg/64px-40/seed0"):
+        plan(with_sizes(longer=more))
 
 
 def test_the_papers_values_stand():
@@ -92,35 +92,19 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         assert set(terms) == alone.get(config.variant, {"dice", "cross_entropy"}) | extra
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "fields"),
-    [
-        ("seg", "mtl0", {"variant", "losses"}),
-        ("mtl0", "mtl1", {"variant"}),
-        ("mtl1", "mtl2", {"variant"}),
-        ("mtl2", "mtl3", {"variant"}),
-        ("mtl3", "mtl4/clean", {"variant", "extra_training"}),
-        ("mtl4/clean", "mtl4/as_published", {"extra_training"}),
-        ("mtl2", "control/forward", {"options"}),
-        ("mtl2", "control/shuffled", {"options"}),
-        ("mtl2", "control/first_pass", {"losses"}),
-        ("mtl2", "control/unstretched", {"normalisation"}),
-        ("mtl3", "lambda/0.9-0.1", {"losses"}),
-        ("mtl3", "corner/zeros", {"augment"}),
-        ("seg", "longer/seg/64px-40", {"image_size", "epochs", "visits"}),
-        ("longer/seg/64px-40", "longer/seg/64px-40-lr0.001", {"lr"}),
-        ("longer/seg/64px-40-lr0.001", "longer/seg/64px-40-lr0.001-right_angles", {"options"}),
-        ("cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", {"backbone", "weights"}),
-    ],
-)
+@pytest.mark.parametrize(("first", "second", "fields"), [
+    ("seg", "mtl0", {"variant", "losses"}), ("mtl0", "mtl1", {"variant"}), ("mtl1", "mtl2", {"variant"}),
+    ("mtl2", "mtl3", {"variant"}), ("mtl3", "mtl4/clean", {"variant", "extra_training"}),
+    ("mtl4/clean", "mtl4/as_published", {"extra_training"}), ("mtl2", "control/forward", {"options"}),
+    ("mtl2", "control/shuffled", {"options"}), ("mtl2", "control/first_pass", {"losses"}),
+    ("mtl2", "control/unstretched", {"normalisation"}), ("mtl3", "lambda/0.9-0.1", {"losses"}),
+    ("mtl3", "corner/zeros", {"augment"}), ("seg", "longer/seg/64px-40", {"image_size", "epochs", "visits"}),
+    ("longer/seg/64px-40", "longer/seg/64px-40-lr0.001", {"lr"}),
+    ("longer/seg/64px-40-lr0.001", "longer/seg/64px-40-lr0.001-right_angles", {"options"}),
+    ("cls/resnet10t/none", "cls/mobilenetv2_100/imagenet", {"backbone", "weights"}),
+])  # fmt: skip
 def test_each_run_differs_only_in_what_it_says(runs, first, second, fields):
     assert difference(runs[f"{first}/seed0"], runs[f"{second}/seed0"]) == fields
-
-
-def test_two_runs_of_one_name_are_refused():
-    more = [LONGER, LONGER | {"keep": "last"}]
-    with pytest.raises(ValueError, match="two runs are called longer/seg/64px-40/seed0"):
-        plan(with_sizes(longer=more))
 
 
 def test_the_profile_sets_sizes_and_nothing_else(runs):

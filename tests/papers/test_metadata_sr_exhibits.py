@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from comparing import value
 from torch import nn
 
 from skinlib import models
@@ -56,10 +57,6 @@ def runs_of(calls, splits=(0, 1)):
         predictions=lambda view: predictions(calls[one.labels["method"]], one.labels["split_seed"])
     )
     return Runs(tuple(planned), opened)
-
-
-def value(frame, row, metric, column="ours"):
-    return frame.set_index(["row", "metric"]).loc[(row, metric), column]
 
 
 def test_a_row_is_the_mean_over_splits_and_seeds_and_nothing_is_pooled():

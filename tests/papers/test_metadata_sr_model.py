@@ -235,21 +235,18 @@ def test_with_resnet50_the_decoder_does_not_double_the_work():
     assert 1.05 < work("bilinear") / work(None) < 1.5
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"variant": "both"}, "no variant 'both'; there are image, metadata"),
-        ({"options": {"traget": "self"}}, "metadata_sr has no option traget; it has encoding"),
-        ({"options": {"target": "trilinear"}}, "option target is 'trilinear'; choose one of None, bilinear"),
-        ({"options": {"adaptive": "yes"}}, "option adaptive is 'yes'; choose one of pool, kernel"),
-        ({"options": {"encoding": "old"}}, "no encoding 'old'"),
-        ({"options": {"imputation": "mean"}}, "no imputation 'mean'"),
-        ({"options": {"target": "bilinear"}}, "the loss superres and the option target go together"),
-        ({"losses": {"superres": 1.0}}, "the loss superres and the option target go together"),
-        ({"variant": "metadata", "options": {"target": "self"}}, "variant metadata sees no image"),
-        ({"options": {"rows": "all"}}, "variant proposed reads images: rows without one cannot be used"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"variant": "both"}, "no variant 'both'; there are image, metadata"),
+    ({"options": {"traget": "self"}}, "metadata_sr has no option traget; it has encoding"),
+    ({"options": {"target": "trilinear"}}, "option target is 'trilinear'; choose one of None, bilinear"),
+    ({"options": {"adaptive": "yes"}}, "option adaptive is 'yes'; choose one of pool, kernel"),
+    ({"options": {"encoding": "old"}}, "no encoding 'old'"),
+    ({"options": {"imputation": "mean"}}, "no imputation 'mean'"),
+    ({"options": {"target": "bilinear"}}, "the loss superres and the option target go together"),
+    ({"losses": {"superres": 1.0}}, "the loss superres and the option target go together"),
+    ({"variant": "metadata", "options": {"target": "self"}}, "variant metadata sees no image"),
+    ({"options": {"rows": "all"}}, "variant proposed reads images: rows without one cannot be used"),
+])  # fmt: skip
 def test_what_cannot_be_built_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         models.build(SMALL.replace(**changes))

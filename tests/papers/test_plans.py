@@ -51,21 +51,16 @@ RATES, SCHEDULE = {"lr", "lr_early", "lr_late"}, {"schedule"}
 SMOOTHING, WEIGHTS = {"label_smoothing"}, {"class_weights"}
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "fields"),
-    [
-        ("baseline", "lr_and_schedule", RATES | SCHEDULE),
-        ("lr_and_schedule", "proposed/fold0", SMOOTHING | WEIGHTS | {"tta"}),
-        ("proposed/fold0", "proposed/fold1", {"fold"}),
-        ("baseline", "lr_only", RATES),
-        ("baseline", "schedule_only", SCHEDULE),
-        ("lr_and_schedule", "smoothing_only", SMOOTHING),
-        ("lr_and_schedule", "weights_only", WEIGHTS),
-        ("backbone/resnet50/none", "backbone/vgg11/imagenet", {"backbone", "weights"}),
-        ("lr_and_schedule", "backbone/vgg11/imagenet", {"backbone", "weights", "image_size", "epochs"}),
-        ("backbone/resnet50/none", "lr_and_schedule", {"backbone", "image_size", "epochs"}),
-    ],
-)
+@pytest.mark.parametrize(("first", "second", "fields"), [
+    ("baseline", "lr_and_schedule", RATES | SCHEDULE),
+    ("lr_and_schedule", "proposed/fold0", SMOOTHING | WEIGHTS | {"tta"}),
+    ("proposed/fold0", "proposed/fold1", {"fold"}), ("baseline", "lr_only", RATES),
+    ("baseline", "schedule_only", SCHEDULE), ("lr_and_schedule", "smoothing_only", SMOOTHING),
+    ("lr_and_schedule", "weights_only", WEIGHTS),
+    ("backbone/resnet50/none", "backbone/vgg11/imagenet", {"backbone", "weights"}),
+    ("lr_and_schedule", "backbone/vgg11/imagenet", {"backbone", "weights", "image_size", "epochs"}),
+    ("backbone/resnet50/none", "lr_and_schedule", {"backbone", "image_size", "epochs"}),
+])  # fmt: skip
 def test_each_step_differs_only_in_what_it_says(runs, first, second, fields):
     for seed in (0, 1):
         found = difference(runs[f"{first}/seed{seed}"], runs[f"{second}/seed{seed}"])

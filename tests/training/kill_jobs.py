@@ -85,15 +85,10 @@ def fit_toy(folder: Path, config: RunConfig, place: Place | None = None, channel
     progress = arm(place) if channel is None else lambda *values: channel.send(values)
     model = Toy()
     history = fit.fit(
-        model,
-        batches(batch_size=config.batch_size, augment=config.augment, seed=config.seed, visits=30),
-        batches(20, batch_size=16) if config.fold is not None else None,
-        terms=terms(config),
-        config=config,
-        where=fit.Place(torch.device("cpu"), config.precision),
-        folder=folder / "last",
-        progress=progress,
-    )
+        model, batches(batch_size=config.batch_size, augment=config.augment, seed=config.seed, visits=30),
+        batches(20, batch_size=16) if config.fold is not None else None, terms=terms(config), config=config,
+        where=fit.Place(torch.device("cpu"), config.precision), folder=folder / "last", progress=progress,
+    )  # fmt: skip
     checkpoint.save_tensors(model.state_dict(), folder / "model.safetensors")
     write_json(folder / "history.json", [{k: v for k, v in row.items() if k != "seconds"} for row in history])
 

@@ -40,8 +40,11 @@ def found(two):
     return [json.loads((out / f"found{rank}.json").read_text()) for rank in range(2)]
 
 
-def test_two_processes_ran(found):
+def test_two_processes_ran_and_end_with_the_same_weights_and_history(found):
     assert [(each["rank"], each["world"]) for each in found] == [(0, 2), (1, 2)]
+    assert found[0]["weights"] == found[1]["weights"]
+    assert found[0]["history"] == found[1]["history"]
+    assert len(found[0]["history"]) == 3
 
 
 def test_the_gradient_of_a_step_is_that_of_one_process(two):
@@ -65,12 +68,6 @@ def test_no_image_is_seen_twice_or_lost(found):
         assert sorted(together) == sorted(train.order(epoch)) == list(range(two_processes.ODD))
 
 
-def test_both_end_with_the_same_weights_and_history(found):
-    assert found[0]["weights"] == found[1]["weights"]
-    assert found[0]["history"] == found[1]["history"]
-    assert len(found[0]["history"]) == 3
-
-
 def test_rank_0_alone_writes(two, found):
     out, _ = two
     assert (out / "last0").is_dir()
@@ -84,13 +81,8 @@ def test_the_store_ends_with_one_whole_run(two, found, tiny_config, data_root):
     run = runs.ensure(tiny_config, data_root=data_root, results_root=results, device="cpu", train=False)
     assert [each["run"] for each in found] == [each["again"] for each in found] == [run.id] * 2
     whole = [
-        "config.json",
-        "environment.json",
-        "history.csv",
-        "metrics.json",
-        "model.safetensors",
-        "predictions.csv.gz",
-    ]
+        "config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz",
+    ]  # fmt: skip
     assert found[0]["files"] == found[1]["files"] == whole
     assert len(run.history) == tiny_config.epochs
     assert [p.name for p in (results / "runs").iterdir() if p.is_dir()] == [run.id]

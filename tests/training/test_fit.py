@@ -106,14 +106,11 @@ def saved_weights(monkeypatch) -> list[dict]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("losses", "patience", "best"),
-    [
-        ([3.0, 2.0, 2.5, 2.0, 1.0], 2, [True, True, False, False]),  # an equal loss is no better one
-        ([3.0, 3.5, 2.0, 2.5, 1.0, 4.0], 2, [True, False] * 3),  # renewed patience
-        ([1.0, 2.0, 3.0, 4.0], None, [True, False, False, False]),
-    ],
-)
+@pytest.mark.parametrize(("losses", "patience", "best"), [
+    ([3.0, 2.0, 2.5, 2.0, 1.0], 2, [True, True, False, False]),  # an equal loss is no better one
+    ([3.0, 3.5, 2.0, 2.5, 1.0, 4.0], 2, [True, False] * 3),  # renewed patience
+    ([1.0, 2.0, 3.0, 4.0], None, [True, False, False, False]),
+])  # fmt: skip
 def test_it_stops_early_and_keeps_the_best_epoch(tmp_path, monkeypatch, losses, patience, best):
     scripted(monkeypatch, losses)
     after = saved_weights(monkeypatch)
@@ -162,7 +159,7 @@ def test_a_plateau_lowers_the_rate_of_the_next_epoch(tmp_path, monkeypatch):
     assert rates == pytest.approx([1e-2, 1e-2, 1e-2, 5e-3])
 
 
-def test_the_groups_are_early_late_and_head():
+def test_the_groups_are_early_late_and_head_and_have_weight_decay_and_momentum():
     model = Toy()
     groups = optimiser_for(model, config()).param_groups
     ids = [{id(p) for p in group["params"]} for group in groups]
@@ -176,9 +173,6 @@ def test_the_groups_are_early_late_and_head():
     plain = Network()
     plain.head = torch.nn.Linear(2, 2)
     assert len(optimiser_for(plain, config()).param_groups) == 1
-
-
-def test_weight_decay_and_momentum_reach_the_optimiser():
     sgd = optimiser_for(Toy(), config(optimiser="sgd", weight_decay=0.02, momentum=0.7)).param_groups
     assert {(g["weight_decay"], g["momentum"]) for g in sgd} == {(0.02, 0.7)}
     adamw = optimiser_for(Toy(), config(optimiser="adamw", weight_decay=0.02))

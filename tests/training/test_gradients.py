@@ -9,7 +9,7 @@ from torch import nn
 from skinlib.config import RunConfig
 from skinlib.images.batches import Batches
 from skinlib.models.system import Network
-from skinlib.training import gradients, runs, stored
+from skinlib.training import build, gradients, runs, stored
 from skinlib.training.fit import place
 
 HERE = place("cpu", "fp32")
@@ -90,8 +90,6 @@ def test_a_run_of_two_tasks_keeps_a_row_an_epoch_and_term_and_so_does_its_eviden
 def test_watching_changes_no_weight_and_a_resumed_run_ends_with_the_same_file(
     watched, joint, data_root, tmp_path, monkeypatch
 ):
-    from skinlib.training import build
-
     whole = build.fit
     monkeypatch.setattr(build, "fit", lambda *args, **options: whole(*args, stop_after=1, **options))
     monkeypatch.setattr(build, "_finish", lambda *args, **options: None)

@@ -70,7 +70,7 @@ def mask_batch(**changes):
     return {"mask": truth, "has_mask": torch.tensor([True, True, False])} | changes
 
 
-def test_dice_by_hand_leaves_images_without_a_mask_out():
+def test_dice_by_hand_leaves_images_without_a_mask_out_and_nothing_of_nothing_is_perfect():
     sure = 50 * (2 * mask_batch()["mask"] - 1)
     sure[1] = -sure[1]  # the second prediction is the complement: 1 - (0 + 1) / (3 + 1 + 1)
     total, count = losses.dice({"mask": sure}, mask_batch())
@@ -79,9 +79,6 @@ def test_dice_by_hand_leaves_images_without_a_mask_out():
     assert (none.item(), count.item()) == (0, 0)
     with pytest.raises(ValueError, match="needs batches with masks"):
         losses.dice({"mask": torch.zeros(1, 1, 2, 2)}, {"label": LABEL})
-
-
-def test_an_empty_prediction_of_an_empty_mask_is_perfect():
     empty = {"mask": torch.full((1, 1, 4, 4), -50.0)}
     truth = {"mask": torch.zeros(1, 1, 4, 4), "has_mask": torch.ones(1)}
     assert losses.dice(empty, truth)[0].item() == pytest.approx(0, abs=1e-6)

@@ -4,6 +4,8 @@ import pytest
 import torch
 from toy_problem import CPU, Toy, batches, config
 
+from skinlib.images.batches import Batches
+from skinlib.training import runs
 from skinlib.training.predict import outputs, predict
 from skinlib.training.symmetries import undo, views
 from skinlib.training.tables import KEYS, ensemble, prediction_table
@@ -44,8 +46,6 @@ def test_a_network_of_tables_has_one_view():
     class Table(torch.nn.Module):
         def forward(self, image, meta=None, *, features=None):
             return {"logits": features}
-
-    from skinlib.images.batches import Batches
 
     rows = {"features": np.log(np.array([[1.0, 3.0], [1.0, 1.0]], np.float32))}
     found = outputs(Table(), Batches(None, np.arange(2), rows, batch_size=2), tta="d4", where=CPU).probabilities
@@ -120,7 +120,7 @@ def strangers(data_root):
     return pd.DataFrame({"image_id": [f"mine{i}" for i in range(10)], "image_path": [str(file) for file in files]})
 
 
-def test_images_without_labels_get_a_table(finished_run, strangers):
+def test_images_without_labels_get_a_table_and_views_on_demand(finished_run, strangers):
     table = predict(finished_run, strangers)
     assert list(table) == COLUMNS
     assert table["image_id"].to_list() == strangers["image_id"].to_list()
@@ -128,22 +128,16 @@ def test_images_without_labels_get_a_table(finished_run, strangers):
     assert table[["label", "lesion_id", "patient_id", "dataset"]].isna().all().all()
     np.testing.assert_allclose(table["p_benign"] + table["p_malignant"], 1, atol=1e-6)
     assert table["p_malignant"].nunique() > 1
-
-
-def test_views_are_kept_on_demand_and_the_first_is_their_mean(finished_run, strangers):
-    table = predict(finished_run, strangers, tta="d4", keep_views=True)
-    wide = table.pivot(index="image_id", columns="view", values="p_malignant")
-    assert table["view"].unique()[0] == "mean"
+    views_too = predict(finished_run, strangers, tta="d4", keep_views=True)
+    wide = views_too.pivot(index="image_id", columns="view", values="p_malignant")
+    assert views_too["view"].unique()[0] == "mean"
     assert wide.shape == (10, 9)
     np.testing.assert_allclose(wide["mean"], wide.drop(columns="mean").mean(axis=1), atol=1e-6)
-    alone = predict(finished_run, strangers)
-    np.testing.assert_allclose(alone.set_index("image_id")["p_malignant"], wide["identity"], atol=1e-6)
+    np.testing.assert_allclose(table.set_index("image_id")["p_malignant"], wide["identity"], atol=1e-6)
 
 
 def test_a_finished_run_predicts_what_it_stored(finished_run, data_root):
-    from skinlib.training.runs import cohort_of
-
-    cohort = cohort_of(finished_run.config, data_root)
+    cohort = runs.cohort_of(finished_run.config, data_root)
     for stored, tta in (
         (finished_run.predictions(), finished_run.config.tta),
         (finished_run.predictions("identity"), "none"),

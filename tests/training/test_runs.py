@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from skinlib.config import Augment, RunConfig
 from skinlib.data import splits
 from skinlib.data.cards import class_names
 from skinlib.models.backbones import WEIGHTS_FOLDER, WeightsUnavailable
-from skinlib.training import build, identify, runs, stored
+from skinlib.training import build, fit, identify, runs, stored
 
 MEETS = {"data": "d", "split": "s", "weights": "w", "precision": "fp32"}
 # Another value for every field; those of ``weights`` and ``precision`` enter by what they resolve to.
@@ -199,8 +200,8 @@ def test_a_missing_run_is_an_error_where_training_is_not_wanted(tiny_config, dat
 
 
 @pytest.fixture
-def older(finished_run, results_root, tmp_path):
-    """A results folder whose run says that another losses.py made it."""
+def older(finished_run, data_root, results_root, tmp_path):
+    """Where a run lies that says that another losses.py made it."""
     folder = tmp_path / "runs" / finished_run.id
     shutil.copytree(finished_run.path, folder)
     for name in ("cache", "splits"):
@@ -208,45 +209,34 @@ def older(finished_run, results_root, tmp_path):
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["code"]["training/losses.py"] = "0123456789abcdef"
     (folder / "metrics.json").write_text(json.dumps(metrics | {"test_auc": -1.0}))
-    return tmp_path
+    return {"data_root": data_root, "results_root": tmp_path, "device": "cpu"}
 
 
-def test_a_stale_run_stops_with_the_file_or_is_reused_with_a_mark(finished_run, data_root, older):
-    where = {"data_root": data_root, "results_root": older, "device": "cpu"}
+def test_a_stale_run_stops_with_the_file_or_is_reused_with_a_mark(finished_run, older):
     with pytest.raises(runs.StaleRun, match=r"training/losses\.py changed since.*stale='reuse'"):
-        runs.ensure(finished_run.config, **where, stale="stop")
+        runs.ensure(finished_run.config, **older, stale="stop")
     with pytest.raises(runs.RunMissing, match="was made by other code"):
-        runs.ensure(finished_run.config, **where, train=False)
+        runs.ensure(finished_run.config, **older, train=False)
     for train in (True, False):  # who may not train did not delete it either
-        found = runs.ensure(finished_run.config, **where, stale="reuse", train=train)
+        found = runs.ensure(finished_run.config, **older, stale="reuse", train=train)
         assert (found.stale, found.metrics["test_auc"]) == (("training/losses.py",), -1.0)
         assert not found.restored
 
 
-def test_a_stale_run_is_trained_anew(finished_run, data_root, older):
-    found = runs.ensure(finished_run.config, data_root=data_root, results_root=older, device="cpu")
-    assert found.stale == ()
-    assert found.metrics["test_auc"] == finished_run.metrics["test_auc"]
-    assert {p.name for p in found.path.iterdir()} == {p.name for p in finished_run.path.iterdir()}
-
-
 @pytest.mark.parametrize("failing", ["fit", "outputs", "stored.write"])
-def test_a_finished_run_stays_whole_until_its_replacement_is(finished_run, data_root, older, monkeypatch, failing):
-    folder = older / "runs" / finished_run.id
+def test_a_finished_run_stays_whole_until_its_replacement_is(finished_run, older, monkeypatch, failing):
+    folder = older["results_root"] / "runs" / finished_run.id
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-
-    def full_disk(*arguments, **options):
-        raise OSError(28, "No space left on device")
-
+    full_disk = mock.Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr(f"skinlib.training.build.{failing}", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        runs.ensure(finished_run.config, data_root=data_root, results_root=older, device="cpu")
+        runs.ensure(finished_run.config, **older)
     assert {name: (folder / name).read_bytes() for name in before} == before
     monkeypatch.undo()
-    where = {"data_root": data_root, "results_root": older, "device": "cpu"}
-    assert runs.ensure(finished_run.config, **where, stale="reuse").metrics["test_auc"] == -1.0
-    renewed = runs.ensure(finished_run.config, **where)
+    assert runs.ensure(finished_run.config, **older, stale="reuse").metrics["test_auc"] == -1.0
+    renewed = runs.ensure(finished_run.config, **older)
     assert renewed.stale == () and renewed.weights() == finished_run.weights()
+    assert renewed.metrics["test_auc"] == finished_run.metrics["test_auc"]
     assert {path.name for path in folder.iterdir()} == set(before)
 
 
@@ -295,8 +285,6 @@ def test_without_views_the_one_that_there_is_has_both_names(finished_run):
 
 
 def test_the_last_epoch_is_kept_where_nothing_is_chosen(tiny_config, data_root, tmp_path, monkeypatch):
-    from skinlib.training import fit
-
     def trained(keep, losses):
         given = iter(losses)
         monkeypatch.setattr(fit, "evaluate", lambda *args: {"loss": next(given)})

@@ -23,25 +23,19 @@ def ours(config: RunConfig, history=()) -> list[float]:
     return [factor(config, epoch, 0, 1, list(history)[:epoch]) for epoch in range(config.epochs)]
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 7, 30])
-def test_cosine_is_torchs(epochs):
-    config = RunConfig(schedule="cosine", epochs=epochs)
-    wanted = oracle(lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=epochs), epochs)
+STEP = RunConfig(schedule="step", epochs=20, schedule_step=6, schedule_gamma=0.3)
+EXPONENTIAL = RunConfig(schedule="exponential", epochs=12, schedule_gamma=0.01)  # the gamma of the whole run
+
+
+@pytest.mark.parametrize(("config", "make", "options"), [
+    *((RunConfig(schedule="cosine", epochs=n), lr_scheduler.CosineAnnealingLR, {"T_max": n}) for n in (1, 2, 7, 30)),
+    (STEP, lr_scheduler.StepLR, {"step_size": 6, "gamma": 0.3}),
+    (EXPONENTIAL, lr_scheduler.ExponentialLR, {"gamma": 0.01 ** (1 / 12)}),
+])  # fmt: skip
+def test_a_schedule_is_torchs(config, make, options):
+    wanted = oracle(lambda o: make(o, **options), config.epochs)
     assert ours(config) == pytest.approx(wanted, abs=1e-12)
-
-
-def test_step_is_torchs():
-    config = RunConfig(schedule="step", epochs=20, schedule_step=6, schedule_gamma=0.3)
-    wanted = oracle(lambda o: lr_scheduler.StepLR(o, step_size=6, gamma=0.3), 20)
-    assert ours(config) == pytest.approx(wanted, abs=1e-12)
-    assert wanted[18] == pytest.approx(0.027)
-
-
-def test_exponential_is_torchs_and_its_gamma_the_whole_runs():
-    config = RunConfig(schedule="exponential", epochs=12, schedule_gamma=0.01)
-    wanted = oracle(lambda o: lr_scheduler.ExponentialLR(o, gamma=0.01 ** (1 / 12)), 12)
-    assert ours(config) == pytest.approx(wanted, abs=1e-12)
-    assert factor(config, 12, 0, 1, []) == pytest.approx(0.01)
+    assert ours(STEP)[18] == pytest.approx(0.027) and factor(EXPONENTIAL, 12, 0, 1, []) == pytest.approx(0.01)
 
 
 @settings(max_examples=40)

@@ -188,15 +188,12 @@ def test_scores_by_hand_leave_images_without_a_truth_out():
     assert tables.mean_mask_scores(table) == {"val_dice": pytest.approx(200 / 201), "val_iou": pytest.approx(100 / 101)}
 
 
-def test_a_loss_on_masks_asks_for_masks(settings):
+def test_a_loss_on_masks_asks_for_masks_and_all_such_losses_are_listed(settings):
     for with_masks in ({"cross_entropy": 1, "dice": 0}, {"mask_cross_entropy": 1}, {"area": 1}):
         assert losses.trained_on_masks(settings.replace(losses=with_masks))
     for without in ({"cross_entropy": 1}, {"brightness": 1}):
         assert not losses.trained_on_masks(settings.replace(losses=without))
     assert not losses.trained_on_masks(RunConfig())
-
-
-def test_every_loss_on_masks_is_listed(settings):
     """The terms that refuse a batch without masks are those that `trained_on_masks` knows."""
     names = ["cross_entropy", "dice", "mask_cross_entropy"]
     terms = losses.terms(settings.replace(losses=dict.fromkeys(names, 1.0)), np.array([0, 1]), 2)
@@ -273,17 +270,12 @@ def test_a_run_counts_its_chosen_visits_and_profiles_cut_them(settings, ensure, 
     assert ensure(config.replace(visits=10)).history["images"].item() == 10
 
 
-@pytest.mark.parametrize(
-    ("visits", "message"),
-    [
-        ({"row": [0, 1], "angle": [0.0]}, "differ in length: {'row': 2, 'angle': 1}"),
-        ({"row": [0, 99]}, "positions from 0 to"),
-        ({"row": [-1]}, "positions from 0 to"),
-        ({"row": [0.0]}, "positions from 0 to"),
-        ({"row": [0], "zoom": [1.0]}, "got row, zoom"),
-        ({"angle": [0.0]}, "got angle"),
-    ],
-)
+@pytest.mark.parametrize(("visits", "message"), [
+    ({"row": [0, 1], "angle": [0.0]}, "differ in length: {'row': 2, 'angle': 1}"),
+    ({"row": [0, 99]}, "positions from 0 to"), ({"row": [-1]}, "positions from 0 to"),
+    ({"row": [0.0]}, "positions from 0 to"), ({"row": [0], "zoom": [1.0]}, "got row, zoom"),
+    ({"angle": [0.0]}, "got angle"),
+])  # fmt: skip
 def test_a_faulty_list_of_visits_is_refused(prepared, cache, monkeypatch, visits, message):
     monkeypatch.setattr(toy_masks, "SYSTEM", dataclasses.replace(toy_masks.SYSTEM, visits=lambda *_: visits))
     with pytest.raises(ValueError, match=message):

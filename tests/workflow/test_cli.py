@@ -15,22 +15,14 @@ from skinlib.workflow import cli
 from skinlib.workflow.work import Work, code_of
 
 
-@pytest.mark.parametrize(
-    ("words", "call"),
-    [
-        ("data get ham10000 --root x --accept-licence", cli.data_get),
-        ("data check ham10000 --root x", cli.data_check),
-        ("data synthesise --profile smoke", cli.data_synthesise),
-        ("train c.json --profile smoke", cli.train_runs),
-        ("predict run --images x --out y.csv", cli.predict_images),
-        ("evaluate t.csv --groups sex age --out d", cli.evaluate_table),
-        ("plan", cli.write_plan),
-        ("regression --accept", cli.run_regression),
-        ("notebooks run n.ipynb --profile smoke", cli.run_notebook),
-        ("notebooks publish --profile real", cli.publish_results),
-        ("notebooks restore --profile real", cli.restore_runs),
-    ],
-)
+@pytest.mark.parametrize(("words", "call"), [
+    ("data get ham10000 --root x --accept-licence", cli.data_get), ("data check ham10000 --root x", cli.data_check),
+    ("data synthesise --profile smoke", cli.data_synthesise), ("train c.json --profile smoke", cli.train_runs),
+    ("predict run --images x --out y.csv", cli.predict_images),
+    ("evaluate t.csv --groups sex age --out d", cli.evaluate_table), ("plan", cli.write_plan),
+    ("regression --accept", cli.run_regression), ("notebooks run n.ipynb --profile smoke", cli.run_notebook),
+    ("notebooks publish --profile real", cli.publish_results), ("notebooks restore --profile real", cli.restore_runs),
+])  # fmt: skip
 def test_words_lead_to_their_command(words, call):
     assert cli.build_parser().parse_args(words.split()).call is call
 
@@ -43,14 +35,11 @@ def test_empty_words_of_make_mean_the_defaults():
     assert arguments.extra == ["--executor", "slurm"]
 
 
-def test_an_error_of_the_user_is_one_line(capsys):
+def test_an_error_of_the_user_is_one_line_and_one_of_ours_keeps_its_traceback(capsys, monkeypatch):
     assert cli.main(["plan", "--profile", "nope"]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("skinlib: no profile 'nope'")
     assert captured.err.count("\n") == 1
-
-
-def test_an_error_of_ours_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "write_plan", lambda arguments: int("x"))  # raised outside the library
     with pytest.raises(ValueError, match="invalid literal"):
         cli.main(["plan"])
@@ -129,15 +118,10 @@ def test_a_run_that_is_not_the_planned_one_gets_no_stamp(monkeypatch, train, tmp
     assert "aa was planned and other was trained" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("gpu", "device", "backends"),
-    [
-        (True, "auto", {"cpu": "gloo", "cuda": "nccl"}),
-        (True, "cuda", {"cpu": "gloo", "cuda": "nccl"}),
-        (True, "cpu", {"cpu": "gloo", "cuda": "gloo"}),
-        (False, "auto", {"cpu": "gloo", "cuda": "gloo"}),
-    ],
-)
+@pytest.mark.parametrize(("gpu", "device", "backends"), [
+    (True, "auto", {"cpu": "gloo", "cuda": "nccl"}), (True, "cuda", {"cpu": "gloo", "cuda": "nccl"}),
+    (True, "cpu", {"cpu": "gloo", "cuda": "gloo"}), (False, "auto", {"cpu": "gloo", "cuda": "gloo"}),
+])  # fmt: skip
 def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypatch, train, gpu, device, backends):
     told = []
     monkeypatch.setenv("WORLD_SIZE", "2")

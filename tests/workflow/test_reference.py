@@ -65,13 +65,9 @@ def test_drawn_data_keep_no_evidence_and_no_picture_that_a_real_profile_has(resu
     assert sorted(path.name for path in final.rglob("*") if path.is_file()) == ["table3.csv", "table3.json"]
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"stale": "older code"}, "made from runs of older code"),
-        ({"commit": "abc+changes"}, r"made at abc\+changes"),
-    ],
-)
+@pytest.mark.parametrize(("change", "words"), [
+    ({"stale": "older code"}, "made from runs of older code"), ({"commit": "abc+changes"}, r"made at abc\+changes"),
+])  # fmt: skip
 def test_what_may_not_become_a_reference_is_refused_and_changes_nothing(results, change, words):
     record = results / "mine" / PAPER / "table3.json"
     write_json(record, json.loads(record.read_text()) | change)

@@ -110,8 +110,11 @@ def test_a_paper_without_its_data_costs_its_own_notebooks_alone(place, tmp_path,
     notebook(tmp_path / "notebooks", "22_lacks", needs="plan", source=source, paper=lacking)
     assert reproduce.reproduce(Work.open(**place, only="22"), cores=2) == 1
     shown = capfd.readouterr().out
-    assert f"{lacking} is left out: ISIC 2016" in shown
     reason = f"is not under {place['data']}: the folder isic2016/ is missing."
+    said = next(line for line in shown.splitlines() if line.startswith(f"{lacking} is left out: ISIC 2016"))
+    assert said.endswith(reason) and "10 runs planned in " in shown
     row = next(line for line in shown.splitlines() if line.split()[:2] == ["22_lacks", "failed"])
     assert "DataError: ISIC 2016" in row and reason in row
-    assert list(read_json(Work.open(**place).plan_file)) == ["recall_oriented"]
+    work = Work.open(**place)
+    assert list(read_json(work.plan_file)) == ["recall_oriented"]
+    assert (len(work.jobs(["recall_oriented"])), work.jobs([lacking])) == (1, {})

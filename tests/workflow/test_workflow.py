@@ -11,9 +11,8 @@ import pytest
 from skinlib.config import RunConfig
 from skinlib.papers import paper_names, plan_of
 from skinlib.paths import project_root, write_json
-from skinlib.workflow import catalogue, cli, reproduce
+from skinlib.workflow import catalogue, reproduce
 from skinlib.workflow import index as notebook_index
-from skinlib.workflow import work as workflow
 from skinlib.workflow.work import Work
 
 NOTEBOOKS = project_root() / "tests" / "notebooks"
@@ -128,20 +127,6 @@ def test_keys_of_a_paper_are_those_of_the_shipped_profiles_and_of_its_plans_reci
     catalogue.check_keys({"name": "own", "new": {"anything": 1}})
 
 
-def test_a_paper_without_its_data_is_left_out_of_the_plan_alone(place, monkeypatch, data_root, tiny_config, capsys):
-    plans = {"paper_a": {"first": tiny_config}, "paper_b": {"first": tiny_config.replace(dataset="isic2016")}}
-    monkeypatch.setattr(workflow, "plan_of", lambda paper, profile: plans[paper])
-    Path(place["profile"]).write_text(PROFILE.replace("[paper_a]", "[paper_b, paper_a]"))
-    place["data"] = str(data_root)
-    assert cli.main(["plan", *(f"--{name}={value}" for name, value in place.items())]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("paper_b is left out: ISIC 2016")
-    assert first.endswith(f"is not under {data_root}: the folder isic2016/ is missing.")
-    assert second.startswith("1 runs planned in ")
-    work = Work.open(**place)
-    assert (len(work.jobs(["paper_a"])), work.jobs(["paper_b"])) == (1, {})
-
-
 def write_plan(work):
     entries = {name: {"id": name, "code": "c0", "visits": visits} for name, visits in (("aa", 300), ("bb", 100))}
     write_json(work.plan_file, {"paper_a": entries | {"again": entries["aa"]}})
@@ -171,7 +156,7 @@ def test_visits_are_counted_by_hand(place):
     assert catalogue.image_visits(three, profile) == int(4 * 1000 * 1954 / 10015 * 0.8)
 
 
-def test_the_estimate_before_and_after_planning(place):
+def test_the_estimate_before_and_after_planning_and_too_little_disk(place):
     work = Work.open(**place)
     need = reproduce.estimate(work)
     assert (need["runs"], need["runs_left"], need["visits"]) == (2, 2, 800)  # the third is the first under another name
@@ -184,10 +169,6 @@ def test_the_estimate_before_and_after_planning(place):
     assert (need["runs"], need["runs_left"], need["visits"], need["notebooks_left"]) == (2, 1, 100, 1)
     assert need["minutes"] == 8 * 100 / 400 + 3
     assert "1 of 2 training runs (100 image visits), 1 of 2 notebooks" in reproduce.announce(work)
-
-
-def test_too_little_disk_is_said_before_work_starts(place):
-    work = Work.open(**place)
     work.profile["disk_gb"] = 1e9
     with pytest.raises(ValueError, match="make room"):
         reproduce.announce(work)
