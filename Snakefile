@@ -14,7 +14,6 @@ cards = {card.stem: card for card in work.cards}
 library = project_root() / "skinlib"
 # Files that decide which runs there are and what they are called; the fingerprint of a run's code judges the rest.
 PLANNING = ("config.py", "data/*.*", "images/*.py", "models/*.py", "training/*.py", "papers/**/*.py")
-fixed = lambda path: str(path).replace("{", "{{").replace("}", "}}")  # a path of the user's has no wildcards
 skinlib = shlex.join([sys.executable, "-m", "skinlib.workflow.cli"])
 
 if not work.generated:
@@ -33,16 +32,16 @@ wildcard_constraints:
 
 rule all:
     input:
-        [fixed(work.notebook_stamp(stem)) for stem in cards],
+        [work.notebook_stamp(stem) for stem in cards],
 
 
 if work.generated:
 
     rule data:
         input:
-            [fixed(file) for file in generator_files()],
+            generator_files(),
         output:
-            fixed(work.data_stamp),
+            work.data_stamp,
         params:
             digest=data_digest(work.profile),
         shell:
@@ -51,11 +50,11 @@ if work.generated:
 
 checkpoint plan:
     input:
-        fixed(work.data_stamp),
-        fixed(work.profile_file),
-        [fixed(file) for pattern in PLANNING for file in sorted(library.glob(pattern))],
+        work.data_stamp,
+        work.profile_file,
+        sorted(file for pattern in PLANNING for file in library.glob(pattern)),
     output:
-        fixed(work.plan_file),
+        work.plan_file,
     priority: 2  # before notebooks that need no runs: the runs wait for it, and the others for them
     shell:
         "{skinlib} plan {work.place}"
@@ -68,9 +67,9 @@ def configs_of(wildcards):
 
 rule train:
     input:
-        ancient(fixed(work.plan_file)),
+        ancient(work.plan_file),
     output:
-        fixed(work.state) + "/runs/{job}-{code}.json",
+        str(work.state / "runs" / "{job}-{code}.json"),
     params:
         configs=configs_of,
     priority: 1
@@ -92,14 +91,14 @@ def runs_of(wildcards):
 
 rule notebook:
     input:
-        fixed(work.data_stamp),
-        fixed(work.profile_file),
-        [fixed(file) for file in sorted((project_root() / "data" / "published").rglob("*.csv"))],
+        work.data_stamp,
+        work.profile_file,
+        sorted((project_root() / "data" / "published").rglob("*.csv")),
         notebook=lambda wildcards: cards[wildcards.notebook].path,
         code=lambda wildcards: work.code_behind(cards[wildcards.notebook]),
         runs=runs_of,
     output:
-        fixed(work.state) + "/notebooks/{notebook}.ok",
+        str(work.state / "notebooks" / "{notebook}.ok"),
     threads: 1
     resources:
         mem_mb=4000,

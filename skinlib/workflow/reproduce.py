@@ -95,6 +95,8 @@ def command(work: Work, *, cores: int, extra: Sequence[str]) -> list[str]:
         line += ["--cores", str(cores), "--resources", f"train={work.profile['jobs']}"]
     config = {"profile": work.given, "results": work.results, "notebooks": work.notebooks}
     config |= {} if work.generated else {"data": work.data}
+    if braced := [path for path in map(str, config.values()) if set(path) & {"{", "}"}]:
+        raise ValueError(f"{braced[0]} has braces, which Snakemake takes for wildcards; rename the folder")
     config["only"] = " ".join(str(card.number) for card in work.cards)
     # A file: Snakemake reads values of its command line as YAML, in which " #" begins a comment.
     file = write_json(work.state / "config.json", {name: str(value) for name, value in config.items()})

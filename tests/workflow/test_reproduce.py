@@ -48,7 +48,7 @@ def notebook(folder, stem, *, needs, source, paper="recall_oriented"):
 def place(tmp_path, data_root):
     notebook(tmp_path / "notebooks", "00_alone", needs="none", source="1 + 1")
     notebook(tmp_path / "notebooks", "24_with_runs", needs="plan", source="2 + 2")
-    names = {"results": tmp_path / "out #1: {a} ü", "notebooks": tmp_path / "notebooks", "data": data_root}
+    names = {"results": tmp_path / "out #1: ü", "notebooks": tmp_path / "notebooks", "data": data_root}
     return {"profile": str(tmp_path / "tiny.yaml")} | {name: str(path) for name, path in names.items()}
 
 
