@@ -1,7 +1,5 @@
 """Fingerprints: of data, of code, of a configuration; and the record of a machine."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib
@@ -9,6 +7,7 @@ import json
 import os
 import platform
 import re
+import stat
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -52,8 +51,10 @@ def _digest_of(path: str, size: int, modified: int) -> str:
 def file_digest(path: str | Path) -> str:
     """Return the SHA-256 of a file; asked again for an unchanged file, it is not read again."""
     path = os.fspath(path)
-    stat = os.stat(path)  # noqa: PTH116 - asked for tens of thousands of times before each run; a Path takes twice as long
-    return _digest_of(path, stat.st_size, stat.st_mtime_ns)
+    found = os.stat(path)  # noqa: PTH116 - asked for tens of thousands of times before each run; a Path takes twice as long
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        raise OSError(f"{path} is no regular file")
+    return _digest_of(path, found.st_size, found.st_mtime_ns)
 
 
 def cohort_fingerprint(cohort: pd.DataFrame) -> str:

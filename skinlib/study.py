@@ -1,7 +1,5 @@
 """What a notebook begins with: `begin` resolves its parameters into a `Study`, which plans, opens, keeps and writes."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import importlib.metadata

@@ -1,7 +1,5 @@
 """Are the ABCD measures right? The same lesions at several resolutions, and lesions with marked structures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What lies under a data root: the sets, their classes, what parts of them share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What one part of the data knows of another: mates of one lesion, copies that look alike, and a nearest neighbour."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 

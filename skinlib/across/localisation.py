@@ -1,7 +1,5 @@
 """Where heat maps lie: their measures against lesion masks next to blind guesses, and the cases of a gallery."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a system is asked for SHAP values, and how they are drawn: a swarm of all rows, and single patients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 

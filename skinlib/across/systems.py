@@ -4,8 +4,6 @@ A plan says so in three constants: ``LOOKED_AT``, name in the pictures -> labels
 the proposed network; ``SEEING_RUN``, labels of the proposed network that reads images, or None.
 """
 
-from __future__ import annotations
-
 import importlib
 from types import ModuleType
 

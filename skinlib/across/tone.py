@@ -1,7 +1,5 @@
 """Skin tone of a cohort by ITA, guarded and as it is often printed, and how far it agrees with a written label."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

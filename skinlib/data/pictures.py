@@ -37,6 +37,10 @@ def read_mask(path: str | Path) -> np.ndarray:
     """
     plane, white = _opened(path, _mask_plane)
     lesion = plane * 255.0 > MASK_ABOVE * white
+    if lesion.any() and np.count_nonzero(plane) > 5 * lesion.sum():
+        raise PictureError(
+            f"{path} is no mask of lesion and skin: most of what it marks is not above {MASK_ABOVE} of 255"
+        )
     if lesion.any():
         return lesion
     if len(values := np.unique(plane)) > 2 or (len(values) == 2 and values[0] != 0):
@@ -48,7 +52,8 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 def size_of(path: str | Path) -> tuple[int, int]:
     """Return the (width, height) in pixels that a picture shows, from its header alone."""
-    turned = lambda image: image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    # Pillow says the size of a TIFF as it is shown.
+    turned = lambda image: image.format != "TIFF" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     return _opened(path, lambda image: image.size[::-1] if turned(image) else image.size)
 
 

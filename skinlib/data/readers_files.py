@@ -5,6 +5,7 @@ import io
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ import pandas as pd
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = frozenset({"", "-", "?", "unknown", "unk", "nan", "na", "n/a", "none", "null", "<na>"})
-SEPARATORS = "\t;,"
+SEPARATORS, REST = ",;\t", "\0rest"
 AGES = (0, 120)  # years; beyond them a number is a code, such as 999 for "not known"
 SYNTHETIC_MARKER = "synthetic.json"
 
@@ -61,7 +62,8 @@ def folders(base: Path, *names: str) -> list[Path]:
         low = entry.name.lower()
         if entry.is_dir() and any(fnmatchcase(low, name.lower()) for name in names):
             inside = Path(entry.path, entry.name)  # unpacking may put a folder into one of its name
-            found.setdefault(low, inside if inside.is_dir() else Path(entry.path))
+            doubled = inside.is_dir() and not any(below.is_file() for below in os.scandir(entry.path))
+            found.setdefault(low, inside if doubled else Path(entry.path))
     return list(found.values())
 
 
@@ -123,19 +125,25 @@ def read_text(path: Path, **options) -> pd.DataFrame:
     """Any table as text, as people save them: a cell is a string without outer blanks, a blank one "".
 
     Tabs, semicolons or commas separate; a byte order mark, a comma at the end of every row and blanks around names are
-    no part of it. A `DataError` names a file that is no such table.
+    no part of it. A `DataError` names a file that is no such table, or has rows longer than its header.
     """
     how = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
     try:
-        header = pd.read_csv(path, sep="\0", nrows=0, quoting=csv.QUOTE_NONE, **how).columns[0]
-        separator = max(SEPARATORS, key=header.count)
-        options = {"index_col": False} | options  # else a comma at the end of the rows moves every column
-        with warnings.catch_warnings(action="ignore", category=pd.errors.ParserWarning):
-            table = pd.read_csv(path, sep=separator, **how | options)
-    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError, OSError, zipfile.BadZipFile) as error:
+        first = pd.read_csv(path, sep="\0", nrows=0, quoting=csv.QUOTE_NONE, **how).columns[0]
+        how["sep"] = max(SEPARATORS, key=first.count)
+        how |= {"index_col": False} | options
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            try:
+                table = pd.read_csv(path, **how)
+            except pd.errors.ParserWarning:  # rows longer than the header, of which pandas would drop the rest
+                names = how.pop("names", None) or list(pd.read_csv(path, nrows=0, **how).columns)
+                table = pd.read_csv(path, names=[*names, REST], **{"header": 0} | how)
+    except (ValueError, EOFError, OSError, pd.errors.ParserWarning, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
     table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
-    unnamed = [name for name in table if str(name).startswith("Unnamed: ") and (table[name] == "").all()]
+    if REST in table and (longer := table.pop(REST) != "").any():
+        raise DataError(f"{path}: row {longer.argmax() + 1} below the header has more cells than it (decimal commas?)")
+    unnamed = [name for name in table if name.startswith("Unnamed: ") and (table[name] == "").all()]
     return table.drop(columns=unnamed)
 
 

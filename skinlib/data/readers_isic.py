@@ -161,7 +161,7 @@ def isic2019(root: Path, findings: Findings) -> pd.DataFrame:
     else:
         names = {"image": "image_id", "age_approx": "age", "sex": "sex", "anatom_site_general": "site"}
         meta = _renamed(meta_path, names | {"lesion_id": "lesion_id"}, findings)
-        meta["source"] = clean(meta["lesion_id"].str.split("_").str[0])
+        meta["source"] = clean(meta["lesion_id"].astype("str").str.split("_").str[0])
         table = _left_join(table, meta, meta_path.name, findings)
     images = index_images(folders(base, "ISIC_2019_Training_Input"), findings)
     return attach(table, images, None, findings, part="train")

@@ -1,12 +1,12 @@
 """Where a profile's data are: the data root, and the synthetic sets drawn there."""
 
 import os
-import shutil
+import tempfile
 from pathlib import Path
 
 from skinlib.data import synthetic
 from skinlib.data.cards import CARDS
-from skinlib.paths import Lock, new_folder, project_root, read_json, write_json
+from skinlib.paths import Lock, project_root, read_json, write_json
 from skinlib.provenance import canonical_json, digest, file_digest
 
 
@@ -34,24 +34,20 @@ def synthesise(profile: dict, root: Path) -> Path:
     """Draw a profile's synthetic data under ``root``, unless they are there and made by the same settings and code."""
     if profile["data"]["kind"] != "synthetic":
         raise ValueError(f"profile {profile['name']} is one of real data; draw those of smoke or sample")
-    wanted = data_digest(profile)
+    wanted, root = data_digest(profile), root.resolve()  # what a link leads to is replaced, not the link
     with Lock(root.parent / f".{root.name}.lock"):
         made = root / "made_from.json"
         if made.is_file() and read_json(made)["digest"] == wanted:
             return root
         _refuse_what_was_not_drawn(root, made)
-        fresh, old = (root.with_name(f".{root.name}.{word}") for word in ("fresh", "old"))
-        for left in (fresh, old):  # by a call that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        with new_folder(fresh) as folder:
-            settings = {key: value for key, value in profile["data"].items() if key != "kind"}
-            synthetic.synthesise(folder, **settings)
-            files = sorted([made.name, *(str(path.relative_to(folder)) for path in _files(folder))])
-            write_json(folder / made.name, {"digest": wanted, "settings": settings, "files": files})
-        if root.exists():
-            root.rename(old)
-        fresh.rename(root)
-        shutil.rmtree(old, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as name:
+            fresh, settings = Path(name, "fresh"), {k: v for k, v in profile["data"].items() if k != "kind"}
+            synthetic.synthesise(fresh, **settings)
+            files = sorted([made.name, *(str(path.relative_to(fresh)) for path in _files(fresh))])
+            write_json(fresh / made.name, {"digest": wanted, "settings": settings, "files": files})
+            if root.exists():
+                root.rename(Path(name, "old"))
+            fresh.rename(root)
     return root
 
 
@@ -60,6 +56,8 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _refuse_what_was_not_drawn(root: Path, made: Path) -> None:
+    if root.exists() and not root.is_dir():
+        raise FileExistsError(f"{root} is no folder; name one for the data")
     drawn = set(read_json(made).get("files", [])) if made.is_file() else set()
     if others := sorted({str(path.relative_to(root)) for path in _files(root)} - drawn):
         raise FileExistsError(

@@ -77,6 +77,8 @@ def read_predictions(path):
     if classes(table) == ("malignant", "benign"):  # 1 means malignant, whatever the order of the columns
         table["p_benign"], table["p_malignant"] = table.pop("p_benign"), table.pop("p_malignant")
     if "label" in table:
+        named = given["label"].isin(classes(table))  # a class may be called UNK
+        table["label"] = given["label"].where(named, table["label"])
         table["label"] = _label_indices(table["label"], classes(table))
     try:
         check(table, where=path.name)
@@ -188,12 +190,14 @@ def _threshold(binary, recall, bootstrap, *, in_sample):
         if rows.empty:
             raise UndefinedMetricError("no validation rows")
         best = thresholds.choose_threshold(rows, recall=recall, step=None)
+        seen = set(tables.clusters(rows)) & set(tables.clusters(binary[binary["part"] != "val"]))
         how = bootstrap | {"groups": tables.clusters(rows), "recall": recall, "step": None}
         interval = thresholds.threshold_interval(rows, **how)
     except UndefinedMetricError as error:
         line = (0.5, np.nan, np.nan, np.nan, "nothing", recall, *[np.nan] * 3, f"0.5 is a convention: {error}")
         return pd.DataFrame([line], columns=THRESHOLD_COLUMNS), 0.5
     notes = [] if best.feasible else [f"no threshold reaches recall {recall}: the one of highest recall"]
+    notes += [f"{len(seen)} patients, lesions or images of the val rows are in other parts too"] * bool(seen)
     notes += ["no test rows: what is measured at it is of the rows that chose it"] * in_sample
     line = (*interval, best.feasible, f"{len(rows)} val rows", recall, best.recall, best.precision, best.f1)
     return pd.DataFrame([(*line, "; ".join(notes))], columns=THRESHOLD_COLUMNS), best.t

@@ -48,13 +48,14 @@ def grid(step=STEP):
 def candidates(y, p, step=STEP):
     """Thresholds (T,) to choose among: the grid of a step or, without one, the scores themselves.
 
-    Of many scores 501 quantiles are taken, and as many of the malignant rows': where these are rare and score low, a
-    grid has no point between them.
+    Of many scores 101 quantiles are taken, and as many of the malignant rows': where these are rare and score low, a
+    grid has no point between them. The least score calls every row, so it is none, unless all are alike.
     """
     if step is not None:
         return grid(step)
-    taken = lambda values: np.quantile(values, np.linspace(0, 1, 501), method="nearest") if len(values) else values
-    return np.union1d(taken(p), taken(p[y == 1]))
+    taken = lambda values: np.quantile(values, np.linspace(0, 1, 101), method="nearest") if len(values) else values
+    points = np.union1d(taken(p), taken(p[y == 1]))
+    return points[points > p.min()] if len(points) > 1 else points
 
 
 def _curves(y, p, points, counts):

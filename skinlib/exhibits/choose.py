@@ -1,7 +1,5 @@
 """Which images a gallery shows: by rule, never by eye."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

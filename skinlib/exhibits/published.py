@@ -1,7 +1,5 @@
 """The papers' own numbers: data typed in from the texts, one CSV an exhibit, never inside code."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

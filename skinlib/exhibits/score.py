@@ -4,8 +4,6 @@ Cells are a DataFrame: row, metric, ours, low, high, n, dataset, split, note, an
 verdict and units, the number of paired trainings.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ A projection invents neighbourhoods and distances. So each score is taken in the
 image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Grad-CAM++: which regions of a layer speak for a class, and the sharpened overlay drawn from it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 Lesions lie in the middle and are large, so a blob in the middle scores well without looking at anything.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np

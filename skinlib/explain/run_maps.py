@@ -1,7 +1,5 @@
 """Maps of a finished run for any cohort: what its attention let through, and what spoke for the class it named."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -9,8 +9,6 @@ input may mean much more than a number (a whole image, as the number of a row of
 The pixels of an image are asked differently, by gradients.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Plots that any paper uses; each returns a Figure in the house style, ours in colour and the published in black."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Pictures for the eye in a notebook: a figure as an image, a mask as an outline, a few rows as a contact sheet."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A picture of the data flow of a model, made from the model itself: hooks see the real shapes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

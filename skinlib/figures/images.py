@@ -1,7 +1,5 @@
 """Pictures of pictures: contact sheets, and heat maps on one shared colour scale."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

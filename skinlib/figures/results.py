@@ -1,7 +1,5 @@
 """Plots of runs and exhibits that any paper uses: learning curves, dots with intervals, changes with verdicts."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """The house style of figures, the stamp of synthetic data, and figures as files."""
 
-from __future__ import annotations
-
 import io
 from contextlib import AbstractContextManager
 

@@ -1,7 +1,5 @@
 """Where angles of skin tone lie among the categories."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

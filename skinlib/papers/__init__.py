@@ -1,7 +1,5 @@
 """One folder a paper: its model, the plan of its runs, and its exhibits."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import pkgutil

@@ -5,8 +5,6 @@ near chance turns such a digit into another answer. A profile with ``arithmetic:
 each x86-64 processor since 2013 has (AVX2), and its numbers are then the same, bit for bit, on all of them.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Nothing here knows which papers there are; it looks into `skinlib.papers` and at the profile.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import importlib

@@ -1,7 +1,5 @@
 """The console script ``skinlib``: its words, and what each command does; heavy imports wait until it is called."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import dataclasses
@@ -119,7 +117,7 @@ def predict_images(arguments: argparse.Namespace) -> None:
 
     _refuse_overwriting(arguments.images, arguments.out)
     table = predict.predict(runs.load(arguments.run), images_of(arguments.images), tta=arguments.tta)
-    write_atomic(arguments.out, table.to_csv(index=False))
+    write_atomic(arguments.out.resolve(), table.to_csv(index=False))  # a link is written through
     print(f"{len(table)} rows in {arguments.out}")
 
 
@@ -138,13 +136,15 @@ def evaluate_table(arguments: argparse.Namespace) -> None:
         }
         for file in files:
             _refuse_overwriting(arguments.table, file)
+        if len(files) < len(found):
+            raise ValueError(f"two of {', '.join(found)} would be one file; rename a column")
         for file, frame in files.items():
             write_atomic(file, frame.to_csv(index=False))
 
 
 def _refuse_overwriting(given: Path, out: Path) -> None:
-    if out.exists() and out.samefile(given):
-        raise ValueError(f"{out} is the table that is read; write somewhere else")
+    if out.suffix != ".csv" or (out.exists() and (not out.is_file() or out.samefile(given))):
+        raise ValueError(f"{out} is no path for the result: give a .csv file that is not the table that is read")
 
 
 def run_notebook(arguments: argparse.Namespace) -> int | None:

@@ -1,7 +1,5 @@
 """What came of a run of the compendium: a summary for the terminal and an index page for the browser."""
 
-from __future__ import annotations
-
 from collections import Counter
 from html import escape
 from pathlib import Path

@@ -6,8 +6,6 @@ what the plan calls each run. The profile `evidence` executes the notebooks on i
 doubts such a table makes it again; nor pictures, where one of real images is kept.
 """
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping

@@ -7,8 +7,6 @@ exactly. Only where the same code trained other weights from the same configurat
 trained number may lie anywhere in its band, and what follows from it (interval, p value, note) is not compared.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

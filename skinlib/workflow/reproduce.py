@@ -1,7 +1,5 @@
 """`make reproduce`: say what it will take, let Snakemake do it, and say what came of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

@@ -4,8 +4,6 @@ Papermill only warns about a parameter that a notebook does not have, knows no t
 of a notebook. Here an unknown name, another type or a missing tag is an error, and the notebook as a whole has a limit.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -130,6 +130,18 @@ def test_empty_and_full_masks_stay_so_and_classes_are_refused(saved):
             read_mask(saved(np.resize(np.array(values, np.uint8), (6, 6))))
 
 
+def test_a_mask_whose_marks_lie_about_the_border_of_the_rule_is_refused(saved):
+    for values in (np.where(LESION, 128, 0), np.where(LESION, 1, 0)):  # a JPEG or a stray pixel takes a few above 128
+        values[12, 22] = 255
+        with pytest.raises(PictureError, match="most of what it marks is not above 128"):
+            read_mask(saved(values.astype(np.uint8)))
+
+
+def test_the_size_of_a_turned_tiff_is_that_of_its_pixels(saved):
+    path = saved(np.zeros((30, 10, 3), np.uint8), "a.tif", exif=oriented(6))
+    assert size_of(path) == read_image(path).shape[1::-1]
+
+
 def test_each_file_that_is_no_picture_is_named(saved, tmp_path):
     (tmp_path / "text.png").write_text("<html>not found</html>")
     (tmp_path / "empty.jpg").write_bytes(b"")

@@ -81,6 +81,17 @@ def test_a_table_is_the_same_however_it_was_saved(tmp_path, saved):
     ]
 
 
+@pytest.mark.parametrize("rows", ["a,1,0,7\nb,0,0,2\n", "a,1,0.7\nb,0,0,2\n", "a,1,0,7,9\n"])
+def test_rows_longer_than_the_header_are_refused(tmp_path, rows):
+    with pytest.raises(tables.PredictionTableError, match=r"has more cells than it|no CSV table"):
+        report.read_predictions(written(tmp_path, "image_id,label,p_malignant\n" + rows))
+
+
+def test_a_class_may_be_called_as_a_word_for_nothing(tmp_path):
+    found = report.read_predictions(written(tmp_path, "image_id,label,p_NV,p_UNK\na,UNK,.2,.8\nb,NV,.5,.5\n"))
+    assert found["label"].tolist() == [1, 0]
+
+
 def test_labels_written_as_floats_name_classes_that_are_numbers(tmp_path):
     found = report.read_predictions(written(tmp_path, "image_id,label,p_1,p_2,p_3\na,1.0,.8,.1,.1\nb,2.0,.1,.8,.1\n"))
     assert found["label"].tolist() == [0, 1]

@@ -42,7 +42,6 @@ def test_synthesise_refuses_a_folder_of_the_users(profile, tmp_path, capsys):
 
 def test_synthesise_replaces_what_it_drew_and_nothing_else(profile, tmp_path, monkeypatch, capsys):
     line, root = ["data", "synthesise", "--profile", str(profile), "--data", str(tmp_path / "d")], tmp_path / "d"
-    (tmp_path / "d").mkdir()  # empty: nothing to lose
     assert cli.main(line) == 0
     first = files(root)
     assert set(json.loads(first["made_from.json"])["files"]) == set(first)
@@ -59,6 +58,19 @@ def test_synthesise_replaces_what_it_drew_and_nothing_else(profile, tmp_path, mo
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".d.")] == [".d.lock"]
 
 
+def test_synthesise_leaves_neighbours_files_and_links_alone(profile, tmp_path, capsys):
+    (tmp_path / ".d.old").mkdir()
+    (tmp_path / ".d.old" / "thesis").write_text("years")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "d").symlink_to(tmp_path / "real")
+    assert cli.main(["data", "synthesise", "--profile", str(profile), "--data", str(tmp_path / "d")]) == 0
+    assert (tmp_path / "d").is_symlink() and (tmp_path / "real" / "made_from.json").is_file()
+    assert (tmp_path / ".d.old" / "thesis").read_text() == "years"
+    (tmp_path / "file").write_text("mine")
+    assert cli.main(["data", "synthesise", "--profile", str(profile), "--data", str(tmp_path / "file")]) == 2
+    assert "is no folder" in capsys.readouterr().err and (tmp_path / "file").read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", ["../runs", "../../evil", "/abs", ".", "", "runs", "reference", "a b", 5, None, ["x"]])
 def test_a_profile_whose_name_leads_elsewhere_is_refused(profile, name):
     profile.write_text(yaml.safe_dump(yaml.safe_load(profile.read_text()) | {"name": name}))
@@ -72,8 +84,11 @@ def test_predict_keeps_the_list_that_it_reads_and_a_good_table(finished_run, dat
     mine.write_text(f"image_path,answer\n{image},yes\n")
     line = ["predict", str(finished_run.path), "--images", str(mine), "--out"]
     assert cli.main([*line, str(mine)]) == 2
-    assert "is the table that is read" in capsys.readouterr().err and "answer" in mine.read_text()
+    assert "that is not the table that is read" in capsys.readouterr().err and "answer" in mine.read_text()
 
+    for other in (image, finished_run.path / "metrics.json", tmp_path):
+        before = other.read_bytes() if other.is_file() else b""
+        assert cli.main([*line, str(other)]) == 2 and (other.is_dir() or other.read_bytes() == before)
     out = tmp_path / "out.csv"
     assert cli.main([*line, str(out)]) == 0
     good = out.read_bytes()

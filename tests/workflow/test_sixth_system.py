@@ -118,7 +118,7 @@ def test_a_sixth_system_goes_from_its_plan_to_the_index(tree, data_root):
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((tree / "results/runs").glob("*/model.safetensors"))) == 4
 
-    table = pd.read_csv(tree / "results/toy/mean_colour/table1.csv").set_index("metric")
+    table = pd.read_csv(tree / "results/toy/mean_colour/table1.csv", index_col="metric")
     assert list(table.index) == ["roc_auc", "recall", "specificity"]
     assert list(table["published"].fillna(-1)) == [0.75, 0.5, -1]
     assert table["ours"].between(0, 1).all() and (table["low"] <= table["high"]).all()
@@ -126,10 +126,7 @@ def test_a_sixth_system_goes_from_its_plan_to_the_index(tree, data_root):
     assert record["notebook"] == "26_mean_colour" and len(record["runs"]) == 2
 
     step = pd.read_csv(tree / "results/toy/mean_colour/ablation.csv").iloc[0]
-    assert (
-        step["metric"] == "roc_auc_change"
-        and step["low"] <= step["ours"] <= step["high"]
-        and step["family"] == "primary"
-    )
+    assert step["metric"] == "roc_auc_change" and step["low"] <= step["ours"] <= step["high"]
+    assert step["family"] == "primary"
     index = (tree / "results/toy/index.html").read_text()
     assert all(words in index for words in ("36_mean_colour_ablation", "table1", "0.75"))

@@ -5,8 +5,6 @@ part of their training images, so an interval over few folds is too narrow rathe
 what another seed of a member would do is in no interval.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import timeit
 from collections.abc import Callable, Iterator, Mapping, Sequence

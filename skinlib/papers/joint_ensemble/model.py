@@ -27,8 +27,6 @@ Departures, where the text is silent:
   the probabilities of all.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path

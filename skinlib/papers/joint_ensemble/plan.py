@@ -4,8 +4,6 @@ Values with a section are the paper's, which prints no learning rate, batch, epo
 says "ours", it is silent. Decision-level fusion needs no run: it is done on the members' prediction tables.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 
 from skinlib.config import Augment, Planned, RunConfig

@@ -1,7 +1,5 @@
 """What notebooks on Rumale et al. 2026 share: the average of the folds and the threshold rule."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from skinlib.evaluation.thresholds import choose_threshold

@@ -6,8 +6,6 @@ averaged, heat maps, and a look at skin tone. The network is its one equation, f
 Departures: none in the network. "DenseNet" is taken as DenseNet-121; any timm backbone can stand for Phi.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -3,8 +3,6 @@
 Values with a section or table are the paper's. Where the paper is silent the comment says "ours".
 """
 
-from __future__ import annotations
-
 from skinlib.config import Augment, Planned, RunConfig
 
 AUGMENT = Augment(
