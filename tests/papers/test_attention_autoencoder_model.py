@@ -248,7 +248,7 @@ def test_layers_of_the_heat_maps_and_of_the_learning_rates():
 
 @pytest.mark.parametrize("backbone", ["mobilenetv3_small_050", "densenet121", "inception_v3", "convnext_atto"])
 def test_other_backbones_give_what_they_give_alone(backbone):
-    model = models.build(SMALL.replace(backbone=backbone)).eval()
+    model = models.build(SMALL.replace(backbone=backbone, image_size=(96, 96))).eval()
     image = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         last, skips = pyramid(model.phi, image)
