@@ -101,10 +101,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         if "sRGB" in ImageCms.getProfileDescription(given):
             return image
         return ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (
-        ImageCms.PyCMSError,
-        OSError,
-    ):  # a profile that is damaged or of another kind of picture: viewers ignore it, too
+    except (ImageCms.PyCMSError, OSError):  # damaged, or of another kind of picture: viewers ignore it, too
         return image
 
 

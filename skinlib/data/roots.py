@@ -45,6 +45,7 @@ def synthesise(profile: dict, root: Path) -> Path:
             synthetic.synthesise(fresh, **settings)
             files = sorted([made.name, *(str(path.relative_to(fresh)) for path in _files(fresh))])
             write_json(fresh / made.name, {"digest": wanted, "settings": settings, "files": files})
+            _refuse_what_was_not_drawn(root, made)  # drawing takes minutes, in which a file may have come
             if root.exists():
                 root.rename(Path(name, "old"))
             fresh.rename(root)

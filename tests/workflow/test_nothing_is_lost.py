@@ -5,6 +5,7 @@ tests/data/test_download.py.
 """
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -53,6 +54,11 @@ def test_synthesise_replaces_what_it_drew_and_nothing_else(profile, tmp_path, mo
     (root / "ham10000" / "mine.csv").write_text("a table made from the pictures")
     assert cli.main(line) == 2 and "such as ham10000/mine.csv" in capsys.readouterr().err
     (root / "ham10000" / "mine.csv").rename(tmp_path / "mine.csv")
+    with monkeypatch.context() as patch:  # a file that comes while the new pictures are drawn
+        late = lambda *a, **k: (Path(a[0]).mkdir(), (root / "late.txt").write_text("mine"))
+        patch.setattr(roots.synthetic, "synthesise", late)
+        assert cli.main(line) == 2 and (root / "late.txt").read_text() == "mine"
+    (root / "late.txt").unlink()
     assert cli.main(line) == 0
     assert set(files(root)) == set(first) and files(root) != first
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".d.")] == [".d.lock"]
