@@ -15,6 +15,9 @@ def test_digests_are_sha256(tmp_path):
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     (tmp_path / "abc").write_bytes(b"abc")
     assert provenance.digest("abc") == provenance.digest(b"abc") == provenance.file_digest(tmp_path / "abc") == known
+    os.mkfifo(tmp_path / "x.jpg")
+    with pytest.raises(OSError, match=r"x\.jpg is no regular file"):  # a pipe would be waited for
+        provenance.file_digest(tmp_path / "x.jpg")
 
 
 def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, monkeypatch):

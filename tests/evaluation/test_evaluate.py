@@ -23,6 +23,8 @@ def found(table):
 def test_threshold_is_chosen_on_validation_and_used_on_test(table, found):
     chosen = thresholds.choose_threshold(table[table["part"] == "val"], step=None)
     assert found["threshold"].loc[0, "t"] == chosen.t and found["threshold"].loc[0, "chosen_on"] == "150 val rows"
+    both = set.intersection(*(set(tables.clusters(rows)) for _, rows in table.groupby("part")))
+    assert both and found["threshold"].loc[0, "note"].startswith(f"{len(both)} patients, lesions or images of the val")
     expected = metrics.binary_metrics(table[table["part"] == "test"], threshold=chosen.t)
     values = found["metrics"].set_index("metric")["value"]
     assert values.to_dict() == pytest.approx(expected)

@@ -110,6 +110,9 @@ def test_without_a_step_the_scores_are_the_candidates_and_rare_low_scores_are_re
     assert best.f1 == pytest.approx(max(map(f1, reaching)))  # the best lies at a malignant row's score
     t, low, high = thresholds.threshold_interval(table, step=None, n=50)
     assert t == best.t and 0 < low <= t <= high < 0.02
+    p = np.where(np.arange(4000) % 200 == 0, 0.0, p)  # half of the malignant rows: only calling every row reaches them
+    best = thresholds.choose_threshold(table.assign(p_benign=1 - p, p_malignant=p), step=None)
+    assert best.t > 0 and not best.feasible and best.recall == 0.5
 
 
 @pytest.mark.parametrize("recall", [85, -1, float("nan")])

@@ -108,6 +108,9 @@ def test_a_broken_mask_is_named_and_mended(cohort, tmp_path):
     assert leftovers(tmp_path / "cache") == []
     mask.write_bytes(whole)
     assert np.array_equal(Cache.build(cohort, (30, 40), root=tmp_path / "cache").masks[1], picture(11)[..., 0] > 128)
+    Image.fromarray(picture(11)[:-1, :, 0]).save(mask)
+    with pytest.raises(OSError, match=r"I1_mask\.png is a mask of another size than .*\.png"):
+        Cache.build(cohort, (30, 40), root=tmp_path / "cache")
 
 
 def test_a_full_disk_is_told_before_work_starts(cohort, tmp_path, monkeypatch):

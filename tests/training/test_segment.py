@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score, jaccard_score
 from toy_masks import toy_system  # noqa: F401 - a fixture
 
 from skinlib.config import Augment, RunConfig
+from skinlib.data.readers_files import DataError
 from skinlib.evaluation import segmentation
 from skinlib.images.batches import Batches
 from skinlib.images.cache import Cache
@@ -206,9 +207,14 @@ def test_a_loss_on_masks_asks_for_masks_and_all_such_losses_are_listed(settings)
             term(output, {"label": torch.tensor([0])})
 
 
-def test_a_systems_own_mask_loss_gets_masks(settings, ensure):
+def test_a_systems_own_mask_loss_gets_masks_and_a_set_without_any_is_refused(settings, ensure, monkeypatch):
     run = ensure(settings.replace(losses={"area": 1.0, "brightness": 0.0}, epochs=1, visits=8))
     assert 0 < run.history["train_area"].item() < 1 and len(run.masks()) > 0
+    real = Cache.build
+    bare = lambda *given, **how: dataclasses.replace(real(*given, **how), has_mask=np.zeros(1, bool))
+    monkeypatch.setattr(Cache, "build", bare)
+    with pytest.raises(DataError, match="trains on lesion masks, and no image of ham10000 has one"):
+        ensure(settings.replace(seed=99))
 
 
 # Visits chosen by the system.

@@ -12,41 +12,24 @@ import yaml
 
 from skinlib.paths import project_root, read_json
 
-MODEL = '''
-"""Mean colour (a toy): the class is read from the mean of each colour channel."""
-
+MODEL = '''"""Mean colour (a toy): y = W . mean(image) + b, the mean of each colour channel."""
 import torch
 from torch import nn
-
 from skinlib.models.system import Network, System
-
-
 class MeanColour(Network):
-    """y = W . mean(image) + b"""
-
     def __init__(self, classes):
         super().__init__()
         self.head = nn.Linear(3, classes)
-
     def forward(self, image, meta=None, *, features=None):
         mean = image.mean((2, 3))  # (B, 3)
         return {"logits": self.head(mean), "features": mean}
-
-
 def build(config, classes, *, weights_file=None):
     return MeanColour(classes)
-
-
 SYSTEM = System(build)
 '''
-PLAN = '''
-"""The runs of the toy: two folds, with and without class weights."""
-
+PLAN = '''"""The runs of the toy: two folds, with and without class weights."""
 from skinlib.config import Planned, RunConfig
-
 FAMILIES = {"table1": "primary"}
-
-
 def plan(profile):
     sizes = profile["mean_colour"]
     base = RunConfig(
@@ -55,11 +38,8 @@ def plan(profile):
         lr=0.1, class_weights=True, tta="none",
     )
     arms = {"proposed": base, "unweighted": base.replace(variant="unweighted", class_weights=False)}
-    return [
-        Planned(f"{arm}/fold{fold}", config.replace(fold=fold), {"arm": arm, "fold": fold})
-        for arm, config in arms.items()
-        for fold in range(2)
-    ]
+    run = lambda arm, fold: Planned(f"{arm}/{fold}", arms[arm].replace(fold=fold), {"arm": arm, "fold": fold})
+    return [run(arm, fold) for arm in arms for fold in range(2)]
 '''
 PUBLISHED = "row,metric,published,source,note\nproposed,roc_auc,0.75,Table 1,\nproposed,recall,0.5,Table 1,\n"
 PARAMETERS = 'profile = ""\ndata_root = ""\nresults_root = ""'
@@ -96,9 +76,8 @@ def tree(tmp_path):
         shutil.copy(root / name, tmp_path)
     for name in ("profiles", "data/published/mean_colour", "notebooks", "skinlib/papers/mean_colour"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "skinlib/papers/mean_colour/__init__.py").write_text("")
-    (tmp_path / "skinlib/papers/mean_colour/model.py").write_text(MODEL)
-    (tmp_path / "skinlib/papers/mean_colour/plan.py").write_text(PLAN)
+    for name, text in {"__init__": "", "model": MODEL, "plan": PLAN}.items():
+        (tmp_path / "skinlib/papers/mean_colour" / f"{name}.py").write_text(text)
     (tmp_path / "data/published/mean_colour/table1.csv").write_text(PUBLISHED)
     (tmp_path / "profiles/toy.yaml").write_text(yaml.safe_dump(PROFILE))
     card = {"papers": ["mean_colour"], "needs": "plan", "minutes": {"toy": 1}}
