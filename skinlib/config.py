@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import yaml
+from pydantic import BaseModel, Field, ValidationError
 
 from skinlib.paths import project_root
 
@@ -30,6 +31,7 @@ RANGES |= {"rotation": (0, 180), "zoom": (0, 0.95), "test_share": (0, 1)}
 RANGES |= dict.fromkeys(("dropout", "label_smoothing", "momentum"), (0, 0.999))
 # Fields that came after the runs of results/reference: at these values they stay out of an id, so that it stays theirs.
 ADDED_LATER = {"extra_training": None, "keep": "best"}
+MOST_VALUES = 100_000  # of a profile
 # Folders of results/ that belong to no profile.
 RESERVED = ("cache", "features", "reference", "runs", "splits", "synthetic")
 KINDS = {"bool": bool, "int": int, "float": int | float, "str": str}
@@ -142,8 +144,8 @@ class RunConfig:
         losses = {name: float(weight) for name, weight in self.losses.items()}
         for name, value in {"image_size": as_tuple, "options": dict(self.options), "losses": losses}.items():
             object.__setattr__(self, name, value)
-        if len(as_tuple) != 2 or not all(type(side) is int and side >= 8 for side in as_tuple):
-            raise ValueError(f"RunConfig.image_size is {given!r}; give (height, width), whole numbers of at least 8")
+        if len(as_tuple) != 2 or not all(type(side) is int and 8 <= side <= 4096 for side in as_tuple):
+            raise ValueError(f"RunConfig.image_size is {given!r}; give (height, width), whole numbers of 8 to 4096")
         if self.schedule == "step" and not self.schedule_step:
             raise ValueError("RunConfig.schedule_step is 0; give the epochs between two steps")
         if self.fold is not None and not 0 <= self.fold < self.folds:
@@ -179,6 +181,40 @@ class RunConfig:
         return cls.from_dict(json.loads(text))
 
 
+COUNT = Annotated[int, Field(ge=1, le=1_000_000)]
+AMOUNT = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
+class _Data(BaseModel, strict=True, extra="forbid", allow_inf_nan=False):
+    """Which data a profile is for; images, size and seed are those of `skinlib.data.synthetic.synthesise`."""
+
+    kind: Literal["synthetic", "real", "reference"]
+    datasets: list[str] = []
+    images: COUNT = 1
+    size: Annotated[int, Field(ge=32, le=4096)] = 32
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    of: str = ""  # of a reference: whose
+
+
+class _Profile(BaseModel, strict=True, extra="allow", allow_inf_nan=False):
+    """What every profile says; the other keys are papers, whose plans read them, see `skinlib.workflow.catalogue`."""
+
+    name: str
+    papers: list[str]
+    data: _Data
+    dataset: str
+    stale: Literal["retrain", "stop", "reuse"]
+    bootstrap: COUNT
+    bootstrap_p: COUNT = 1
+    arithmetic: Literal["", "pinned"] = ""
+    threads: COUNT
+    jobs: COUNT
+    together: bool = False
+    minutes: AMOUNT
+    disk_gb: AMOUNT
+    notebooks: Annotated[dict[Literal["time_limit_minutes"], Annotated[float, Field(gt=0)]], Field(min_length=1)]
+
+
 class Planned(NamedTuple):
     """A run of a plan: its name, its configuration, and what tells it from the others, as data."""
 
@@ -198,7 +234,8 @@ def load_profile(name: str | Path) -> dict:
     """Read a profile: ``smoke``, ``sample``, ``real``, ``paper``, or the path of a YAML file of the same form.
 
     Raises ValueError when no such profile exists, or the file is not a mapping with a ``name``, has the name of another
-    profile of the compendium, or holds a number that YAML takes for text.
+    profile of the compendium, lacks a setting, has one of another type or out of range, or a number that YAML takes for
+    text.
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else project_root() / "profiles" / f"{name}.yaml"
     if not path.is_file():
@@ -218,16 +255,37 @@ def load_profile(name: str | Path) -> dict:
     if shipped.is_file() and _read_yaml(shipped) | papers != profile:
         raise ValueError(f"{path} has the name of {shipped} and would replace its results; give it a name of its own")
     if "like" in profile:  # the settings of another profile, but for what this one says
+        if str(profile["like"]).endswith((".yaml", ".yml")):
+            raise ValueError(f"{path}: like is {profile['like']!r}; name a profile of the compendium")
         profile = load_profile(profile["like"]) | profile
     for where, value in _leaves(profile):
         if hint := _as_number(value):
             raise ValueError(f"{path}: {where} is {value!r}{hint}")
+    try:
+        _Profile.model_validate(profile)
+    except ValidationError as error:
+        of = lambda one: "" if one["type"] == "missing" else f" is {one['input']!r:.60}"
+        found = [f"{'.'.join(map(str, one['loc']))}{of(one)}: {one['msg']}" for one in error.errors()]
+        raise ValueError(f"{path}: {'; '.join(found)}") from error
     return profile
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key may be there twice."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [str(key.value) for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.YAMLError(f"the key {twice[0]} is there twice below line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
 
 
 def _read_yaml(path: Path) -> object:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        value = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+        if any(number == MOST_VALUES for number, _ in enumerate(_leaves(value))):  # aliases of aliases
+            raise yaml.YAMLError(f"it stands for more than {MOST_VALUES:,} values")
+        return value
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 

@@ -128,12 +128,9 @@ class Study:
 
         Parameters
         ----------
-        runs
-            Behind the numbers; none where they follow from the data alone.
-        missing
-            The reason written into every published cell that has no number of ours.
-        dataset
-            Of the cells, where it is not the profile's: it becomes part of the exhibit's name.
+        runs : behind the numbers; none where they follow from the data alone.
+        missing : the reason written into every published cell that has no number of ours.
+        dataset : of the cells, where it is not the profile's: it becomes part of the exhibit's name.
         """
         frame = write.exhibit(cells, paper=paper or self.paper, exhibit=name, missing=missing)
         text = frame.to_csv(index=False, float_format="%.6g")
@@ -155,11 +152,9 @@ class Study:
 
         Parameters
         ----------
-        figure
-            A function where it needs images or a network: it is called where these are, and elsewhere the picture of
-            the reference is taken.
-        photographs
-            It shows photographs: written as JPEG.
+        figure : a function where it needs images or a network: it is called where these are, and elsewhere the picture
+            of the reference is taken.
+        photographs : it shows photographs: written as JPEG.
         """
         ending = ".jpg" if photographs else ".png"
         if callable(figure) and self.reference is not None:
@@ -209,14 +204,11 @@ def begin(
 
     Parameters
     ----------
-    profile
-        Name of a profile; "" means ``sample``.
-    dataset, data_root, results_root
-        "" means the profile's data set, its data (drawn now where they are synthetic and missing), and ``results/``.
-    device
-        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``.
-    paper
-        The paper whose plan and exhibits the notebook means where it names none.
+    profile : name of a profile; "" means ``sample``.
+    dataset, data_root, results_root : "" means the profile's data set, its data (drawn now where they are synthetic and
+        missing), and ``results/``.
+    device : ``auto`` (a GPU where there is one), ``cpu``, ``cuda``.
+    paper : the paper whose plan and exhibits the notebook means where it names none.
 
     Raises
     ------

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 
 import hypothesis.strategies as st
@@ -86,8 +87,12 @@ def test_a_wrong_value_is_refused_in_words(values, message):
 def test_profiles_are_read_by_name_or_path(tmp_path):
     assert load_profile("smoke")["name"] == "smoke"
     own = tmp_path / "own.yaml"
-    own.write_text(yaml.safe_dump({"name": "own", "x": [1]}))
-    assert load_profile(own) == load_profile(str(own)) == {"name": "own", "x": [1]}
+    own.write_text("name: own\nlike: smoke\nx: [1]")
+    assert (
+        load_profile(own)
+        == load_profile(str(own))
+        == load_profile("smoke") | {"name": "own", "like": "smoke", "x": [1]}
+    )
 
 
 def test_a_profile_that_is_none_or_not_yaml_is_named(tmp_path):
@@ -96,8 +101,26 @@ def test_a_profile_that_is_none_or_not_yaml_is_named(tmp_path):
     (tmp_path / "list.yaml").write_text("[1, 2]")
     with pytest.raises(ValueError, match="is no profile"):
         load_profile(tmp_path / "list.yaml")
-    (tmp_path / "own.yaml").write_text("name: own\nx: [1, 2\ny: 3\n")
-    with pytest.raises(ValueError, match=r"own.yaml is not YAML: .*line 3") as error:
+
+
+BOMB = "\n".join(f"{b}: &{b} [{', '.join(['*' + a] * 10)}]" for a, b in itertools.pairwise("abcdefg"))
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("x: [1, 2\ny: 3", "own.yaml is not YAML: .*line 3"), ("jobs: 1\njobs: 2", "the key jobs is there twice"),
+    (f"a: &a [1, 1, 1]\n{BOMB}", "more than 100,000 values"), ("x: &x [*x]", "not YAML: maximum recursion"),
+    ("x: " + "[" * 5000, "not YAML: maximum recursion"), ("threads: 0", "threads is 0: .*greater than or equal to 1"),
+    ("threads: lots", "threads is 'lots': .*integer"), ("papers: null", "papers is None: .*list"),
+    ("minutes: .nan", "minutes is nan: .*finite"), ("data: hello", "data is 'hello'"), ("bootstrap: -3", "is -3"),
+    ("data: {kind: synthetic, imagez: 3}", "data.imagez is 3: Extra inputs are not permitted"),
+    ("data: {kind: synthetic, images: 100000000000}", "images is 100000000000: .*less than or equal to 1000000"),
+    ("notebooks: {time_limit_minutes: -1}", "notebooks.time_limit_minutes is -1: .*greater than 0"),
+    ("notebooks: {}", "notebooks is {}: .*at least 1"), ("like: own.yaml", "like is 'own.yaml'; name a profile"),
+    ("like: [smoke]", "no profile .'smoke'."),
+])  # fmt: skip
+def test_a_wrong_profile_is_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "own.yaml").write_text(f"name: own\n{text}" + "\nlike: smoke" * ("like" not in text))
+    with pytest.raises(ValueError, match=message) as error:
         load_profile(tmp_path / "own.yaml")
     assert "\n" not in str(error.value)
 

@@ -1,7 +1,6 @@
 """Every notebook is built alike: a head, a cell of literal parameters, one of imports, short cells, words, a recap."""
 
 import ast
-import json
 import re
 import statistics
 from pathlib import Path
@@ -10,7 +9,7 @@ import nbformat
 import pytest
 
 from skinlib.paths import project_root
-from skinlib.workflow.catalogue import read_card
+from skinlib.workflow.catalogue import read_card, read_notebook
 from skinlib.workflow.runner import ParameterError, parameters_of
 
 FOLDER = project_root() / "notebooks"
@@ -109,7 +108,7 @@ def test_addresses_are_no_absolute_paths():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook(path):
-    assert faults(json.loads(path.read_text(encoding="utf-8"))) == []
+    assert faults(read_notebook(path)) == []
     card = read_card(path)
     assert re.match(r"\d\d_[a-z0-9_]+$", card.stem)
     assert card.needs == "none" or card.papers, "a notebook that needs a plan says of which papers"

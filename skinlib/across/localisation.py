@@ -26,12 +26,11 @@ def localisation(measures: pd.DataFrame, outcomes: Sequence[str], boot: Boot) ->
 
     Parameters
     ----------
-    measures
-        A row an image: `skinlib.explain.localisation.localisation_table`'s columns, ``outcome``, image_id, dataset,
-        split, where known lesion_id and patient_id, and ``energy_sharp`` if the maps were sharpened. Constant maps are
-        counted and left out; so is an image without a mask, whose measures are missing.
-    outcomes
-        How an image can end (TP, TN, FN, FP; or right and wrong): each measure also comes as ``energy_of_<outcome>``.
+    measures : a row an image: `skinlib.explain.localisation.localisation_table`'s columns, ``outcome``, image_id,
+        dataset, split, where known lesion_id and patient_id, and ``energy_sharp`` if the maps were sharpened. Constant
+        maps are counted and left out; so is an image without a mask, whose measures are missing.
+    outcomes : how an image can end (TP, TN, FN, FP; or right and wrong): each measure also comes as
+        ``energy_of_<outcome>``.
     """
     known = measures[~measures["constant"].astype(bool) & measures["energy"].notna()]
     sharp = known.get("energy_sharp")

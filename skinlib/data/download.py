@@ -97,6 +97,9 @@ def _put(file: Path, target: Path) -> list[str]:
         place = Path(folder) / "content"  # with the permissions of an ordinary folder
         place.mkdir()
         if file.suffix != ".zip":
+            if file.suffix == ".csv" and file.read_bytes()[:99].lstrip().startswith(b"<"):
+                file.unlink()
+                raise DownloadError(f"{file.name} is a web page and no table: the publisher may want a login.")
             shutil.copy(file, place)
         else:
             try:
@@ -125,7 +128,7 @@ def unpack(archive: Path, target: Path, *, depth: int = 1) -> None:
     try:
         with zipfile.ZipFile(archive) as bundle:
             members = [m for m in bundle.infolist() if not set(PurePosixPath(m.filename).parts) & set(_JUNK)]
-            _refuse(archive.name, members)
+            _refuse(archive.name, members, target)
             size, free = sum(member.file_size for member in members), shutil.disk_usage(target).free
             if size > free:  # zipfile writes no more than an archive declares
                 raise DownloadError(
@@ -139,12 +142,14 @@ def unpack(archive: Path, target: Path, *, depth: int = 1) -> None:
         inner.unlink()
 
 
-def _refuse(name: str, members: list[zipfile.ZipInfo]) -> None:
-    """Raise for what zipfile would mend in silence."""
+def _refuse(name: str, members: list[zipfile.ZipInfo], target: Path) -> None:
+    """Raise for what zipfile would mend or write over in silence."""
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in member.filename:
             raise UnpackError(f"{name} holds a path that leads out of its folder: {member.filename!r}.")
+        if not member.is_dir() and (target / path).exists():
+            raise UnpackError(f"{name} holds a file that an archive around it holds too: {member.filename}.")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UnpackError(f"{name} holds a link or device: {member.filename}.")
     if len({member.filename for member in members}) < len(members):

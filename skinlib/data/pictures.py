@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 MASK_ABOVE = 128  # the official ISIC rule: a mask pixel is lesion when above 128
-MOST_PIXELS = 89_478_485  # of one file; where Pillow begins to warn of a decompression bomb
+MOST_PIXELS = Image.MAX_IMAGE_PIXELS = 201_000_000  # of one file; telephones take pictures of 200 megapixels
 
 
 class PictureError(OSError):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-UNKNOWN = frozenset({"", "-", "?", "unknown", "unk", "nan", "na", "n/a", "none", "null", "<na>"})
+UNKNOWN = frozenset(("", *"- ? unknown unk nan na n/a n.a. none null nil missing <na>".split()))
 SEPARATORS, REST = ",;\t", "\0rest"
 AGES = (0, 120)  # years; beyond them a number is a code, such as 999 for "not known"
 SYNTHETIC_MARKER = "synthetic.json"
@@ -61,10 +61,18 @@ def folders(base: Path, *names: str) -> list[Path]:
     for entry in sorted(os.scandir(base), key=lambda e: e.name) if base.is_dir() else ():
         low = entry.name.lower()
         if entry.is_dir() and any(fnmatchcase(low, name.lower()) for name in names):
-            inside = Path(entry.path, entry.name)  # unpacking may put a folder into one of its name
-            doubled = inside.is_dir() and not any(below.is_file() for below in os.scandir(entry.path))
-            found.setdefault(low, inside if doubled else Path(entry.path))
+            folder = Path(entry.path)
+            while deeper := _doubled(folder, low):
+                folder = deeper
+            found.setdefault(low, folder)
     return list(found.values())
+
+
+def _doubled(folder: Path, name: str) -> Path | None:
+    """Return the folder of its own name that unpacking put into one; None where files lie next to it."""
+    inside = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    deeper = [Path(entry.path) for entry in inside if entry.is_dir() and entry.name.lower() == name]
+    return deeper[0] if deeper and not any(entry.is_file() for entry in inside) else None
 
 
 def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "") -> dict[str, str]:
@@ -166,6 +174,13 @@ def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findi
     return table.apply(clean)
 
 
+def need_ids(table: pd.DataFrame, name: str, path: Path, findings: Findings) -> None:
+    """Note images without a lesion or patient, of a set that knows them all."""
+    if len(blank := table.loc[table[name].isna(), "image_id"]):
+        what = name.replace("_", " ")
+        findings.gaps.append(f"{path.name}: {len(blank)} images have no {what}, so splits would leak: {some(blank)}")
+
+
 def as_numbers(column: pd.Series) -> pd.Series:
     """Strings as floats, with a decimal point or a decimal comma; what is no number is missing."""
     return pd.to_numeric(column.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
@@ -195,14 +210,18 @@ def images_of(path: Path) -> pd.DataFrame:
     """Return a cohort without labels: the images of a folder and below, or those that a CSV lists.
 
     The CSV has a column ``image_path`` (relative to the CSV) and, if wanted, ``image_id`` and others. No image, no such
-    column, a blank path or id, and an id twice are a ``DataError``.
+    column, a blank path or id, and an id twice are a ``DataError``. ``attrs["left_out"]`` names a folder's other files.
     """
     if path.is_dir():
         hidden = lambda file: any(name.startswith(".") for name in file.relative_to(path).parts)
-        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES and not hidden(f))
-        cohort = pd.DataFrame({"image_path": [str(file.absolute()) for file in files]}, dtype=str)
+        there = sorted(file for file in path.rglob("*") if not file.is_dir() and not hidden(file))
+        files = [str(file.absolute()) for file in there if file.suffix.lower() in IMAGE_SUFFIXES]
+        cohort = pd.DataFrame({"image_path": files}, dtype=str)
+        cohort.attrs["left_out"] = [file.name for file in there if file.suffix.lower() not in IMAGE_SUFFIXES]
     else:
         cohort = read_text(path)
+        if len({name.lower() for name in cohort}) == len(cohort.columns):
+            cohort = cohort.rename(columns=str.lower)
         if "image_path" not in cohort:
             raise DataError(f"{path} has no column image_path; it has {', '.join(cohort.columns)}")
         for name in {"image_id", "image_path"} & set(cohort):

@@ -18,11 +18,11 @@ from skinlib.data.readers_files import (
     folders,
     index_images,
     index_masks,
+    need_ids,
     numbers,
     one_hot,
     read_table,
     read_text,
-    some,
 )
 
 ATTRIBUTES = ("globules", "milia_like_cyst", "negative_network", "pigment_network", "streaks")
@@ -50,8 +50,7 @@ def _ham_metadata(base: Path, findings: Findings) -> pd.DataFrame | None:
 
 def _ham_table(path: Path, findings: Findings) -> pd.DataFrame:
     table = read_table(path, findings, required=_HAM_COLUMNS)
-    if len(blank := table.loc[table["lesion_id"].isna(), "image_id"]):
-        findings.gaps.append(f"{path.name}: {len(blank)} images have no lesion id, so splits would leak: {some(blank)}")
+    need_ids(table, "lesion_id", path, findings)
     table["age"] = numbers(table["age"], f"{path.name} column age", findings)
     table = table.reindex(columns=[*_HAM_COLUMNS, "dataset"])  # the Kaggle copy lacks the source clinic
     return table.rename(columns={"dx": "diagnosis", "localization": "site", "dataset": "source"})

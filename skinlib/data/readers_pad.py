@@ -11,6 +11,7 @@ from skinlib.data.readers_files import (
     find_table,
     folders,
     index_images,
+    need_ids,
     numbers,
     read_table,
     read_text,
@@ -47,6 +48,8 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
     table[_COUNTRIES] = table[_COUNTRIES].replace("BRASIL", "BRAZIL")
     # The official table names PNG files; a reduced copy may hold JPEG: the stem is the image.
     table["image_id"] = table.pop("img_id").str.replace(r"\.[A-Za-z]+$", "", regex=True)
+    for name in ("patient_id", "lesion_id"):
+        need_ids(table, name, path, findings)
     where = folders(base, "images", "imgs_part_*")
     where += [inner for folder in where for inner in folders(folder, "imgs_part_*")]
     table = attach(table.rename(columns=COLUMNS["cohort"]), index_images(where, findings), None, findings)

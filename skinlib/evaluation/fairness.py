@@ -9,11 +9,10 @@ Source: Rumale et al. 2026, "Fairness analysis", Tables 7 and 8; the groups, tes
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
-from fairlearn.metrics import MetricFrame, count
+from fairlearn.metrics import MetricFrame
 from scipy import stats
 
 from skinlib.evaluation import metrics, tables
@@ -107,20 +106,22 @@ class _Groups:
         return f"counts only: {', '.join(short)} (fewer than {SMALLEST})" if short else ""
 
 
-def _groups(table, group, *, threshold, names, n, seed):
+def grouped(table, group, *, threshold=0.5, names=METRICS, n=2000, seed=0):
+    """What `by_group` and `gaps` are made of: hand it to both as `found`, and the table is resampled once."""
     y, p = tables.outcome(table)
-    units, key = tables.clusters(table), group_key(table, group)
-    found = {name: partial(_value, name, threshold) for name in names} | {
-        "n": count,
-        "clusters": lambda y, p, units: len(set(units)),
-        "positives": lambda y, p: y.sum(),
-        "negatives": lambda y, p: (1 - y).sum(),
-        "called": lambda y, p: (p >= threshold).sum(),
-    }
-    frame = MetricFrame(
-        metrics=found, y_true=y, y_pred=p, sensitive_features=key, sample_params={"clusters": {"units": units}}
-    )
-    values = pd.concat([frame.overall.to_frame("all").T, frame.by_group.loc[_in_order(set(key), table, group)]])
+    units, key = tables.cluster_codes(tables.clusters(table), len(table)), group_key(table, group)
+
+    def measured(y, p, units):
+        once = np.ones((1, len(y)))
+        values = {name: float(metrics.BINARY[name](y, p, threshold, once)[0]) for name in names}
+        called, clusters = int((p >= threshold).sum()), len(np.unique(units))
+        counts = {"n": len(y), "clusters": clusters, "positives": y.sum(), "negatives": (1 - y).sum()}
+        return values | counts | {"called": called}
+
+    how = {"sensitive_features": key, "sample_params": {"units": units}}
+    frame = MetricFrame(metrics=measured, y_true=y, y_pred=p, **how)
+    each = {"all": frame.overall} | frame.by_group.loc[_in_order(set(key), table, group)].to_dict()
+    values = pd.DataFrame.from_dict(each, orient="index")
     rows = {name: np.flatnonzero(key == name) for name in values.index} | {"all": np.arange(len(y))}
     drawn = {(name, metric): [] for name in rows for metric in names if metric not in COUNTS}
     for counts in resamples(units, len(units), n, seed):
@@ -130,12 +131,8 @@ def _groups(table, group, *, threshold, names, n, seed):
     return _Groups(values.astype(float), samples, {pair: np.concatenate(each) for pair, each in drawn.items()})
 
 
-def _value(name, threshold, y, p):
-    return float(metrics.BINARY[name](y, p, threshold, np.ones((1, len(y))))[0])
-
-
-def _interval(replicates, level):
-    """Percentile interval and what to say of it, or NaN and the reason."""
+def interval(replicates, level):
+    """Percentile interval of replicates (n,) and what to say of it, or NaN and the reason: (low, high, note)."""
     try:
         low, high, _ = percentile_interval(replicates, level)
     except UndefinedMetricError as error:
@@ -143,14 +140,14 @@ def _interval(replicates, level):
     return low, high, unmoved(low, high)
 
 
-def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0):
+def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0, found=None):
     """Metrics (keys of `metrics.BINARY`) of each group, with cluster bootstrap intervals but for the counts.
 
     `group` is a column, or a tuple of columns for intersections. Returns a row a group ("all" first, "missing" last)
     and metric: group, metric, value, low, high, n, clusters, positives, negatives, note. A metric of fewer than 10 rows
     (of malignant or benign ones where it divides by them) is NaN and the note says why.
     """
-    found = _groups(table, group, threshold=threshold, names=names, n=n, seed=seed)
+    found = found or grouped(table, group, threshold=threshold, names=names, n=n, seed=seed)
     rows = []
     for member, values in found.values.iterrows():
         for name in names:
@@ -159,12 +156,12 @@ def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, 
                 note = found.shortage(member, name)
                 value = np.nan if note else value
                 if not note:
-                    low, high, note = _interval(found.replicates[member, name], level)
+                    low, high, note = interval(found.replicates[member, name], level)
             rows.append((member, name, value, low, high, *values[OF_GROUPS].astype(int), note))
     return pd.DataFrame(rows, columns=["group", "metric", "value", "low", "high", *OF_GROUPS, "note"])
 
 
-def gaps(table, group, *, reference=None, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0):
+def gaps(table, group, *, reference=None, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0, found=None):
     """Gap of each group to a reference group, metric by metric, with interval, test, and the paper's flag.
 
     The test is an unpaired clustered DeLong for roc_auc and the cluster bootstrap (two-sided) for the others; `p_holm`
@@ -173,7 +170,7 @@ def gaps(table, group, *, reference=None, threshold=0.5, names=METRICS, n=2000, 
     columns are `GAP_COLUMNS`: gap = first - second, `detectable` is `smallest_detectable_gap`; counts have no gap.
     """
     names = [name for name in names if name not in COUNTS]
-    found = _groups(table, group, threshold=threshold, names=names, n=n, seed=seed)
+    found = found or grouped(table, group, threshold=threshold, names=names, n=n, seed=seed)
     members = list(found.values.index[1:])
     known = [name for name in members if name != "missing"] or members
     first = reference or max(known, key=lambda name: found.values.loc[name, "n"])
@@ -200,7 +197,7 @@ def _gap(found, first, second, name, level):
     values = found.values.loc[[first, second], name]
     gap = values.iloc[0] - values.iloc[1]
     drawn = found.replicates[first, name] - found.replicates[second, name]
-    low, high, note = _interval(drawn, level)
+    low, high, note = interval(drawn, level)
     p, detectable = np.nan, np.nan
     if not np.isnan(low):
         detectable = smallest_detectable_gap(np.nanstd(drawn, ddof=1))

@@ -2,6 +2,7 @@
 metrics, threshold, intervals and fairness.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,15 @@ import pandas as pd
 
 from skinlib.data.readers_files import DataError, as_numbers, clean, read_text
 from skinlib.evaluation import calibration, fairness, metrics, tables, thresholds
-from skinlib.evaluation.resampled import UndefinedMetricError
-from skinlib.evaluation.statistics import bootstrap_ci, unmoved
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError
+from skinlib.evaluation.statistics import bootstrap_distribution
 from skinlib.evaluation.tables import PredictionTableError, classes, label_findings, probability_findings
 
 PARTS = ("train", "val", "test", "external")
 ROW_KEY = ("image_id", "view", "system", "seed", "fold")
 TEXT_COLUMNS = ("image_id", "lesion_id", "patient_id", "dataset", "split", "part", "system", "view", "label")
 UNPOOLED = ("system", "seed", "view")
+MOST_DRAWN, FEW = 100_000_000, 200  # rows of all resamples together, for tables of a million rows; least resamples
 THRESHOLD_COLUMNS = "t low high feasible chosen_on gamma recall precision f1 note".split()
 
 
@@ -92,12 +94,14 @@ def read_predictions(path):
 def _label_indices(column, names):
     """Indices of labels given as names or numbers; what is neither stays as it is, to be reported.
 
-    A program that fills a column turns 1 into 1.0: both are the class named 1 where there is one, else the index 1.
+    Where all classes are numbers, so are the labels that name them: of the classes 01 and 02 the label 1.0 is 01.
     """
-    whole = column.str.replace(r"^([0-9]+)\.0+$", r"\1", regex=True)
-    given = whole if whole.isin(names).any() else column
+    numbered = dict(zip(pd.to_numeric(pd.Series(names), errors="coerce"), range(len(names)), strict=True))
+    if not any(map(np.isnan, numbered)) and len(numbered) == len(names):
+        found = pd.to_numeric(column, errors="coerce").map(numbered)
+        return found.astype(object).fillna(column.map("no class {}".format, na_action="ignore"))
     indices = {name: index for index, name in enumerate(names)}
-    given = given.map(lambda label: indices.get(label, label)).astype(object)
+    given = column.map(lambda label: indices.get(label, label)).astype(object)
     numbers = pd.to_numeric(given, errors="coerce")
     return numbers if (numbers.notna() | given.isna()).all() else given
 
@@ -121,6 +125,7 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
     if binary is None and groups:
         raise PredictionTableError(["fairness needs a binary question: name the malignant classes"])
     parts, bootstrap = _evaluated_parts(table), {"n": n, "level": level, "seed": seed}
+    bootstrap["n"] = max(min(n, FEW), min(n, MOST_DRAWN // len(table)))
     result, lines, scored = {"rows": _rows(table)}, [], {}
     if binary is not None:
         result["threshold"], t = _threshold(binary, recall, bootstrap, in_sample="val" in parts)
@@ -138,9 +143,11 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
         result["classes"] = _each(parts, lambda rows: metrics.per_class(rows).reset_index())
         result["confusion"] = _each(parts, lambda rows: metrics.confusion(rows).reset_index())
     for column in groups:
-        how = bootstrap | {"group": column, "threshold": t}
-        result[f"fairness {column}"] = _each(scored, lambda rows, how=how: fairness.by_group(rows, **how))
-        result[f"gaps {column}"] = _each(scored, lambda rows, how=how: fairness.gaps(rows, **how))
+        how = {"n": bootstrap["n"], "seed": seed, "threshold": t}
+        found = {name: fairness.grouped(rows, column, **how) for name, rows in scored.items()}
+        for kind, make in {"fairness": fairness.by_group, "gaps": fairness.gaps}.items():
+            make = partial(make, binary, column, level=level)
+            result[f"{kind} {column}"] = _each(found, lambda drawn, make=make: make(found=drawn))
     return result
 
 
@@ -205,15 +212,14 @@ def _threshold(binary, recall, bootstrap, *, in_sample):
 
 def _intervals(part, rows, wanted, threshold, bootstrap):
     """Each metric of one part with its interval; one that does not exist is NaN with the reason."""
-    units = tables.clusters(rows)
-    for metric in wanted:
+    how = {"groups": tables.clusters(rows), "n": bootstrap["n"], "seed": bootstrap["seed"]}
+    together = Metric("all", lambda rows, counts: np.stack([one.weighted(rows, counts) for one in wanted], axis=1))
+    for metric, drawn in zip(wanted, bootstrap_distribution(together, rows, **how).T, strict=True):
         value, low, high, note = metric(rows), np.nan, np.nan, ""
-        if metric.name not in fairness.COUNTS:
-            try:
-                value, low, high = bootstrap_ci(metric, rows, groups=units, **bootstrap)
-                note = unmoved(low, high)
-            except UndefinedMetricError as error:
-                note = str(error)
+        if np.isnan(value):
+            note = f"{metric.name} does not exist for this table"
+        elif metric.name not in fairness.COUNTS:
+            low, high, note = fairness.interval(drawn, bootstrap["level"])
         yield part, metric.name, value, low, high, len(rows), threshold, note
 
 

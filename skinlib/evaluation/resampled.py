@@ -32,12 +32,6 @@ class Metric:
         return float(self.weighted(table, np.ones((1, len(table))))[0])
 
 
-def mean_of(name, values):
-    """The mean over the rows of a table of values (N,), one a row, as a Metric."""
-    values = np.asarray(values, float)
-    return Metric(name, lambda _, counts: ratio(counts @ values, counts.sum(axis=1)))
-
-
 def ratio(above, below):
     """Quotient of two arrays that broadcast, NaN where the denominator is not positive."""
     above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
@@ -84,7 +78,8 @@ def weighted_ece(y, p, counts):
 def weighted_cells(y, p, threshold, counts):
     """True positives, false negatives, true negatives, false positives, each (B,); called where p >= threshold."""
     called = p >= threshold
-    return tuple(counts @ (cell.astype(float)) for cell in (y & called, y & ~called, ~y & ~called, ~y & called))
+    cells = np.column_stack([y & called, y & ~called, ~y & ~called, ~y & called]).astype(float)
+    return tuple((counts @ cells).T)
 
 
 def class_margins(matrix):

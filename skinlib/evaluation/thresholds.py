@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 from sklearn.metrics import roc_curve
 
 from skinlib.evaluation import tables
@@ -59,10 +60,11 @@ def candidates(y, p, step=STEP):
 
 
 def _curves(y, p, points, counts):
-    """Recall, precision and F1, each (B, T), of resamples at the grid points."""
-    called = p[:, None] >= points
-    hits, calls = counts @ (called & (y == 1)[:, None]).astype(float), counts @ called.astype(float)
-    positives = (counts @ y.astype(float))[:, None]
+    """Recall, precision and F1, each (B, T), of resamples at the grid points, which ascend."""
+    place = (np.arange(len(p)), np.searchsorted(points, p, side="right"))  # how many points a score reaches
+    reached = csr_array((np.ones(len(p)), place), shape=(len(p), len(points) + 1))
+    called = lambda drawn: np.cumsum((drawn @ reached)[:, :0:-1], axis=1)[:, ::-1]
+    hits, calls, positives = called(counts * y), called(counts), (counts @ y.astype(float))[:, None]
     return ratio(hits, positives), ratio(hits, calls), ratio(2 * hits, positives + calls)
 
 

@@ -22,12 +22,9 @@ def choose(
 
     Parameters
     ----------
-    table
-        With ``image_id`` and the column ``by``; rows without a value are left out.
-    within
-        A column whose groups each give their own images; ``groups`` are its values, else those that there are.
-    places
-        Of `PLACES`, quantiles of the order; equal values are ordered by image id.
+    table : with ``image_id`` and the column ``by``; rows without a value are left out.
+    within : a column whose groups each give their own images; ``groups`` are its values, else those that there are.
+    places : of `PLACES`, quantiles of the order; equal values are ordered by image id.
     """
     known = table[table[by].notna()].sort_values([by, "image_id"], kind="stable", ignore_index=True)
     if within is not None:

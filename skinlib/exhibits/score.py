@@ -124,14 +124,10 @@ def changes(
 
     Parameters
     ----------
-    pairs
-        Row -> (after, before).
-    family
-        ``primary``, what the paper claims, or ``side``; the plan of the paper says which.
-    suffix
-        Put behind the metric's name; "" for a row that is itself a difference.
-    leak
-        The change is what a leak does: it *inflates* or *deflates*.
+    pairs : row -> (after, before).
+    family : ``primary``, what the paper claims, or ``side``; the plan of the paper says which.
+    suffix : put behind the metric's name; "" for a row that is itself a difference.
+    leak : the change is what a leak does: it *inflates* or *deflates*.
     """
     names = [metric for _, metric in _named(metrics)]
     for one, other in OPPOSITE.items():

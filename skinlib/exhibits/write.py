@@ -19,10 +19,8 @@ def exhibit(ours: pd.DataFrame, *, paper: str, exhibit: str, missing: str | None
 
     Parameters
     ----------
-    ours
-        Cells as `skinlib.exhibits.score` makes them: row, metric, ours and what else is known.
-    missing
-        Reason written into every cell that has no number of ours and no note ("not run: no weights").
+    ours : cells as `skinlib.exhibits.score` makes them: row, metric, ours and what else is known.
+    missing : reason written into every cell that has no number of ours and no note ("not run: no weights").
 
     Returns
     -------
@@ -66,10 +64,8 @@ def show(frame: pd.DataFrame, *, digits: int = 3, wide: bool = False) -> pd.io.f
 
     Parameters
     ----------
-    digits
-        Decimals of shares; counts stay whole numbers.
-    wide
-        A row of the exhibit a line, with its metrics side by side, instead of a cell a line.
+    digits : decimals of shares; counts stay whole numbers.
+    wide : a row of the exhibit a line, with its metrics side by side, instead of a cell a line.
     """
     values = frame[["ours", "low", "high", "published"]]
     whole = values.groupby(frame["metric"]).transform(lambda x: bool((x.dropna() % 1 == 0).all())).all(axis=1)

@@ -46,9 +46,8 @@ def class_maps(model: Network, batches: Batches, targets: np.ndarray | int | Non
 
     Parameters
     ----------
-    targets
-        Class whose logit is explained: one for all, or (N,) in the order of the batches; by default the class that the
-        network calls.
+    targets : class whose logit is explained: one for all, or (N,) in the order of the batches; by default the class
+        that the network calls.
     """
     model.eval()
     device = next(model.parameters()).device

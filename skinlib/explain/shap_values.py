@@ -35,14 +35,10 @@ def shap_values(
 
     Parameters
     ----------
-    function
-        (M, F) float -> (M, K); M is about 2^F times the background's rows, or what permutations ask for.
-    inputs
-        (N, F) numbers without gaps: give an unknown value a number of its own.
-    background
-        (B, F), the same columns: training rows that mean "not known".
-    seed
-        Of the permutations; up to `EXACT` inputs nothing is drawn.
+    function : (M, F) float -> (M, K); M is about 2^F times the background's rows, or what permutations ask for.
+    inputs : (N, F) numbers without gaps: give an unknown value a number of its own.
+    background : (B, F), the same columns: training rows that mean "not known".
+    seed : of the permutations; up to `EXACT` inputs nothing is drawn.
 
     Raises ValueError when the columns differ, a value is missing, or there is no background.
     """

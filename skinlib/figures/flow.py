@@ -23,10 +23,8 @@ def trace(
 
     Parameters
     ----------
-    expand
-        Children shown by their own children instead (``("phi",)`` opens the backbone).
-    meta
-        (1, D), for a network that reads metadata; it comes before the first child that is given it.
+    expand : children shown by their own children instead (``("phi",)`` opens the backbone).
+    meta : (1, D), for a network that reads metadata; it comes before the first child that is given it.
     """
     children = dict(model.named_children())
     if unknown := sorted(set(expand) - set(children)):

@@ -72,12 +72,7 @@ def outlined_images(
 
 
 def cam_gallery(
-    cases: Sequence[Mapping],
-    *,
-    title: str = "",
-    name: str = "Grad-CAM++",
-    kept: str = "sharpened",
-    keep: float = KEPT,
+    cases: Sequence[Mapping], *, title: str = "", name: str = "Grad-CAM++", kept: str = "sharpened", keep: float = KEPT
 ) -> Figure:
     """Draw heat maps: original with the outline of the mask, raw map, sharpened overlay, side by side for each case.
 
@@ -86,11 +81,9 @@ def cam_gallery(
 
     Parameters
     ----------
-    cases
-        Each with title, image (H, W, 3) uint8 or float in [0, 1], cam (H, W) >= 0, not normalised, and where there is
-        one, mask (H, W) of 0 and 1. ValueError without a case, or where a map is negative.
-    name, kept
-        What the maps are called, and their part in the overlay: the share ``keep`` of the pixels, as
+    cases : each with title, image (H, W, 3) uint8 or float in [0, 1], cam (H, W) >= 0, not normalised, and where there
+        is one, mask (H, W) of 0 and 1. ValueError without a case, or where a map is negative.
+    name, kept : what the maps are called, and their part in the overlay: the share ``keep`` of the pixels, as
         `skinlib.explain.gradcam.sharpen` keeps them.
     """
     if not cases:

@@ -13,13 +13,20 @@ def paper_names() -> list[str]:
 
 
 def planned(paper: str, profile: dict) -> list[Planned]:
-    """Return the runs that ``paper`` needs under ``profile``, by its ``plan(profile)``; ValueError for another name.
+    """Return the runs that ``paper`` needs under ``profile``, by its ``plan(profile)``.
+
+    ValueError for another name, or settings that make no plan.
 
     The environment variable ``SKINLIB_SEED`` is added to every seed, for the same work with other luck.
     """
     if paper not in paper_names():
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
-    found = importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
+    plan = importlib.import_module(f"{__name__}.{paper}.plan").plan
+    try:
+        found = plan(profile)
+    except (KeyError, TypeError, AttributeError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"profile {profile['name']}: the settings of {paper} make no plan ({what})") from error
     if by := int(os.environ.get("SKINLIB_SEED", 0)):
         found = [one._replace(config=RunConfig.from_dict(_shifted(one.config.to_dict(), by))) for one in found]
     return found

@@ -162,9 +162,10 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, 
             metrics |= mean_mask_scores(scores)
             stored.write(scores, temporary / stored.SCORES)
             stored.save_masks(masks, temporary / stored.MASKS)
-        write_json(temporary / stored.DONE, metrics)
         if (folder / LOOKED).is_file():
             shutil.copy(folder / LOOKED, temporary / stored.GRADIENTS)
+        metrics["bytes"] = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
+        write_json(temporary / stored.DONE, metrics)
         (folder / stored.DONE).unlink(missing_ok=True)  # files of two trainings never look like one run
         for file in sorted(temporary.iterdir(), key=lambda file: file.name == stored.DONE):
             file.replace(folder / file.name)

@@ -1,11 +1,8 @@
 """The one training loop. It knows neither paper nor data set: models, batches and named losses come from outside."""
 
-import ctypes
 import dataclasses
-import functools
 import math
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +19,6 @@ from skinlib.provenance import digest
 from skinlib.training import checkpoint
 from skinlib.training.losses import Term
 from skinlib.training.schedules import factor
-
-# M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's malloc.h
-MALLOC = {-3: 1 << 30, -1: 2**31 - 1, -2: 1 << 28}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,23 +40,6 @@ class Place:
             return model(batch.get("image"), batch.get("meta"), features=batch.get("features"))
 
 
-@functools.cache
-def _keep_freed_memory() -> None:
-    """Ask glibc, where there is one, to keep freed blocks instead of handing each back to the kernel.
-
-    A batch's tensors are megabytes each: by default glibc maps and unmaps every one, and the kernel clears every page
-    anew, which on two cores took 8 ms of a 0.3 ms operation. The price is that the process's memory does not shrink.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # not glibc
-        return
-    for parameter, value in MALLOC.items():
-        mallopt(parameter, value)
-
-
 def place(device: str = "auto", precision: str = "auto") -> Place:
     """Resolve ``auto``: a GPU where there is one, bf16 where the device multiplies it faster than fp32.
 
@@ -82,8 +59,6 @@ def place(device: str = "auto", precision: str = "auto") -> Place:
         precision = "bf16" if fast else "fp32"
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision {precision!r} is unknown; choose auto, fp32 or bf16")
-    if found.type == "cpu":
-        _keep_freed_memory()
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
     return Place(found, precision, rank, world)

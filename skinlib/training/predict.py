@@ -55,6 +55,8 @@ def outputs(
             lesions.append((torch.stack(seen).mean(0)[:, 0] > 0.5).cpu().numpy())
     result = {name: np.concatenate(parts) for name, parts in collected.items()}
     mean = np.mean(list(result.values()), axis=0)
+    if not np.isfinite(mean).all():
+        raise FloatingPointError("the network's probabilities are no numbers: are its weights damaged?")
     return Outputs({"mean": mean, **result}, np.concatenate(lesions) if masks else None)
 
 

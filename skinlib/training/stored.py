@@ -11,7 +11,7 @@ from skinlib.paths import write_atomic
 
 CONFIG, ENVIRONMENT, HISTORY, GRADIENTS = "config.json", "environment.json", "history.csv", "gradients.csv"
 PREDICTIONS, SCORES = "predictions.csv.gz", "segmentation.csv.gz"
-WEIGHTS, MASKS = "model.safetensors", "masks.npz"
+WEIGHTS, MASKS = NO_EVIDENCE = "model.safetensors", "masks.npz"
 DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 EVIDENCE = (CONFIG, ENVIRONMENT, HISTORY, GRADIENTS, PREDICTIONS, SCORES, DONE)  # a run without weights and masks
 TABLE = ".csv.gz"  # how the name of a table ends

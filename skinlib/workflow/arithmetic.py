@@ -23,15 +23,7 @@ X86_64 = ("x86_64", "AMD64")
 
 
 def settings(profile: Mapping) -> dict[str, str]:
-    """Return the environment variables of a profile's jobs and kernels that are not set; what the user set stays.
-
-    Raises
-    ------
-    ValueError
-        When the profile's ``arithmetic`` is another word than ``pinned``.
-    """
-    if (wanted := profile.get("arithmetic", "pinned")) != "pinned":
-        raise ValueError(f"profile {profile['name']}: arithmetic is {wanted!r}; write pinned, or leave it out")
+    """Return the environment variables of a profile's jobs and kernels that are not set; what the user set stays."""
     pinned = PINNED if "arithmetic" in profile and platform.machine() in X86_64 else {}
     variables = {"OMP_NUM_THREADS": str(profile["threads"])} | pinned
     return {name: value for name, value in variables.items() if name not in os.environ}

@@ -6,7 +6,6 @@ Nothing here knows which papers there are; it looks into `skinlib.papers` and at
 import dataclasses
 import difflib
 import importlib
-import json
 import os
 from pathlib import Path
 
@@ -14,8 +13,10 @@ import pandas as pd
 
 from skinlib.config import RunConfig, load_profile
 from skinlib.papers import paper_names
-from skinlib.paths import project_root
+from skinlib.paths import project_root, read_json
 from skinlib.provenance import canonical_json, digest
+
+UNNUMBERED = 999  # the number of a notebook whose name has none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,17 +32,33 @@ class Card:
     evidence: bool  # it runs whole on results/reference, without data and weights
 
 
-def read_card(path: Path) -> Card:
-    """Read a notebook's own card; a ValueError says what the name or the metadata lack."""
-    card = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("skinlib", {})
+def read_notebook(path: Path) -> dict:
+    """Read a notebook; a ValueError says what it, its name or its own card lack."""
+    try:
+        notebook = read_json(path)
+    except ValueError:
+        notebook = {}
+    if notebook.get("nbformat") != 4 or not isinstance(notebook.get("cells"), list):
+        raise ValueError(f"{path.name} is no notebook of format 4; open it in JupyterLab and save it, or move it away")
+    card = notebook.get("metadata", {}).get("skinlib", {})
     if absent := [key for key in ("papers", "needs", "minutes") if key not in card]:
         raise ValueError(f"{path.name}: metadata.skinlib lacks {', '.join(absent)}; add it to the notebook's metadata")
     if card["needs"] not in ("plan", "none"):
         raise ValueError(f"{path.name}: metadata.skinlib.needs is {card['needs']!r}; write plan or none")
-    if not (number := path.stem.partition("_")[0]).isdigit():
+    if not path.stem.partition("_")[0].isdigit():
         raise ValueError(f"{path.name}: the name of a notebook begins with its number")
-    about = (tuple(card["papers"]), card["needs"], dict(card["minutes"]), card.get("evidence", False))
-    return Card(path, path.stem, int(number), *about)
+    return notebook
+
+
+def read_card(path: Path) -> Card:
+    """Read a notebook's own card; one that cannot be read needs nothing, and fails when it is executed."""
+    number = path.stem.partition("_")[0]
+    try:
+        card = read_notebook(path)["metadata"]["skinlib"]
+        about = (tuple(card["papers"]), card["needs"], dict(card["minutes"]), card.get("evidence", False))
+    except (ValueError, TypeError):
+        about = ((), "none", {}, False)
+    return Card(path, path.stem, int(number) if number.isdigit() else UNNUMBERED, *about)
 
 
 def check_keys(profile: dict) -> None:
@@ -55,6 +72,8 @@ def check_keys(profile: dict) -> None:
         recipe = getattr(importlib.import_module(f"skinlib.papers.{paper}.plan"), "RECIPE", ())
         parts.append((f"{paper}.", profile[paper], {*recipe}.union(*(each.get(paper, ()) for each in shipped))))
     for where, values, known in parts:
+        if not isinstance(values, dict):
+            raise ValueError(f"profile {profile['name']}: {where.removesuffix('.')} is {values!r}; give its settings")
         if known and (unknown := [str(key) for key in values if key not in known]):
             near = difflib.get_close_matches(unknown[0], known, 1)
             hint = f"is {near[0]} meant?" if near else f"known are {', '.join(sorted(known))}"

@@ -112,13 +112,16 @@ def _processes(device: str) -> Iterator[None]:
 
 def predict_images(arguments: argparse.Namespace) -> None:
     """Turn a folder of images, or those that a CSV lists, into a prediction table."""
-    from skinlib.data.readers_files import images_of
+    from skinlib.data.readers_files import images_of, some
     from skinlib.training import predict, runs
 
     _refuse_overwriting(arguments.images, arguments.out)
-    table = predict.predict(runs.load(arguments.run), images_of(arguments.images), tta=arguments.tta)
+    cohort = images_of(arguments.images)
+    table = predict.predict(runs.load(arguments.run), cohort, tta=arguments.tta)
     write_atomic(arguments.out.resolve(), table.to_csv(index=False))  # a link is written through
     print(f"{len(table)} rows in {arguments.out}")
+    if others := cohort.attrs.get("left_out"):
+        print(f"left out, for they are no images of a kind that is read: {some(others)}")
 
 
 def evaluate_table(arguments: argparse.Namespace) -> None:

@@ -34,12 +34,10 @@ def publish(
 
     Parameters
     ----------
-    found, reference, run_store
-        ``results/<profile>``, ``results/reference``, ``results/runs``; the folder returned is in the second.
-    plans
-        Paper -> name -> configuration, as the profile plans them.
-    evidence
-        False: exhibits alone, and of these no picture that another profile keeps with evidence.
+    found, reference, run_store : ``results/<profile>``, ``results/reference``, ``results/runs``; the folder returned is
+        in the second.
+    plans : paper -> name -> configuration, as the profile plans them.
+    evidence : False: exhibits alone, and of these no picture that another profile keeps with evidence.
 
     Raises
     ------

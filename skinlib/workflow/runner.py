@@ -5,13 +5,13 @@ of a notebook. Here an unknown name, another type or a missing tag is an error, 
 """
 
 import ast
-import json
 import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from skinlib.paths import write_atomic
+from skinlib.workflow.catalogue import read_notebook
 
 TRACEBACK_LINES = 15
 SKIPS = "SkipNotebook"  # of `skinlib.study`, which would import torch here
@@ -70,20 +70,25 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
     from nbconvert import HTMLExporter
     from papermill.exceptions import PapermillExecutionError
 
-    notebook, started, written = json.loads(path.read_text(encoding="utf-8")), time.time(), folder / path.name
-    heading = "".join(notebook["cells"][0]["source"]).strip().partition("\n")[0] if notebook["cells"] else ""
-    report = {"notebook": path.stem, "title": heading.lstrip("# ").strip() or path.stem, "started": started}
+    started, written = time.time(), folder / path.name
+    report = {"notebook": path.stem, "title": path.stem, "started": started}
     outcome = {"status": "failed", "reason": "", "traceback": []}
     options = {"kernel_name": "python3", "language": "python", "cwd": path.parent, "progress_bar": False}
     options["extra_arguments"] = ["--log-level=ERROR"]
     options["timeout_func"] = lambda cell: max(1, int(started + 60 * minutes - time.time()))
     folder.mkdir(parents=True, exist_ok=True)
+    written.unlink(missing_ok=True)  # of an earlier call
     try:
+        notebook = read_notebook(path)
+        heading = "".join(notebook["cells"][0]["source"]).strip().partition("\n")[0] if notebook["cells"] else ""
+        report["title"] = heading.lstrip("# ").strip() or path.stem
         check_parameters(notebook, parameters)
         papermill.execute_notebook(path, written, parameters=dict(parameters), **options)
         outcome["status"] = "ok"
     except ParameterError as error:
         outcome["reason"] = f"parameters: {error}"
+    except ValueError as error:
+        outcome["reason"] = str(error)
     except PapermillExecutionError as error:
         if error.ename == SKIPS:
             outcome |= {"status": "skipped", "reason": error.evalue}

@@ -183,6 +183,13 @@ def test_archive_cut_short_at_the_publisher_is_damaged(server, fetch, tmp_path):
     assert contents(tmp_path) == []  # no checksum is recorded of it either
 
 
+def test_a_web_page_is_no_table(server, fetch, tmp_path):
+    server.files = {"labels.csv": b"\n<!DOCTYPE html><html>Log in</html>"}
+    with pytest.raises(DownloadError, match=r"labels.csv is a web page and no table"):
+        fetch({"labels.csv": {}})
+    assert contents(tmp_path) == []
+
+
 def test_ph2_is_placed_by_hand(tmp_path):
     with pytest.raises(DownloadError, match="Register at https://"):
         download.get("ph2", tmp_path, accept_licence=True, tell=[].append)
@@ -200,6 +207,7 @@ HOSTILE = {
     "parent.zip": zipped({"good.jpg": b"1", "../evil.txt": b"evil"}),
     "deep.zip": zipped({"a/b/../../../evil.txt": b"evil"}), "absolute.zip": zipped({"/tmp/evil.txt": b"evil"}),
     "windows.zip": zipped({"..\\evil.txt": b"evil"}), "drive.zip": zipped({"C:/evil.txt": b"evil"}),
+    "twice.zip": zipped({"a.jpg": b"1", "inner.zip": zipped({"a.jpg": b"2"})}),
     "link.zip": link_zip(), "nested.zip": zipped({"inner.zip": zipped({"../../evil.txt": b"evil"})}),
 }  # fmt: skip
 
@@ -208,7 +216,7 @@ HOSTILE = {
 def test_hostile_archives_leave_nothing_behind(server, fetch, tmp_path, name):
     (tmp_path / "keep.txt").write_text("keep")
     server.files = {name: HOSTILE[name]}
-    with pytest.raises(UnpackError, match=r"leads out of its folder|link or device"):
+    with pytest.raises(UnpackError, match=r"leads out of its folder|link or device|an archive around it"):
         fetch({name: {}})
     assert contents(tmp_path) == ["keep.txt"]
     assert not (tmp_path.parent / "evil.txt").exists()

@@ -148,8 +148,8 @@ def test_each_file_that_is_no_picture_is_named(saved, tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
-    Image.new("1", (20000, 10000)).save(tmp_path / "vast.png")
-    Image.new("L", (10000, 10000)).save(tmp_path / "large.png")
+    Image.new("1", (40000, 20000)).save(tmp_path / "vast.png")
+    Image.new("1", (21000, 10000)).save(tmp_path / "large.png")
     names = ["text.png", "empty.jpg", "folder.jpg", "loop.jpg", "pipe.jpg", "vast.png", "large.png", "none.png"]
     for name in names:
         for read in (read_image, read_mask, size_of):

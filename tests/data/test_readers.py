@@ -172,7 +172,8 @@ def test_a_label_file_may_call_its_images_image_id_and_a_folder_may_be_doubled_b
     images = tmp_path / "isic2019" / "ISIC_2019_Training_Input"
     images.rename(tmp_path / "moved")
     images.mkdir()
-    (tmp_path / "moved").rename(images / images.name)
+    (images / images.name.lower()).mkdir()
+    (tmp_path / "moved").rename(images / images.name.lower() / images.name)
     assert read("isic2019", tmp_path)["image_path"].notna().all()
 
 
@@ -190,6 +191,11 @@ def test_blank_lesion_ids_are_a_gap_since_a_grouped_split_would_leak(tmp_path):
     table.assign(lesion_id=["None", *table["lesion_id"][1:]]).to_csv(path, index=False)
     with pytest.raises(DataError, match="1 images have no lesion id, so splits would leak: ISIC_009"):
         read("ham10000", as_synthetic(tmp_path))
+    layouts.lay_pad(tmp_path)
+    path = tmp_path / "pad_ufes_20" / "metadata.csv"
+    pd.read_csv(path, dtype=str).assign(patient_id="missing").to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"images have no patient id, so splits would leak: PAT_"):
+        read("pad_ufes_20", tmp_path)
 
 
 def test_isic2019_and_a_row_marked_unk_is_a_fault(tmp_path):
@@ -339,6 +345,7 @@ def test_images_of_a_folder_and_of_a_table(tmp_path):
     cohort = images_of(tmp_path)
     assert cohort["image_id"].tolist() == ["a", "b", "c"]
     assert cohort["image_path"].iloc[2] == str((tmp_path / "sub" / "c.jpeg").resolve())
+    assert cohort.attrs["left_out"] == ["notes.txt"]
     (tmp_path / "list.csv").write_text("image_path,image_id,age\nx/a.png,0012,40\nx/b.png,0013,50\n")
     cohort = images_of(tmp_path / "list.csv")
     assert cohort["image_id"].tolist() == ["0012", "0013"]
@@ -360,7 +367,7 @@ def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
 
 @pytest.mark.parametrize("age", ["999", "-1", "unknown age", "55+", "inf"])
 def test_an_age_that_is_no_age_is_refused_with_its_row(tmp_path, age):
-    (tmp_path / "list.csv").write_text(f"image_path,age,sex\na.png,55,male\nb.png,{age},female\n")
+    (tmp_path / "list.csv").write_text(f"image_path,Age,sex\na.png,55,male\nb.png,{age},female\n")
     with pytest.raises(DataError, match=r"age is .* in row 2 below the header; give years from 0 to 120"):
         images_of(tmp_path / "list.csv")
 

@@ -92,9 +92,13 @@ def test_a_class_may_be_called_as_a_word_for_nothing(tmp_path):
     assert found["label"].tolist() == [1, 0]
 
 
-def test_labels_written_as_floats_name_classes_that_are_numbers(tmp_path):
-    found = report.read_predictions(written(tmp_path, "image_id,label,p_1,p_2,p_3\na,1.0,.8,.1,.1\nb,2.0,.1,.8,.1\n"))
+@pytest.mark.parametrize(("names", "labels"), [("p_1,p_2,p_3", "1.0 2.0"), ("p_01,p_02,p_03", "1 2e0")])
+def test_labels_name_classes_that_are_numbers(tmp_path, names, labels):
+    text = "image_id,label,{}\na,{},.8,.1,.1\nb,{},.1,.8,.1\n"
+    found = report.read_predictions(written(tmp_path, text.format(names, *labels.split())))
     assert found["label"].tolist() == [0, 1]
+    with pytest.raises(tables.PredictionTableError, match=r"unknown labels \['no class 0'\]"):
+        report.read_predictions(written(tmp_path, text.format(names, 0, 1)))
 
 
 def test_words_for_nothing_are_missing_and_codes_stay_codes(tmp_path):

@@ -51,6 +51,9 @@ def test_a_network_of_tables_has_one_view():
     found = outputs(Table(), Batches(None, np.arange(2), rows, batch_size=2), tta="d4", where=CPU).probabilities
     assert list(found) == ["mean", "identity"]
     np.testing.assert_allclose(found["mean"], [[0.25, 0.75], [0.5, 0.5]])
+    rows["features"][0] = np.nan
+    with pytest.raises(FloatingPointError, match="no numbers: are its weights damaged"):
+        outputs(Table(), Batches(None, np.arange(2), rows, batch_size=2), tta="none", where=CPU)
 
 
 # Masks.

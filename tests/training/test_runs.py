@@ -240,6 +240,20 @@ def test_a_finished_run_stays_whole_until_its_replacement_is(finished_run, older
     assert {path.name for path in folder.iterdir()} == set(before)
 
 
+def test_a_damaged_or_edited_run_is_named_and_counts_as_no_finished_one(finished_run, older):
+    folder = older["results_root"] / "runs" / finished_run.id
+    for name in ("predictions.csv.gz", "model.safetensors", "history.csv"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[:-9])
+        with pytest.raises(ValueError, match=rf"{name} is damaged or gone; delete the folder and train the run again"):
+            runs.ensure(finished_run.config, **older, stale="reuse")
+        (folder / name).write_bytes(whole)
+    edited = json.loads((folder / "config.json").read_text()) | {"seed": 9}
+    (folder / "config.json").write_text(json.dumps(edited, indent=1, sort_keys=True) + "\n")
+    with pytest.raises(ValueError, match=r"config.json was edited after training"):
+        runs.ensure(finished_run.config, **older, stale="reuse")
+
+
 def test_changed_code_names_what_differs_came_or_went(monkeypatch):
     monkeypatch.setattr(identify.provenance, "code_fingerprint", lambda system: {"a": "1", "b": "2", "c": "3"})
     assert identify.changed_code({"a": "1", "b": "x", "d": "4"}, "any") == ("b", "c", "d")

@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from skinlib.workflow.catalogue import read_card
 from skinlib.workflow.runner import ParameterError, check_parameters, execute, literals, parameters_of
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -87,3 +88,16 @@ def test_wrong_parameters_fail_before_anything_runs(tmp_path, name, given, reaso
     assert report["status"] == "failed"
     assert report["reason"].startswith(reason)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["01_broken", "Untitled"])
+@pytest.mark.parametrize(
+    "text", ["", '{"cells": [{', "null", "[]", '{"nbformat": 3, "metadata": {}, "worksheets": []}']
+)
+def test_a_file_that_is_no_notebook_needs_nothing_and_fails_alone(tmp_path, name, text):
+    path = tmp_path / f"{name}.ipynb"
+    path.write_text(text)
+    assert (read_card(path).papers, read_card(path).needs) == ((), "none")
+    report = execute(path, tmp_path / "out", {}, minutes=1)
+    assert report["status"] == "failed" and report["title"] == name
+    assert report["reason"].startswith(f"{name}.ipynb is no notebook of format 4; open it in JupyterLab and save it")

@@ -22,6 +22,7 @@ papers: [recall_oriented]
 data: {kind: real, datasets: [ham10000]}
 dataset: ham10000
 stale: retrain
+bootstrap: 2
 threads: 1
 jobs: 2
 together: true

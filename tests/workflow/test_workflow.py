@@ -22,6 +22,7 @@ papers: [paper_a]
 data: {kind: real, datasets: [ham10000]}
 dataset: ham10000
 stale: retrain
+bootstrap: 2
 threads: 1
 jobs: 1
 minutes: 8
@@ -34,7 +35,8 @@ def notebook(folder, stem, *, papers=(), needs="none"):
     card = {"papers": list(papers), "needs": needs, "minutes": {"tiny": 3}}
     cells = [{"cell_type": "markdown", "source": [f"# {stem}"]}]
     folder.mkdir(exist_ok=True)
-    (folder / f"{stem}.ipynb").write_text(json.dumps({"cells": cells, "metadata": {"skinlib": card}}))
+    content = {"cells": cells, "metadata": {"skinlib": card}, "nbformat": 4}
+    (folder / f"{stem}.ipynb").write_text(json.dumps(content))
 
 
 def plan(profile):

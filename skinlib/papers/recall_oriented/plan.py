@@ -44,10 +44,7 @@ UNWEIGHTED = {"class_weights": False}
 HARD = {"label_smoothing": 0.0}
 
 # Table 4 trains three networks; the other steps are what is done with the last one's outputs.
-STEPS = {
-    "baseline": ONE_RATE | CONSTANT | UNWEIGHTED | HARD,
-    "lr_and_schedule": UNWEIGHTED | HARD,
-}
+STEPS = {"baseline": ONE_RATE | CONSTANT | UNWEIGHTED | HARD, "lr_and_schedule": UNWEIGHTED | HARD}
 # Table 4 adds two things a step; here each is put alone on the step before.
 UNBUNDLED = {
     "lr_only": CONSTANT | UNWEIGHTED | HARD,
