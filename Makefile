@@ -17,6 +17,10 @@ export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
 export MALLOC_TRIM_THRESHOLD_ ?= 2147483647
 export MALLOC_TOP_PAD_ ?= 268435456
 
+# A checkout that was moved or copied runs its own code: scripts of .venv/bin name the place where they were installed.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+SKINLIB := $(BIN)python -m skinlib.workflow.cli
+
 UV    := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 READY := $(if $(filter .venv/bin/,$(BIN)),.venv/.ready)
 
@@ -29,34 +33,34 @@ help:        ## this list
 install: $(READY)        ## install what uv.lock says; the others do it by themselves
 
 reproduce: $(READY)        ## run the compendium: PROFILE=sample|smoke|evidence|real|paper DATA=<root> ONLY="24 43" STALE=reuse CORES=n
-	@$(BIN)skinlib notebooks reproduce --profile "$(PROFILE)" --data "$(DATA)" --only "$(ONLY)" --stale "$(STALE)" --cores "$(CORES)" -- $(ARGS)
+	@$(SKINLIB) notebooks reproduce --profile "$(PROFILE)" --data "$(DATA)" --only "$(ONLY)" --stale "$(STALE)" --cores "$(CORES)" -- $(ARGS)
 
 test: $(READY)        ## run the tests, on two cores; one file: ARGS="tests/test_cli.py -n 0"
 	OMP_NUM_THREADS=1 $(BIN)python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY)        ## lint, format, stripped notebooks, structure
-	$(BIN)ruff check . && $(BIN)ruff format --check . && $(BIN)nbstripout --verify notebooks/*.ipynb
+	$(BIN)python -m ruff check . && $(BIN)python -m ruff format --check . && $(BIN)python -m nbstripout --verify notebooks/*.ipynb
 	$(BIN)python -m pytest tests/test_layout.py tests/test_notebook_structure.py tests/test_environment.py
 
 bench: $(READY)        ## measure throughput against the plain loop; writes results/bench.json
 	$(BIN)python -m benchmarks $(ARGS)
 
 lab: $(READY)        ## open JupyterLab on the notebooks; there the same cells train interactively
-	$(BIN)jupyter lab notebooks
+	$(BIN)python -m jupyterlab notebooks
 
 regression: $(READY)        ## compare the smoke exhibits with tests/expected/smoke
-	@$(BIN)skinlib regression
+	@$(SKINLIB) regression
 
 accept: $(READY)        ## take the smoke exhibits as the new expectation; with new bands, over an hour: SEEDS="0 1 2 3 4"
-	@for seed in $(SEEDS); do SKINLIB_SEED=$$seed $(BIN)skinlib notebooks reproduce --profile smoke \
+	@for seed in $(SEEDS); do SKINLIB_SEED=$$seed $(SKINLIB) notebooks reproduce --profile smoke \
 		--results results/seeds/$$seed || exit 1; done
-	@$(BIN)skinlib regression --accept --seeds $(SEEDS:%=results/seeds/%/smoke)
+	@$(SKINLIB) regression --accept --seeds $(SEEDS:%=results/seeds/%/smoke)
 
 publish: $(READY)        ## keep the exhibits of a whole run in results/reference, with their evidence: PROFILE=real DATA=<root>
-	@$(BIN)skinlib notebooks publish --profile "$(PROFILE)" --data "$(DATA)"
+	@$(SKINLIB) notebooks publish --profile "$(PROFILE)" --data "$(DATA)"
 
 restore: $(READY)        ## take the runs behind results/reference as finished, without weights: PROFILE=real DATA=<root>
-	@$(BIN)skinlib notebooks restore --profile "$(PROFILE)" --data "$(DATA)"
+	@$(SKINLIB) notebooks restore --profile "$(PROFILE)" --data "$(DATA)"
 
 lock: | $(filter .tools/%,$(UV))        ## renew uv.lock, and requirements.txt from it
 	$(UV) lock && $(UV) export --locked --quiet --no-hashes --no-emit-project --no-annotate --no-header --output-file requirements.txt

@@ -97,7 +97,7 @@ def _label_indices(column, names):
     Where all classes are numbers, so are the labels that name them: of the classes 01 and 02 the label 1.0 is 01.
     """
     numbered = dict(zip(pd.to_numeric(pd.Series(names), errors="coerce"), range(len(names)), strict=True))
-    if not any(map(np.isnan, numbered)) and len(numbered) == len(names):
+    if names and not any(map(np.isnan, numbered)) and len(numbered) == len(names):
         found = pd.to_numeric(column, errors="coerce").map(numbered)
         return found.astype(object).fillna(column.map("no class {}".format, na_action="ignore"))
     indices = {name: index for index, name in enumerate(names)}

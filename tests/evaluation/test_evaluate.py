@@ -38,6 +38,12 @@ def test_tables_of_a_binary_table(found):
     assert found["reliability"]["n"].sum() == 250
 
 
+def test_a_large_table_is_resampled_less_often_and_at_least_so_often(table, monkeypatch):
+    monkeypatch.setattr("skinlib.evaluation.report.MOST_DRAWN", 1000)
+    for name, frame in evaluate(table, groups=["sex"], n=2000).items():
+        pd.testing.assert_frame_equal(frame, evaluate(table, groups=["sex"], n=200)[name])
+
+
 def test_without_parts_the_threshold_is_a_half(table):
     plain = evaluate(table.drop(columns="part"), n=20)
     assert plain["threshold"].loc[0, "t"] == 0.5 and "convention" in plain["threshold"].loc[0, "note"]
