@@ -116,7 +116,7 @@ BOMB = "\n".join(f"{b}: &{b} [{', '.join(['*' + a] * 10)}]" for a, b in itertool
     ("data: {kind: synthetic, images: 100000000000}", "images is 100000000000: .*less than or equal to 1000000"),
     ("notebooks: {time_limit_minutes: -1}", "notebooks.time_limit_minutes is -1: .*greater than 0"),
     ("notebooks: {}", "notebooks is {}: .*at least 1"), ("like: own.yaml", "like is 'own.yaml'; name a profile"),
-    ("like: [smoke]", "no profile .'smoke'."),
+    ("arithmetic: fast", "arithmetic is 'fast': .*'pinned'"), ("like: [smoke]", "no profile .'smoke'."),
 ])  # fmt: skip
 def test_a_wrong_profile_is_refused_in_one_line(tmp_path, text, message):
     (tmp_path / "own.yaml").write_text(f"name: own\n{text}" + "\nlike: smoke" * ("like" not in text))

@@ -33,14 +33,15 @@ class Card:
 
 
 def read_notebook(path: Path) -> dict:
-    """Read a notebook; a ValueError says what it, its name or its own card lack."""
+    """Read a notebook; a ValueError says what it or, where it has one, its own card lack."""
     try:
         notebook = read_json(path)
     except ValueError:
         notebook = {}
     if notebook.get("nbformat") != 4 or not isinstance(notebook.get("cells"), list):
         raise ValueError(f"{path.name} is no notebook of format 4; open it in JupyterLab and save it, or move it away")
-    card = notebook.get("metadata", {}).get("skinlib", {})
+    if not (card := notebook.get("metadata", {}).get("skinlib")):
+        return notebook
     if absent := [key for key in ("papers", "needs", "minutes") if key not in card]:
         raise ValueError(f"{path.name}: metadata.skinlib lacks {', '.join(absent)}; add it to the notebook's metadata")
     if card["needs"] not in ("plan", "none"):
@@ -51,12 +52,12 @@ def read_notebook(path: Path) -> dict:
 
 
 def read_card(path: Path) -> Card:
-    """Read a notebook's own card; one that cannot be read needs nothing, and fails when it is executed."""
+    """Read a notebook's own card; one without needs nothing, and one that cannot be read fails when it is executed."""
     number = path.stem.partition("_")[0]
     try:
         card = read_notebook(path)["metadata"]["skinlib"]
         about = (tuple(card["papers"]), card["needs"], dict(card["minutes"]), card.get("evidence", False))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         about = ((), "none", {}, False)
     return Card(path, path.stem, int(number) if number.isdigit() else UNNUMBERED, *about)
 

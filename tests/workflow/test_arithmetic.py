@@ -30,8 +30,6 @@ def test_other_profiles_and_other_processors_compute_as_they_can(monkeypatch):
     assert arithmetic.settings({"name": "own", "threads": 4}) == {"OMP_NUM_THREADS": "4"}
     monkeypatch.setattr(arithmetic.platform, "machine", lambda: "arm64")
     assert arithmetic.settings(PINNED) == {"OMP_NUM_THREADS": "1"}
-    with pytest.raises(ValueError, match="arithmetic is 'fast'; write pinned, or leave it out"):
-        arithmetic.settings(PINNED | {"arithmetic": "fast"})
 
 
 @pytest.mark.skipif(arithmetic.platform.machine() not in arithmetic.X86_64, reason="nothing is pinned here")
