@@ -41,6 +41,7 @@ def test_four_rows_by_hand():
     assert found["average_precision"] == pytest.approx(5 / 6)
     assert found["brier"] == pytest.approx(0.158125)
     assert found["ece"] == pytest.approx(0.3375)
+    assert metrics.binary_metrics([0, 1], [0.46, 0.47])["ece"] == pytest.approx(0.495)  # 7 / 15 lies between them
     assert [found[name] for name in ("recall", "precision", "f1", "accuracy", "specificity")] == [0.5] * 5
 
 

@@ -219,7 +219,7 @@ def test_wilson_agrees_with_statsmodels(n, share, level):
 def test_verdict():
     assert statistics.verdict(0.01, 0.03, 0.01) == "helps"
     assert statistics.verdict(-0.03, -0.01, 0.01) == "harms"
-    for nothing in ((0.01, 0.03, 0.06), (-0.01, 0.03, 0.01), (np.nan,) * 3):
+    for nothing in ((0.01, 0.03, 0.06), (-0.03, -0.01, 0.06), (-0.01, 0.03, 0.01), (np.nan,) * 3):
         assert statistics.verdict(*nothing) == "no evidence"
 
 

@@ -41,13 +41,17 @@ def test_shades_of_gray_of_greys_of_one_colour_and_of_black():
     assert not colour.shades_of_gray(flat(90, 90, 0))[..., 2].any()
 
 
-def test_shades_of_gray_by_hand_at_p_two():
+def test_shades_of_gray_by_hand_at_p_one_two_and_six():
     # two pixels: red (60, 80) -> sqrt(5000) = 70.711; green and blue (100, 0) -> 70.711: equal light, nothing changes
     image = np.array([[[60, 100, 0], [80, 0, 100]]], dtype=np.uint8)
     np.testing.assert_array_equal(colour.shades_of_gray(image, p=2), image)
     # p = 1: means 70, 50, 50; norm sqrt(9900) = 99.50; gains 99.50 / (sqrt(3) * mean) = 0.8207, 1.1489, 1.1489
     expected = np.array([[[49, 115, 0], [66, 0, 115]]], dtype=np.uint8)
     np.testing.assert_array_equal(colour.shades_of_gray(image, p=1), expected)
+    # p = 6, as it is used: means 73.24, 89.09, 89.09; norm 145.7; gains 1.149, 0.9444, 0.9444
+    expected = np.array([[[69, 94, 0], [92, 0, 94]]], dtype=np.uint8)
+    for found in (colour.shades_of_gray(image), colour.apply(image, "shades_of_gray")):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_shades_of_gray_clips_before_the_cast():

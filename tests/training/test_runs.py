@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
 from skinlib import provenance
 from skinlib.config import Augment, RunConfig
@@ -162,6 +162,20 @@ def test_the_metrics_are_those_of_the_table(finished_run):
     assert not model.training and all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
     assert metrics["parameters"] == sum(p.numel() for p in model.parameters())
     assert metrics["code"] == provenance.code_fingerprint(finished_run.config.system)
+
+
+def test_validation_images_are_as_they_are_and_class_weights_are_those_of_training_rows(
+    tiny_config, data_root, results_root
+):
+    """The best validation loss is the weighted log loss of the stored predictions of images that nothing changed."""
+    run = runs.ensure(
+        tiny_config.replace(class_weights=True), data_root=data_root, results_root=results_root, device="cpu"
+    )
+    cohort, split = runs.cohort_of(run.config, data_root), runs.split_of(run.config, data_root, results_root)
+    weights = 1 / splits.part(cohort, split, 0, "train")["label"].value_counts()
+    val = run.predictions("identity").query("part == 'val'")
+    wanted = log_loss(val["label"], val[["p_benign", "p_malignant"]], sample_weight=weights[val["label"]])
+    assert run.history["val_loss"].min() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_several_classes_have_a_macro_auc_and_a_lone_class_none():
