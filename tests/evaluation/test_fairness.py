@@ -37,9 +37,7 @@ def test_the_published_gap_and_flags():
     assert (round(recall["value_first"], 4), round(recall["value_second"], 4)) == (0.8112, 0.7793)
     assert round(recall["gap"], 4) == 0.0319 and not recall["flagged"] and recall["flag_limit"] == 0.05
     assert recall["low"] < 0 < recall["high"] and recall["p"] > 0.3
-    assert (
-        round(cell(gaps, "precision")["gap"], 4) == 0.0264
-    )  # the paper prints the difference of rounded values, 0.0265
+    assert round(cell(gaps, "precision")["gap"], 4) == 0.0264  # printed: 0.0265, the difference of rounded values
     assert cell(gaps, "fn_rate")["gap"] == pytest.approx(-recall["gap"])
     se = np.sqrt(0.8112 * 0.1888 / 143 + 0.7793 * 0.2207 / 145)
     assert recall["detectable"] == pytest.approx(fairness.smallest_detectable_gap(se), rel=0.15)
