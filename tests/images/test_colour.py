@@ -6,14 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage import color
+from written import flat
 
 from skinlib.images import colour
 
 IMAGES = arrays(np.uint8, (5, 6, 3))
-
-
-def flat(*rgb, side=16):
-    return np.full((side, side, 3), rgb, dtype=np.uint8)
 
 
 @given(IMAGES)
@@ -84,18 +81,15 @@ def test_unknown_step_is_named(pipeline):
         colour.apply(flat(1, 2, 3), pipeline)
 
 
-@pytest.mark.parametrize("image", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)])
-def test_other_arrays_are_refused(image):
-    with pytest.raises(ValueError, match="expected an RGB image"):
-        colour.shades_of_gray(image)
+def test_other_arrays_and_exponents_are_refused():
+    for image in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(ValueError, match="expected an RGB image"):
+            colour.shades_of_gray(image)
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         colour.rgb_to_lab(np.full((2, 2, 3), 200.0))
-
-
-@pytest.mark.parametrize("p", [0, -1, float("inf"), float("nan")])
-def test_bad_exponent_is_refused(p):
-    with pytest.raises(ValueError, match="finite p"):
-        colour.shades_of_gray(flat(1, 2, 3), p)
+    for p in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="finite p"):
+            colour.shades_of_gray(flat(1, 2, 3), p)
 
 
 @given(IMAGES, st.floats(0.5, 12))
