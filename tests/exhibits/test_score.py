@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from skinlib.evaluation import mrmc
-from skinlib.evaluation.metrics import binary
+from skinlib.evaluation.metrics import OF_CALLS, binary
 from skinlib.evaluation.statistics import bootstrap_ci, holm
 from skinlib.exhibits import score as engine
 from skinlib.exhibits.choose import choose
 from skinlib.exhibits.score import Boot, by_group, changes, counts, each_training, gaps, judge, noted, score
-from skinlib.exhibits.scored import Scored, pair, with_rarest
+from skinlib.exhibits.scored import OF_MASKS, Scored, pair, with_rarest
 
 BOOT = Boot(n=100, n_p=100, seed=0)
 
@@ -97,6 +97,8 @@ def test_metrics_of_several_classes_and_of_nothing():
     with pytest.raises(ValueError, match="no metric 'recall_of_q'"):
         score({"a": Scored(rows)}, ["recall_of_q"], BOOT)
     assert set(with_rarest(rows)["rarest"]) == {0, 1, 2}
+    lesions = pd.DataFrame({"image_id": list("abcd"), "lesion_id": list("xxyz"), "label": [0, 1, 0, 0]})
+    assert with_rarest(lesions)["rarest"].tolist() == [1, 1, 0, 0]  # of a lesion of two labels the rarer
 
 
 def test_a_pair_has_the_units_that_both_have():
@@ -176,7 +178,9 @@ def test_holm_runs_within_family_and_metric():
     frame = pd.DataFrame(rows).assign(low=1.0, high=2.0, units=5)
     judged = judge(frame)
     assert judged["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])
-    assert judge(frame.assign(metric="brier"))["verdict"].iloc[0] == "harms"
+    worse = {"fn", "fp", "fn_rate", "fp_rate", "ece", "brier", "hd95", "hd95_share"}  # of these more is no better
+    for name in [*OF_CALLS, *OF_MASKS]:
+        assert judge(frame.assign(metric=name))["verdict"].iloc[0] == ("harms" if name in worse else "helps"), name
     assert judge(frame.assign(low=-1.0))["verdict"].tolist() == ["no evidence"] * 4
 
 
