@@ -46,6 +46,9 @@ def test_separated_classes_score_high_and_noise_does_not():
         assert found[f"knn_{space}"].mean() > 0.95 > 0.7 > noise[f"knn_{space}"].mean()
         assert found[f"silhouette_{space}"].mean() > 0.4 > 0.1 > noise[f"silhouette_{space}"].mean()
     assert found["silhouette_features"].mean() == pytest.approx(silhouette_score(reduced(told), labels))
+    for space in ("tsne", "umap"):
+        wanted = silhouette_score(found[[f"{space}_x", f"{space}_y"]], labels)
+        assert found[f"silhouette_{space}"].mean() == pytest.approx(wanted, rel=1e-4)
     assert found.equals(each_image(told, labels)), "the same seed gives the same planes"
 
 
