@@ -19,3 +19,13 @@ def random_table(rows, seed=0, *, lesions=None, share=0.3, signal=1.5, **columns
     effect = generator.normal(size=rows)[lesion] + 0.5 * generator.normal(size=rows) + signal * label
     score = np.round(1 / (1 + np.exp(1 - effect)), 2)
     return binary_table(label, score, lesion_id=[f"lesion{i}" for i in lesion], **columns)
+
+
+def three_classes(seed=0, rows=200):
+    """A table of three diagnoses, the true one the likelier."""
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, 3, rows)
+    values = generator.dirichlet(np.ones(3), rows) + 0.4 * np.eye(3)[truth]
+    values /= values.sum(axis=1, keepdims=True)
+    frame = pd.DataFrame(values, columns=["p_nv", "p_mel", "p_bcc"])
+    return frame.assign(image_id=[str(i) for i in range(rows)], label=truth)

@@ -52,13 +52,11 @@ def test_recalibration_takes_the_largest_threshold_that_serves_both():
 
 
 def test_small_groups_constrain_nothing_and_are_named():
-    table = toned([0.7] * 10, [0.5] * 3)
-    table.loc[table.index[0], "tone"] = None
+    nine, ten = (toned([0.7] * light, [0.5] * 3) for light in (10, 11))
+    nine.loc[0, "tone"] = ten.loc[0, "tone"] = None
     with pytest.raises(UndefinedMetricError, match="10 malignant"):
-        calibration.recalibrate_threshold(table, "tone")
-    table = toned([0.7] * 11, [0.5] * 3)
-    table.loc[table.index[0], "tone"] = None
-    found = calibration.recalibrate_threshold(table, "tone")
+        calibration.recalibrate_threshold(nine, "tone")
+    found = calibration.recalibrate_threshold(ten, "tone")
     assert found.t == 0.7 and found.ignored == {"dark": 3, "missing": 1}
 
 

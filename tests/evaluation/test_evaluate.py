@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from prediction_rows import binary_table, random_table
+from prediction_rows import binary_table, random_table, three_classes
 
 from skinlib.evaluation import metrics, tables, thresholds
 from skinlib.evaluation.report import evaluate
+from skinlib.evaluation.statistics import bootstrap_ci
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,15 @@ def test_threshold_is_chosen_on_validation_and_used_on_test(table, found):
     values = found["metrics"].set_index("metric")["value"]
     assert values.to_dict() == pytest.approx(expected)
     assert (found["metrics"]["part"] == "test").all() and (found["metrics"]["n"] == 250).all()
+
+
+def test_intervals_are_those_of_lesions(table, found):
+    val, test = (table[table["part"] == part] for part in ("val", "test"))
+    wanted = bootstrap_ci(metrics.binary("roc_auc"), test, groups=tables.clusters(test), n=100)
+    shown = found["metrics"].set_index("metric").loc["roc_auc", ["value", "low", "high"]]
+    assert tuple(shown) == pytest.approx(tuple(wanted))
+    wanted = thresholds.threshold_interval(val, groups=tables.clusters(val), n=100, step=None)
+    assert tuple(found["threshold"].loc[0, ["t", "low", "high"]]) == pytest.approx(tuple(wanted))
 
 
 def test_tables_of_a_binary_table(found):
@@ -57,12 +67,7 @@ def test_training_rows_are_not_evaluated_next_to_validation(table):
 
 
 def test_diagnoses_with_and_without_the_malignant_classes():
-    generator = np.random.default_rng(0)
-    truth = generator.integers(0, 3, 90)
-    values = generator.dirichlet(np.ones(3), 90) * 0.6 + 0.4 * np.eye(3)[truth]
-    table = pd.DataFrame(values, columns=["p_nv", "p_mel", "p_bcc"]).assign(
-        image_id=[str(i) for i in range(90)], label=truth, sex="f"
-    )
+    table = three_classes(rows=90).assign(sex="f")
     several = evaluate(table, n=20)
     assert list(several) == ["rows", "metrics", "classes", "confusion"]
     assert several["confusion"][["nv", "mel", "bcc"]].to_numpy().sum() == 90
@@ -86,10 +91,8 @@ def test_a_perfect_table_says_that_its_intervals_have_no_width():
 
 
 def test_tables_that_must_not_be_pooled_are_refused(table):
-    twice = pd.concat([table.assign(system="a"), table.assign(system="b")])
-    with pytest.raises(tables.PredictionTableError, match="2 values of system"):
-        evaluate(twice)
-    with pytest.raises(tables.PredictionTableError, match="there several times"):
-        evaluate(pd.concat([table.assign(fold=0), table.assign(fold=1)]))
+    for column, words in (("system", "2 values of system"), ("fold", "there several times")):
+        with pytest.raises(tables.PredictionTableError, match=words):
+            evaluate(pd.concat([table.assign(**{column: value}) for value in (0, 1)]))
     with pytest.raises(tables.PredictionTableError, match="no column tone"):
         evaluate(table, groups=["tone"])

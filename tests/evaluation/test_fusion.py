@@ -200,10 +200,9 @@ def test_stacking_does_not_depend_on_the_order_of_rows(seed):
 @OBJECTIVES
 def test_nothing_is_chosen_on_test_rows(objective):
     members = members_of(0, part="test")
-    with pytest.raises(TestDataError, match="must not be chosen on test rows"):
-        fusion.simplex_weights(members, objective=objective)
-    with pytest.raises(TestDataError):
-        fusion.best_member(members, objective=objective)
+    for choose in (fusion.simplex_weights, fusion.best_member):
+        with pytest.raises(TestDataError, match="must not be chosen on test rows"):
+            choose(members, objective=objective)
     with pytest.raises(TestDataError):
         stack(members, members)
     one = members_of(0)
@@ -213,19 +212,17 @@ def test_nothing_is_chosen_on_test_rows(objective):
 
 def test_tables_that_do_not_fit_are_refused():
     members = members_of(0)
+    second = members["m1"]
     with pytest.raises(PredictionTableError, match="no member to fuse"):
         fusion.mean({})
-    with pytest.raises(PredictionTableError, match="different rows"):
-        fusion.mean(members | {"m1": members["m1"].iloc[:-1]})
-    with pytest.raises(PredictionTableError, match="different labels"):
-        fusion.mean(members | {"m1": members["m1"].assign(label=0)})
-    other = members["m1"].rename(columns={"p_a": "p_z"})
-    with pytest.raises(PredictionTableError, match="member m1 has the classes"):
-        fusion.mean(members | {"m1": other})
-    with pytest.raises(ValueError, match="simplex"):
-        fusion.weighted_mean(members, {"m0": 0.5, "m1": 0.7, "m2": -0.2})
-    with pytest.raises(ValueError, match=r"weights are of \['m0'\]"):
-        fusion.weighted_mean(members, {"m0": 1.0})
+    changed = {"different rows": second.iloc[:-1], "different labels": second.assign(label=0)}
+    changed["member m1 has the classes"] = second.rename(columns={"p_a": "p_z"})
+    for words, other in changed.items():
+        with pytest.raises(PredictionTableError, match=words):
+            fusion.mean(members | {"m1": other})
+    for words, weights in {"simplex": {"m0": 0.5, "m1": 0.7, "m2": -0.2}, r"are of \['m0'\]": {"m0": 1.0}}.items():
+        with pytest.raises(ValueError, match=words):
+            fusion.weighted_mean(members, weights)
     with pytest.raises(ValueError, match="objective 'accuracy' is unknown"):
         fusion.simplex_weights(members, objective="accuracy")
     with pytest.raises(PredictionTableError, match="used on"):

@@ -21,9 +21,8 @@ def networks(r, *, rows=120, **options):
     one = random_table(rows, 3, lesions=50, **options)
     generator = np.random.default_rng(r)
     noisy = [np.clip(one["p_malignant"] + generator.normal(0, 0.15, rows), 0, 1).round(3) for _ in range(r)]
-    return pd.concat(
-        [one.assign(seed=s, p_benign=1 - p, p_malignant=p, score=p) for s, p in enumerate(noisy)], ignore_index=True
-    )
+    each = [one.assign(seed=s, p_benign=1 - p, p_malignant=p, score=p) for s, p in enumerate(noisy)]
+    return pd.concat(each, ignore_index=True)
 
 
 def measures(values, **columns):
@@ -57,9 +56,8 @@ def test_a_mean_of_common_cases_has_the_textbook_covariance():
     a, b = np.random.default_rng(0).normal(size=(2, 4, 50))
     found = compare(measures(a), measures(b), SCORE)
     expected = obuchowski_rockette(a.mean(1), b.mean(1), np.cov(np.vstack([a, b])) / 50)
-    assert [getattr(found, key) for key in ("difference", "standard_error", "df", "p")] == pytest.approx(
-        [getattr(expected, key) for key in ("difference", "standard_error", "df", "p")]
-    )
+    for name in ("difference", "standard_error", "df", "p"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
     assert found.each == pytest.approx((a - b).mean(axis=1))
 
 
@@ -112,9 +110,8 @@ def test_without_variance():
     assert (same.difference, same.low, same.high, same.p, same.standard_error) == (0, 0, 0, 1, 0)
     more = compare(a.assign(score=a["score"] + 0.1), a, SCORE)  # each image of each network alike: there is no test
     assert more.difference == pytest.approx(0.1) and np.isnan([more.low, more.high, more.p]).all()
-    known = obuchowski_rockette(
-        [0.8, 0.8], [0.7, 0.7], np.diag([1e-4] * 4) + 1e-5 * np.kron(np.eye(2), np.ones((2, 2)))
-    )
+    covariance = np.diag([1e-4] * 4) + 1e-5 * np.kron(np.eye(2), np.ones((2, 2)))
+    known = obuchowski_rockette([0.8, 0.8], [0.7, 0.7], covariance)
     assert np.isinf(known.df) and known.low == pytest.approx(0.1 - 1.959964 * np.sqrt(2e-5))
 
 

@@ -72,10 +72,9 @@ def test_blanks_are_filled_from_the_training_rows(cohort):
     shown = probes.inputs(cohort, "metadata").head(40).copy()
     shown.loc[shown.index[0], ["age", "region"]] = np.nan
     fitted = probes.classifier("metadata", "logistic").fit(shown, np.arange(40) % 2)
-    filled = pd.DataFrame(
-        fitted[0].transform(shown.head(1)), columns=[n for n in clinical.columns() if n not in clinical.questions()]
-        + [n for n, answers in clinical.questions().items() if not answers],
-    )  # fmt: skip
+    names = [n for n in clinical.columns() if n not in clinical.questions()]
+    names += [n for n, answers in clinical.questions().items() if not answers]
+    filled = pd.DataFrame(fitted[0].transform(shown.head(1)), columns=names)
     assert filled["age"].iloc[0] == shown["age"].median()
     mode = shown["region"].mode()[0]
     assert filled[f"region_{mode}"].iloc[0] == 1

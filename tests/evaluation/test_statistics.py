@@ -156,27 +156,24 @@ def test_crossed_clusters_draw_seeds_too():
 
 def test_paired_bootstrap_matches_rows_and_changes_sign():
     a = random_table(300, lesions=150, signal=3)
-    b = a.assign(p_malignant=np.random.default_rng(0).permutation(a["p_malignant"])).assign(
-        p_benign=lambda t: 1 - t["p_malignant"]
-    )
-    difference, low, high, p = statistics.paired_bootstrap(AUC, a, b, groups="lesion_id", n=300)
+    drawn = np.random.default_rng(0).permutation(a["p_malignant"])
+    b = a.assign(p_malignant=drawn, p_benign=1 - drawn)
+    compare = lambda first, second: statistics.paired_bootstrap(AUC, first, second, groups="lesion_id", n=300)
+    difference, low, high, p = compare(a, b)
     assert difference == pytest.approx(AUC(a) - AUC(b)) and low > 0 and p < 0.02
-    shuffled = b.sample(frac=1, random_state=3)
-    assert statistics.paired_bootstrap(AUC, a, shuffled, groups="lesion_id", n=300) == (difference, low, high, p)
-    assert statistics.paired_bootstrap(AUC, b, a, groups="lesion_id", n=300) == pytest.approx(
-        (-difference, -high, -low, p)
-    )
-    assert statistics.paired_bootstrap(AUC, a, a, groups="lesion_id", n=300) == (0, 0, 0, 1)
+    assert compare(a, b.sample(frac=1, random_state=3)) == (difference, low, high, p)
+    assert compare(b, a) == pytest.approx((-difference, -high, -low, p))
+    assert compare(a, a) == (0, 0, 0, 1)
+    assert statistics.two_sided_p(np.array([-1.0, *range(1, 9), np.nan])) == pytest.approx(2 * (1 + 1) / (9 + 1))
 
 
 def test_paired_bootstrap_refuses_other_rows():
     a = random_table(50)
-    with pytest.raises(tables.PredictionTableError, match="different rows"):
-        statistics.paired_bootstrap(AUC, a, a.iloc[1:])
-    with pytest.raises(tables.PredictionTableError, match="different labels"):
-        statistics.paired_bootstrap(AUC, a, a.assign(label=1 - a["label"]))
-    with pytest.raises(tables.PredictionTableError, match="one row per image_id"):
-        statistics.paired_bootstrap(AUC, pd.concat([a, a]), pd.concat([a, a]))
+    twice, other = pd.concat([a, a]), a.assign(label=1 - a["label"])
+    pairs = (a, a.iloc[1:], "different rows"), (a, other, "different labels"), (twice, twice, "one row per image_id")
+    for first, second, words in pairs:
+        with pytest.raises(tables.PredictionTableError, match=words):
+            statistics.paired_bootstrap(AUC, first, second)
     with pytest.raises(tables.PredictionTableError, match="no column patient_id"):
         statistics.bootstrap_ci(AUC, a, groups="patient_id")
 
@@ -211,15 +208,14 @@ def test_holm_without_missing_tests_and_mcnemar_by_hand():
 @given(st.integers(1, 500), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_agrees_with_statsmodels(n, share, level):
     k = round(share * n)
-    assert statistics.wilson_interval(k, n, level) == pytest.approx(
-        proportion_confint(k, n, 1 - level, "wilson"), abs=1e-12
-    )
+    wanted = proportion_confint(k, n, 1 - level, "wilson")
+    assert statistics.wilson_interval(k, n, level) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_verdict():
     assert statistics.verdict(0.01, 0.03, 0.01) == "helps"
     assert statistics.verdict(-0.03, -0.01, 0.01) == "harms"
-    for nothing in ((0.01, 0.03, 0.06), (-0.01, 0.03, 0.01), (np.nan,) * 3):
+    for nothing in ((0.01, 0.03, 0.06), (-0.03, -0.01, 0.06), (-0.01, 0.03, 0.01), (np.nan,) * 3):
         assert statistics.verdict(*nothing) == "no evidence"
 
 

@@ -13,9 +13,8 @@ from skinlib.evaluation.metrics import binary_metrics
 from skinlib.evaluation.resampled import UndefinedMetricError
 
 HAND = binary_table([1, 1, 1, 1, 0, 0, 0], [0.9, 0.8, 0.5, 0.3, 0.6, 0.2, 0.1])
-SCORED = st.lists(st.tuples(st.booleans(), st.integers(0, 100)), min_size=2, max_size=40).filter(
-    lambda rows: any(label for label, _ in rows)
-)
+SCORED = st.lists(st.tuples(st.booleans(), st.integers(0, 100)), min_size=2, max_size=40)
+SCORED = SCORED.filter(lambda rows: any(label for label, _ in rows))
 
 
 def test_grid_is_exact_and_inside():
@@ -69,10 +68,12 @@ def test_test_rows_are_refused(part):
             choose(table)
 
 
-def test_rows_of_unknown_or_training_part_are_refused():
-    for table, message in (
-        (HAND.drop(columns="part"), "no column part"), (HAND.assign(part="train"), "train"), (HAND.iloc[:0], "no rows"),
-    ):  # fmt: skip
+def test_rows_of_unknown_or_training_part_and_a_recall_that_is_no_share_are_refused():
+    for recall in (85, -1, float("nan")):
+        with pytest.raises(ValueError, match=r"lies in \[0, 1\]"):
+            thresholds.choose_threshold(HAND, recall=recall)
+    unmarked, training = HAND.drop(columns="part"), HAND.assign(part="train")
+    for table, message in ((unmarked, "no column part"), (training, "train"), (HAND.iloc[:0], "no rows")):
         with pytest.raises(tables.PredictionTableError, match=message):
             thresholds.choose_threshold(table)
     with pytest.raises(UndefinedMetricError, match="no malignant row"):
@@ -113,10 +114,3 @@ def test_without_a_step_the_scores_are_the_candidates_and_rare_low_scores_are_re
     p = np.where(np.arange(4000) % 200 == 0, 0.0, p)  # half of the malignant rows: only calling every row reaches them
     best = thresholds.choose_threshold(table.assign(p_benign=1 - p, p_malignant=p), step=None)
     assert best.t > 0 and not best.feasible and best.recall == 0.5
-
-
-@pytest.mark.parametrize("recall", [85, -1, float("nan")])
-def test_a_recall_that_is_no_share_is_refused(recall):
-    table = pd.DataFrame({"image_id": [0, 1], "label": [0, 1], "p_benign": 0.5, "p_malignant": 0.5, "part": "val"})
-    with pytest.raises(ValueError, match=r"lies in \[0, 1\]"):
-        thresholds.choose_threshold(table, recall=recall)

@@ -88,12 +88,6 @@ def test_table4_rows_that_do_not_follow_from_their_counts_are_noted():
     assert not any(row in ("+ TTA ensemble", "+ differential LR + scheduler") for row, _ in noted)
 
 
-def test_the_last_step_of_table4_is_table3():
-    steps, final = cells("table4"), cells("table3")
-    for metric in ("roc_auc", "recall", "precision", "f1", "fn", "fp"):
-        assert steps["+ TTA ensemble", metric] == final["final", metric]
-
-
 def test_table6_and_table7_add_up():
     modes = {key: value for key, value in cells("table6").items() if key[1] == "count"}
     total = modes.pop(("all", "count"))
@@ -123,7 +117,10 @@ def test_table8_is_consistent_in_itself_and_is_not_table3():
     assert 59 not in {value for (_, metric), value in cells("table4").items() if metric == "fn"}
 
 
-def test_figures_repeat_their_tables():
+def test_figures_repeat_their_tables_and_the_last_step_of_table4_is_table3():
+    steps, final = cells("table4"), cells("table3")
+    for metric in ("roc_auc", "recall", "precision", "f1", "fn", "fp"):
+        assert steps["+ TTA ensemble", metric] == final["final", metric]
     for figure, table in (("fig3", "table1"), ("fig6", "table3"), ("fig7", "table4"), ("fig9", "table8")):
         assert len(cells(figure)) >= 6
         assert cells(figure).items() <= cells(table).items()
@@ -143,7 +140,7 @@ def typed(tmp_path, monkeypatch):
     return write
 
 
-def test_faulty_files_are_named(typed):
+def test_faulty_files_and_unknown_names_are_named(typed):
     assert typed("a,auc,0.5,Table 1,\n")["published"].tolist() == [0.5]
     assert typed("a,auc,,Table 1,N/R\n")["published"].isna().all()
     for text, words in (
@@ -153,10 +150,6 @@ def test_faulty_files_are_named(typed):
     ):
         with pytest.raises(ValueError, match=words):
             typed(text)
-
-
-def test_unknown_names_say_what_there_is(typed):
-    typed("")
     with pytest.raises(ValueError, match="there are mine"):
         published("yours", "table1")
     assert published("mine", "table2").empty

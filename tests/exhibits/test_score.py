@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from skinlib.evaluation import mrmc
-from skinlib.evaluation.metrics import binary
+from skinlib.evaluation.metrics import OF_CALLS, binary
 from skinlib.evaluation.statistics import bootstrap_ci, holm
 from skinlib.exhibits import score as engine
 from skinlib.exhibits.choose import choose
 from skinlib.exhibits.score import Boot, by_group, changes, counts, each_training, gaps, judge, noted, score
-from skinlib.exhibits.scored import Scored, pair, with_rarest
+from skinlib.exhibits.scored import OF_MASKS, Scored, pair, with_rarest
 
 BOOT = Boot(n=100, n_p=100, seed=0)
 
@@ -28,18 +28,13 @@ def table(seeds=(0,), shift=0.0, n=60, noise=1.0, column="seed"):
     return pd.concat(rows, ignore_index=True)
 
 
-def one_by_hand(p, y):
-    names = [f"i{k}" for k in range(len(p))]
-    one = {"image_id": names, "dataset": "d", "split": "s", "label": y, "seed": 0}
-    return pd.DataFrame(one | {"p_benign": 1 - np.array(p), "p_malignant": p})
-
-
 def cell(frame, row, metric):
     return frame.set_index(["row", "metric"]).loc[(row, metric)]
 
 
 def test_values_by_hand_at_a_threshold():
-    one = Scored(one_by_hand([0.9, 0.6, 0.4, 0.2], [1, 0, 1, 0]), threshold=0.5)
+    p = np.array([0.9, 0.6, 0.4, 0.2])
+    one = Scored(table(n=4).assign(label=[1, 0, 1, 0], p_benign=1 - p, p_malignant=p), threshold=0.5)
     found = score({"a": one}, ["recall", "specificity", "tp", "fn", "roc_auc", "threshold"], BOOT)
     assert list(found["ours"]) == [0.5, 0.5, 1, 1, 0.75, 0.5]
     assert found.loc[found["metric"].isin(["tp", "fn"]), "low"].isna().all()
@@ -49,7 +44,7 @@ def test_values_by_hand_at_a_threshold():
 
 
 def test_the_interval_is_that_of_the_cluster_bootstrap():
-    rows = table()
+    rows = table().assign(lesion_id=[f"l{k // 3}" for k in range(60)])
     found = cell(score({"a": Scored(rows)}, ["roc_auc"], BOOT), "a", "roc_auc")
     expected = bootstrap_ci(binary("roc_auc"), rows, groups=rows["lesion_id"].to_numpy(), n=100, seed=0)
     assert (found["ours"], found["low"], found["high"]) == pytest.approx(tuple(expected))
@@ -102,6 +97,8 @@ def test_metrics_of_several_classes_and_of_nothing():
     with pytest.raises(ValueError, match="no metric 'recall_of_q'"):
         score({"a": Scored(rows)}, ["recall_of_q"], BOOT)
     assert set(with_rarest(rows)["rarest"]) == {0, 1, 2}
+    lesions = pd.DataFrame({"image_id": list("abcd"), "lesion_id": list("xxyz"), "label": [0, 1, 0, 0]})
+    assert with_rarest(lesions)["rarest"].tolist() == [1, 1, 0, 0]  # of a lesion of two labels the rarer
 
 
 def test_a_pair_has_the_units_that_both_have():
@@ -141,15 +138,13 @@ def test_few_trainings_say_how_many_agree_and_have_no_verdict():
 
 def test_five_trainings_have_the_interval_of_readers_and_cases_and_a_verdict():
     after, before = table(range(5), shift=3), table(range(5))
-    one = cell(
-        changes({"x": (Scored(after), Scored(before))}, ["roc_auc"], BOOT, family="primary"), "x", "roc_auc_change"
-    )
+    pairs = {"x": (Scored(after), Scored(before))}
+    one = cell(changes(pairs, ["roc_auc"], BOOT, family="primary"), "x", "roc_auc_change")
     model = mrmc.compare(after, before, binary("roc_auc"))
-    assert (one["ours"], one["low"], one["high"], one["p"]) == pytest.approx(
-        (model.difference, model.low, model.high, model.p)
-    )
+    wanted = (model.difference, model.low, model.high, model.p)
+    assert tuple(one[["ours", "low", "high", "p"]]) == pytest.approx(wanted)
     assert one["verdict"] == "helps"
-    leak = changes({"x": (Scored(after), Scored(before))}, ["roc_auc"], BOOT, family="side", leak=True)
+    leak = changes(pairs, ["roc_auc"], BOOT, family="side", leak=True)
     assert leak["verdict"].tolist() == ["inflates"]
 
 
@@ -174,13 +169,18 @@ def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
 
 
 def test_holm_runs_within_family_and_metric():
-    rows = [
-        ("a", "x", 0.01, "primary"), ("b", "x", 0.02, "primary"), ("a", "y", 0.03, "primary"), ("c", "x", 0.04, "s"),
-    ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["row", "metric", "p", "family"]).assign(low=1.0, high=2.0, units=5)
+    rows = {
+        "row": list("abac"),
+        "metric": list("xxyx"),
+        "p": [0.01, 0.02, 0.03, 0.04],
+        "family": ["primary"] * 3 + ["s"],
+    }
+    frame = pd.DataFrame(rows).assign(low=1.0, high=2.0, units=5)
     judged = judge(frame)
     assert judged["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])
-    assert judge(frame.assign(metric="brier"))["verdict"].iloc[0] == "harms"
+    worse = {"fn", "fp", "fn_rate", "fp_rate", "ece", "brier", "hd95", "hd95_share"}  # of these more is no better
+    for name in [*OF_CALLS, *OF_MASKS]:
+        assert judge(frame.assign(metric=name))["verdict"].iloc[0] == ("harms" if name in worse else "helps"), name
     assert judge(frame.assign(low=-1.0))["verdict"].tolist() == ["no evidence"] * 4
 
 
@@ -197,10 +197,8 @@ def test_counts_take_numbers_triples_and_mappings_and_notes_are_added():
     assert found.loc[1, ["low", "high"]].tolist() == [1, 3]
     assert found["note"].tolist() == ["", "", "no"]
     assert set(found["n"]) == {9}
-    seeds = counts({("r", "several"): [1.0, 4.0], ("r", "one"): [2.0]})
-    assert seeds[["ours", "low", "high"]].to_numpy() == pytest.approx(
-        np.array([[2.5, 1, 4], [2, *2 * [np.nan]]]), nan_ok=True
-    )
+    seeds = counts({("r", "several"): [1.0, 4.0], ("r", "one"): [2.0]})[["ours", "low", "high"]]
+    assert seeds.to_numpy() == pytest.approx(np.array([[2.5, 1, 4], [2, np.nan, np.nan]]), nan_ok=True)
     found = counts({("r", "a"): {"ours": 1, "note": "first"}, ("r", "b"): 2, ("r", "c"): 3})
     assert noted(found, {"a": "second", "b": "second"})["note"].tolist() == ["first; second", "second", ""]
 

@@ -34,11 +34,7 @@ def test_votes_by_hand_a_tie_goes_to_the_nearest_and_another_picture_of_the_lesi
     points, labels = np.array([[0.0], [1.0], [-2.0]]), np.array([0, 0, 1])  # a tie
     assert neighbours_vote(points, labels, k=2)[0]
     assert not neighbours_vote(points, np.array([1, 0, 1]), k=2)[0]
-
-
-def test_neighbours_of_the_own_lesion_cannot_be_called_in_for_want_of_others():
-    """Three pictures, two lesions, two votes wanted: the lesion's own other picture stays silent."""
-    points, labels = np.array([[0.0], [0.1], [5.0]]), np.array([0, 0, 1])
+    points, labels = np.array([[0.0], [0.1], [5.0]]), np.array([0, 0, 1])  # two votes wanted, two lesions
     assert neighbours_vote(points, labels, ["x", "x", "y"], k=2).tolist() == [False, False, False]
 
 
@@ -50,17 +46,19 @@ def test_separated_classes_score_high_and_noise_does_not():
         assert found[f"knn_{space}"].mean() > 0.95 > 0.7 > noise[f"knn_{space}"].mean()
         assert found[f"silhouette_{space}"].mean() > 0.4 > 0.1 > noise[f"silhouette_{space}"].mean()
     assert found["silhouette_features"].mean() == pytest.approx(silhouette_score(reduced(told), labels))
+    for space in ("tsne", "umap"):
+        wanted = silhouette_score(found[[f"{space}_x", f"{space}_y"]], labels)
+        assert found[f"silhouette_{space}"].mean() == pytest.approx(wanted, rel=1e-4)
     assert found.equals(each_image(told, labels)), "the same seed gives the same planes"
 
 
 def test_few_rows_are_projected_and_too_few_are_refused():
     assert tsne(reduced(HIGH[:8])).shape == (8, 2)
-    with pytest.raises(ValueError, match=r"needs \(N, D\), 4 rows"):
-        reduced(HIGH[:3])
-    with pytest.raises(ValueError, match="20 rows of features are alike: the network has collapsed"):
-        reduced(np.ones((20, 5)))
-    with pytest.raises(ValueError, match="all finite"):
-        reduced(np.where(HIGH > 2, np.nan, HIGH))
+    faulty = {r"needs \(N, D\), 4 rows": HIGH[:3], "all finite": np.where(HIGH > 2, np.nan, HIGH)}
+    faulty["20 rows of features are alike: the network has collapsed"] = np.ones((20, 5))
+    for words, features in faulty.items():
+        with pytest.raises(ValueError, match=words):
+            reduced(features)
 
 
 def test_a_mean_over_classes_counts_each_class_once():

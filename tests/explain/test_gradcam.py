@@ -141,9 +141,7 @@ class Louder(nn.Module):
         return 10 * self.model(image)
 
 
-@pytest.mark.parametrize(
-    ("name", "layer"), [("resnet10t", "layer4"), ("mobilenetv3_small_050", "blocks")], ids=["resnet", "mobilenet"]
-)
+@pytest.mark.parametrize(("name", "layer"), [("resnet10t", "layer4"), ("mobilenetv3_small_050", "blocks")])
 def test_equals_the_grad_cam_package(name, layer):
     torch.manual_seed(0)
     model = Louder(timm.create_model(name, pretrained=False, num_classes=7)).eval()
@@ -160,13 +158,16 @@ def test_equals_the_grad_cam_package(name, layer):
     assert lowest > 0.999, f"lowest correlation {lowest:.6f}, {constant.sum()} constant maps"
 
 
-def test_sharpen_by_hand():
+def test_sharpen_by_hand_and_that_it_refuses_nonsense():
     maps = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[8.0, 0.0], [7.0, 5.0]]])
     top = torch.tensor([[[0.0, 0.0], [0.0, 4.0]], [[8.0, 0.0], [0.0, 0.0]]])
     torch.testing.assert_close(sharpen(maps), top)
     high = torch.tensor([[[0.0, 0.0], [3.0, 4.0]], [[8.0, 0.0], [7.0, 0.0]]])  # at least 3 and at least 6
     torch.testing.assert_close(sharpen(maps, mode="maximum"), high)
     torch.testing.assert_close(sharpen(maps, 1.0), maps)
+    for options, words in (({"keep": 0}, "a share in"), ({"mode": "top"}, "unknown mode 'top'")):
+        with pytest.raises(ValueError, match=words):
+            sharpen(maps, **options)
 
 
 @given(st.integers(1, 40), st.floats(0.01, 1))
@@ -175,10 +176,3 @@ def test_sharpen_keeps_the_wanted_number_of_distinct_values(side, keep):
     kept = sharpen(values, keep)
     assert (kept > 0).sum() == int(np.ceil(keep * side * 3))
     assert kept[kept > 0].min() > values[kept == 0].max() if (kept == 0).any() else True
-
-
-def test_sharpen_refuses_nonsense():
-    with pytest.raises(ValueError, match="a share in"):
-        sharpen(torch.ones(1, 2, 2), 0)
-    with pytest.raises(ValueError, match="unknown mode 'top'"):
-        sharpen(torch.ones(1, 2, 2), mode="top")

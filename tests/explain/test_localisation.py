@@ -16,17 +16,14 @@ MAPS = arrays(np.float64, (4, 5), elements=st.integers(0, 6).map(float))
 MASKS = arrays(bool, (4, 5))
 
 
-def test_measures_by_hand():
+def test_measures_by_hand_and_of_ties():
     mask = np.array([[0, 1], [0, 1]], dtype=bool)
     assert energy_inside(HEAT, mask) == 0.6  # (2 + 4) / 10
     assert pointing_game(HEAT, mask) == 1.0
     assert iou_at_area(HEAT, mask) == pytest.approx(1 / 3)  # highest two are 3 and 4; one of them in the mask
     assert pointing_game(HEAT, ~mask) == 0.0
-
-
-def test_ties_share():
     mask = np.array([[1, 0], [0, 0]], dtype=bool)
-    heat = np.array([[4.0, 4.0], [1.0, 4.0]])
+    heat = np.array([[4.0, 4.0], [1.0, 4.0]])  # ties share
     assert pointing_game(heat, mask) == pytest.approx(1 / 3)
     assert iou_at_area(heat, mask) == pytest.approx((1 / 3) / (2 - 1 / 3))
 
@@ -62,12 +59,10 @@ def test_the_mask_itself_scores_one(mask):
 
 
 def test_bad_maps_and_a_map_without_a_mask_are_refused():
-    with pytest.raises(ValueError, match="of one size"):
-        energy_inside(HEAT, np.ones((3, 3)))
-    with pytest.raises(ValueError, match=">= 0"):
-        energy_inside(-HEAT, np.ones((2, 2)))
-    with pytest.raises(ValueError, match="finite"):
-        iou_at_area(HEAT * np.nan, np.ones((2, 2)))
+    for heat, side, words in ((HEAT, 3, "of one size"), (-HEAT, 2, ">= 0"), (HEAT * np.nan, 2, "finite")):
+        for measure in (energy_inside, iou_at_area):
+            with pytest.raises(ValueError, match=words):
+                measure(heat, np.ones((side, side)))
     with pytest.raises(ValueError, match="zip"):
         localisation.localisation_table([HEAT], [], ["a"], rng=np.random.default_rng(0))
 

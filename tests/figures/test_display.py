@@ -69,9 +69,8 @@ def test_shared_counts_images_of_a_once_and_leaves_out_parts_of_one_set():
     }
     look = pairs(("1", "x", "8", "y"), ("1", "x", "9", "y"), ("9", "y", "2", "x"), ("4", "x", "1", "x"))
     table = data_sets.shared(cut, {"by_look": look})
-    assert table.to_dict("records") == [
-        {"a": "x train", "b": "y", "images_a": 3, "images_b": 3, "by_id": 1, "by_look": 2}
-    ]
+    wanted = {"a": "x train", "b": "y", "images_a": 3, "images_b": 3, "by_id": 1, "by_look": 2}
+    assert table.to_dict("records") == [wanted]
 
 
 def test_class_table_keeps_the_order_of_the_card_and_official_images_add_up():

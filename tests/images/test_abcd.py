@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 from skimage.color import rgb2lab
-from written import write_cohort
+from written import disc, write_cohort
 
 from skinlib.across.abcd import unchanged
 from skinlib.data.synthetic_draw import Look, draw
@@ -29,13 +29,8 @@ def looks(count, seed=0):
         yield replace(look, asymmetry=float(rng.uniform()), border=float(rng.uniform()))
 
 
-def grid(side=200):
+def grid(side):
     return np.mgrid[:side, :side] - (side - 1) / 2
-
-
-def disc(side=200, radius=50, at=(0, 0)):
-    y, x = grid(side)
-    return (y - at[0]) ** 2 + (x - at[1]) ** 2 < radius**2
 
 
 def flat(mask, color=(120, 80, 60)):
@@ -47,7 +42,7 @@ def of(mask):
 
 
 def test_a_disc_is_symmetric_round_and_of_one_colour():
-    found = of(disc())
+    found = of(disc(200, 50))
     assert found["asymmetry"] < 0.005
     assert found["border"] == pytest.approx(1, abs=0.01)
     assert found["solidity"] == pytest.approx(1, abs=0.01)
@@ -73,7 +68,7 @@ def test_a_half_disc_leaves_uncovered_what_two_segments_leave():
     mirrored = np.interp(2 * fold - columns, columns, height, left=0, right=0)
     uncovered = np.trapezoid(np.maximum(height - mirrored, 0), columns) / np.trapezoid(height, columns)
     assert of(half)["asymmetry"] == pytest.approx(uncovered / 2, rel=0.25)  # corners are smoothed away
-    assert of(half)["asymmetry"] > 10 * of(disc())["asymmetry"]
+    assert of(half)["asymmetry"] > 10 * of(disc(200, 50))["asymmetry"]
 
 
 def test_notches_lower_the_solidity_and_raise_the_border():
@@ -86,7 +81,7 @@ def test_notches_lower_the_solidity_and_raise_the_border():
 
 
 def test_two_colours_count_and_their_distance_is_the_deviation():
-    mask = disc()
+    mask = disc(200, 50)
     image = flat(mask, (51, 0, 0))
     image[:, 100:] = (204, 51, 51)
     found = abcd.measure(image, mask)

@@ -12,6 +12,7 @@ from skinlib.images.cache import Cache
 
 CPU = torch.device("cpu")
 GEOMETRY = Augment(rotation=180, zoom=0.1, brightness=0.1)
+EVERYTHING = Augment(zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2, saturation=0.2, noise=0.05, erasing=0.5)
 
 
 def cache_of(n: int = 12, size: int = 8) -> Cache:
@@ -86,7 +87,7 @@ def test_labels_stay_with_their_images():
 
 
 def test_an_image_is_augmented_by_its_row_whatever_batch_or_subset():
-    whole, some = batches(augment=GEOMETRY, masks=True), batches(rows=np.arange(4, 12), augment=GEOMETRY, masks=True)
+    whole, some = (batches(rows=rows, augment=EVERYTHING, masks=True) for rows in (np.arange(12), np.arange(4, 12)))
     by_row = {}
     for source in (whole, some):
         for batch in source.epoch(2, CPU):
@@ -94,12 +95,15 @@ def test_an_image_is_augmented_by_its_row_whatever_batch_or_subset():
                 by_row.setdefault(int(row), []).append((image, mask))
     assert sorted(len(found) for found in by_row.values()) == [1] * 4 + [2] * 8
     for (first, mask), *others in by_row.values():
+        assert 0 <= first.min() and first.max() <= 1
         for second, other in others:
             torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
             assert torch.equal(mask, other)
 
 
-def test_tables_need_no_images():
+def test_tables_need_no_images_and_nothing_to_batch_is_an_error():
+    with pytest.raises(ValueError, match="no image to make batches of"):
+        batches(rows=np.array([], int))
     table = Batches(None, np.arange(3), {"features": np.eye(3, dtype=np.float32)}, batch_size=2)
     found = [batch["features"] for batch in table.epoch(0, CPU)]
     assert torch.equal(torch.cat(found), torch.eye(3))
@@ -109,9 +113,8 @@ def test_chosen_views_replace_the_drawn_ones():
     flip = np.array([[1, 1], [-1, 1], [1, -1]], dtype=np.float32)
     views = {"angle": np.zeros(3, dtype=np.float32), "flip": flip}
     cache = cache_of()
-    chosen = Batches(
-        cache, np.array([4, 4, 4]), views, batch_size=3, normalisation="none", masks=True, augment=Augment(flips=False)
-    )
+    how = {"batch_size": 3, "normalisation": "none", "masks": True, "augment": Augment(flips=False)}
+    chosen = Batches(cache, np.array([4, 4, 4]), views, **how)
     (batch,) = chosen.epoch(0, CPU)
     assert not {"angle", "flip"} & set(batch)
     order = batch["index"].tolist()
@@ -129,11 +132,6 @@ def test_minmax_stretches_each_channel_of_each_image():
     assert out[1, 2].eq(0).all()
 
 
-def test_nothing_to_batch_is_an_error():
-    with pytest.raises(ValueError, match="no image to make batches of"):
-        batches(rows=np.array([], int))
-
-
 def test_normalisation_gives_imagenet_pixels_mean_zero_and_deviation_one():
     mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     pixels = torch.stack([mean, mean + deviation, torch.zeros(3)])[..., None, None]
@@ -145,13 +143,11 @@ def test_normalisation_gives_imagenet_pixels_mean_zero_and_deviation_one():
         to_model_input(pixels, "zscore")
 
 
-def test_reading_ahead_keeps_order_and_ends():
+def test_reading_ahead_keeps_order_and_ends_and_hands_on_errors_after_what_came_before():
     before = threading.active_count()
     assert list(_ahead(iter([{"i": i} for i in range(20)]))) == [{"i": i} for i in range(20)]
     assert threading.active_count() == before
 
-
-def test_reading_ahead_hands_on_errors_after_what_came_before():
     def broken():
         yield {"i": 0}
         raise OSError("disk on fire")

@@ -39,6 +39,8 @@ def test_images_are_resized_to_height_and_width(cohort, tmp_path):
     for i in range(4):  # an antialiased bilinear filter, as Pillow's
         other = np.asarray(Image.fromarray(picture(i)).resize((20, 12), Image.Resampling.BILINEAR)).astype(int)
         assert np.abs(found.images[i].astype(int) - other).max() <= 2
+    nearest = np.ix_(np.arange(12) * 30 // 12, np.arange(20) * 40 // 20)
+    assert np.array_equal(found.masks[0], picture(10)[..., 0][nearest] > 128)
 
 
 @pytest.mark.parametrize("without", ["asked", "no column", "none known"])

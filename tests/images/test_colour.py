@@ -6,14 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage import color
+from written import flat
 
 from skinlib.images import colour
 
 IMAGES = arrays(np.uint8, (5, 6, 3))
-
-
-def flat(*rgb, side=16):
-    return np.full((side, side, 3), rgb, dtype=np.uint8)
 
 
 @given(IMAGES)
@@ -41,13 +38,17 @@ def test_shades_of_gray_of_greys_of_one_colour_and_of_black():
     assert not colour.shades_of_gray(flat(90, 90, 0))[..., 2].any()
 
 
-def test_shades_of_gray_by_hand_at_p_two():
+def test_shades_of_gray_by_hand_at_p_one_two_and_six():
     # two pixels: red (60, 80) -> sqrt(5000) = 70.711; green and blue (100, 0) -> 70.711: equal light, nothing changes
     image = np.array([[[60, 100, 0], [80, 0, 100]]], dtype=np.uint8)
     np.testing.assert_array_equal(colour.shades_of_gray(image, p=2), image)
     # p = 1: means 70, 50, 50; norm sqrt(9900) = 99.50; gains 99.50 / (sqrt(3) * mean) = 0.8207, 1.1489, 1.1489
     expected = np.array([[[49, 115, 0], [66, 0, 115]]], dtype=np.uint8)
     np.testing.assert_array_equal(colour.shades_of_gray(image, p=1), expected)
+    # p = 6, as it is used: means 73.24, 89.09, 89.09; norm 145.7; gains 1.149, 0.9444, 0.9444
+    expected = np.array([[[69, 94, 0], [92, 0, 94]]], dtype=np.uint8)
+    for found in (colour.shades_of_gray(image), colour.apply(image, "shades_of_gray")):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_shades_of_gray_clips_before_the_cast():
@@ -80,18 +81,15 @@ def test_unknown_step_is_named(pipeline):
         colour.apply(flat(1, 2, 3), pipeline)
 
 
-@pytest.mark.parametrize("image", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)])
-def test_other_arrays_are_refused(image):
-    with pytest.raises(ValueError, match="expected an RGB image"):
-        colour.shades_of_gray(image)
+def test_other_arrays_and_exponents_are_refused():
+    for image in (np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(ValueError, match="expected an RGB image"):
+            colour.shades_of_gray(image)
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
         colour.rgb_to_lab(np.full((2, 2, 3), 200.0))
-
-
-@pytest.mark.parametrize("p", [0, -1, float("inf"), float("nan")])
-def test_bad_exponent_is_refused(p):
-    with pytest.raises(ValueError, match="finite p"):
-        colour.shades_of_gray(flat(1, 2, 3), p)
+    for p in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="finite p"):
+            colour.shades_of_gray(flat(1, 2, 3), p)
 
 
 @given(IMAGES, st.floats(0.5, 12))

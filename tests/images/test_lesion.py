@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from skimage import color
-from written import write_cohort
+from written import disc, flat, write_cohort
 
 from skinlib.images import lesion
 
@@ -24,11 +24,6 @@ def draw(lines, width=3, image=None):
     for line in lines:
         pen.line(line, fill=DARK, width=width)
     return np.asarray(picture)
-
-
-def disc(side=256, radius=60):
-    rows, columns = np.ogrid[:side, :side]
-    return (rows - side / 2) ** 2 + (columns - side / 2) ** 2 <= radius**2
 
 
 def hair(image, mask=None):
@@ -60,7 +55,7 @@ def test_short_strokes_wide_bars_and_bare_skin_are_no_hair():
 
 
 def test_a_streak_inside_the_lesion_is_no_hair_but_one_across_is():
-    mask = disc()
+    mask = disc(256, 60)
     streak, across = draw([(100, 128, 150, 128)]), draw([(20, 128, 236, 128)])
     assert hair(streak) > 0
     assert hair(streak, mask) == 0
@@ -95,8 +90,7 @@ def test_uneven_few_or_central_ticks_are_no_ruler():
 
 
 def test_contrast_is_the_distance_of_the_two_colours():
-    image = np.full((128, 128, 3), SKIN, dtype=np.uint8)
-    mask = disc(128, 30)
+    image, mask = flat(*SKIN, side=128), disc(128, 30)
     image[mask] = (120, 80, 60)
     lab = color.rgb2lab(np.array([[SKIN, (120, 80, 60)]], dtype=np.uint8))[0]
     assert lesion.contrast(image, mask) == pytest.approx(np.linalg.norm(lab[0] - lab[1]), abs=1e-2)
@@ -114,7 +108,7 @@ def test_contrast_needs_a_lesion_and_skin():
 
 @pytest.fixture
 def cohort(tmp_path):
-    mask, ruled = np.uint8(255) * disc(), draw(EDGE_TICKS, width=2)
+    mask, ruled = np.uint8(255) * disc(256, 60), draw(EDGE_TICKS, width=2)
     pictures = {"hairy": (draw([(20, 128, 236, 100)]), mask), "ruled": (ruled, mask), "plain": (skin(), None)}
     return write_cohort(tmp_path, pictures)
 
@@ -125,7 +119,7 @@ def test_table(cohort):
     assert (table["ruler"] > 0).tolist() == [False, True, False]
     assert table["note"].tolist() == ["", "", "no mask"]
     assert table["contrast"].isna().tolist() == table["area"].isna().tolist() == [False, False, True]
-    assert table["area"].iloc[0] == disc().mean()
+    assert table["area"].iloc[0] == disc(256, 60).mean()
     assert lesion.artefact_table(cohort, ["plain", "hairy"])["image_id"].tolist() == ["plain", "hairy"]
     with pytest.raises(ValueError, match="'other' first"):
         lesion.artefact_table(cohort, ["plain", "other"])

@@ -8,14 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from skimage import color
-from written import write_cohort
+from written import flat, write_cohort
 
 from skinlib.images import skin_tone
 from skinlib.images.colour import lab_to_rgb
-
-
-def flat(*rgb, side=32):
-    return np.full((side, side, 3), rgb, dtype=np.uint8)
 
 
 def flat_lab(lightness, a, b):
@@ -98,10 +94,9 @@ def test_category_bounds_belong_to_the_darker_side(scheme):
 
 def test_category_of_nan_and_of_an_unknown_scheme():
     assert math.isnan(skin_tone.category(float("nan")))
-    with pytest.raises(ValueError, match="unknown ITA scheme 'fitzpatrick'"):
-        skin_tone.category(10, "fitzpatrick")
-    with pytest.raises(ValueError, match="unknown ITA scheme"):
-        skin_tone.ita(flat(1, 2, 3), scheme="fitzpatrick")
+    for find, value in ((skin_tone.category, 10), (skin_tone.ita, flat(1, 2, 3))):
+        with pytest.raises(ValueError, match="unknown ITA scheme 'fitzpatrick'"):
+            find(value, scheme="fitzpatrick")
 
 
 @given(st.sampled_from(sorted(skin_tone.SCHEMES)), st.floats(-90, 90), st.floats(-90, 90))
@@ -178,9 +173,8 @@ def test_table_of_a_cohort(cohort):
 def test_table_of_a_smaller_size_and_other_selectors(cohort):
     full = skin_tone.ita_table(cohort, selector="whole")
     assert full["ita"].notna().all()
-    np.testing.assert_allclose(skin_tone.ita_table(cohort, selector="whole", size=16)["ita"], full["ita"], atol=0.1)
-    np.testing.assert_allclose(skin_tone.ita_table(cohort, selector="ring")["ita"], full["ita"], atol=0.1)
-    np.testing.assert_allclose(skin_tone.ita_table(cohort, selector="border")["ita"], full["ita"], atol=0.1)
+    for options in ({"selector": "whole", "size": 16}, {"selector": "ring"}, {"selector": "border"}):
+        np.testing.assert_allclose(skin_tone.ita_table(cohort, **options)["ita"], full["ita"], atol=0.1)
     with pytest.raises(ValueError, match="unknown skin selector 'patch'"):
         skin_tone.ita_table(cohort, selector="patch")
 

@@ -61,7 +61,7 @@ def part_of(sizes: list[int], labels: list[int]) -> pd.DataFrame:
     return pd.DataFrame({"image_id": ids, "lesion_id": [f"l{k}" for k in lesion], "label": np.array(labels)[lesion]})
 
 
-def test_a_share_by_hand():
+def test_a_share_by_hand_and_one_outside_of_0_to_1_is_refused():
     part = part_of([1] * 20 + [2] * 5, [0] * 20 + [1] * 5)
     chosen = part.iloc[nested_share(part, 0.25, 0)]
     assert chosen["label"].value_counts().to_dict() == {0: 5, 1: 4}  # of 10 images in pairs: 2.5 is two pairs
@@ -69,6 +69,9 @@ def test_a_share_by_hand():
     assert nested_share(part, 1, 3).tolist() == list(range(30))
     assert nested_share(part, 1e-6, 0).size == 1 + 2  # a lesion of each class
     assert nested_share(part, 0.25, 0).tolist() != nested_share(part, 0.25, 1).tolist()
+    for share in (0, 1.5, -1):
+        with pytest.raises(ValueError, match=f"the share of training images is {share}"):
+            nested_share(part, share, 0)
 
 
 @settings(max_examples=40)
@@ -87,12 +90,6 @@ def test_shares_are_nested_whole_lesions_of_every_class(lesions, shares, seed):
         for label, of_class in part.groupby("label"):
             wanted, most = share * len(of_class), of_class.groupby("lesion_id").size().max()
             assert wanted - 1e-6 <= (chosen["label"] == label).sum() < wanted + most + 1e-6
-
-
-def test_a_share_outside_of_0_to_1_is_refused():
-    for share in (0, 1.5, -1):
-        with pytest.raises(ValueError, match=f"the share of training images is {share}"):
-            nested_share(part_of([1], [0]), share, 0)
 
 
 def test_a_system_may_train_on_a_share():

@@ -7,6 +7,17 @@ import pandas as pd
 from PIL import Image
 
 
+def flat(*rgb, side=32):
+    """Return an image of one colour."""
+    return np.full((side, side, 3), rgb, dtype=np.uint8)
+
+
+def disc(side, radius, at=(0, 0)):
+    """Return the mask of a disc, its centre so many rows and columns from that of the image."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    return (y - at[0]) ** 2 + (x - at[1]) ** 2 < radius**2
+
+
 def write_cohort(folder: Path, pictures: dict[str, tuple[np.ndarray, np.ndarray | None]]) -> pd.DataFrame:
     """Write image id -> (image, mask of gray values or None) as PNG files and return their cohort."""
     rows = []

@@ -143,12 +143,11 @@ def test_the_seed_decides_the_weights_and_the_callers_randomness_is_untouched():
 
 
 def test_unknown_names_and_a_size_that_a_network_cannot_take_are_refused():
-    with pytest.raises(ValueError, match=r"no system 'nobody'; there are .*recall_oriented"):
-        models.build(SMALL.replace(system="nobody"))
-    with pytest.raises(ValueError, match="timm knows no model 'resnet51'"):
-        models.build(SMALL.replace(backbone="resnet51"))
-    with pytest.raises(ValueError, match="no system 'backbones'"):
-        models.build(SMALL.replace(system="backbones"))
+    unknown = {r"no system 'nobody'; there are .*recall_oriented": {"system": "nobody"}}
+    unknown |= {"no model 'resnet51'": {"backbone": "resnet51"}, "no system 'backbones'": {"system": "backbones"}}
+    for words, changes in unknown.items():
+        with pytest.raises(ValueError, match=words):
+            models.build(SMALL.replace(**changes))
     with pytest.raises(ValueError, match="InceptionV3 takes no images of 64 x 64"):
         backbones.width(create("inception_v3", "none", size=(64, 64)))
 
@@ -198,11 +197,8 @@ def test_weights_are_sought_in_the_named_folder_then_next_to_the_data(tmp_path, 
     root.mkdir(parents=True)
     find = lambda: find_weights("resnet10t", "imagenet", root)
     assert find() is None
-    names = [
-        "top/weights/resnet10t.a.safetensors", "top/data/weights/resnet10t.safetensors", "own/resnet10t.safetensors",
-    ]  # fmt: skip
-    for place in names:  # each goes before those already there
-        path = tmp_path / place
+    for place in ("top/weights/resnet10t.a", "top/data/weights/resnet10t", "own/resnet10t"):
+        path = tmp_path / f"{place}.safetensors"  # each goes before those already there
         path.parent.mkdir(parents=True)
         path.touch()
         if place.startswith("own"):

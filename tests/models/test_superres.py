@@ -88,11 +88,11 @@ def test_the_error_is_that_of_eq_4(target, normalisation):
     assert error(target, {"superres": off}, image, normalisation)[0] == pytest.approx(0.25, abs=1e-5)
 
 
-@pytest.mark.parametrize("target", superres.TEACHERS)
-def test_a_teachers_error_reads_what_it_has_drawn(target):
+def test_a_teachers_error_reads_what_it_has_drawn():
     drawn, enlarged = torch.zeros(3, 3, 8, 8), torch.full((3, 3, 8, 8), 0.2)
-    total, count = error(target, {"superres": drawn, "enlarged": enlarged}, image_of(3, 4))
-    assert total / count == pytest.approx(0.04)
+    for target in superres.TEACHERS:
+        total, count = error(target, {"superres": drawn, "enlarged": enlarged}, image_of(3, 4))
+        assert total / count == pytest.approx(0.04), target
 
 
 def test_a_teacher_trained_here_learns_to_undo_a_reduction_and_is_frozen():
@@ -129,11 +129,8 @@ def test_published_weights_are_used_where_there_are_any_and_never_replaced(targe
 
 
 def test_the_teachers_have_the_published_tensors_and_numbers_of_parameters():
-    assert {"head.0.weight", "body.0.body.0.weight", "body.16.bias", "tail.0.0.weight", "tail.1.bias"} <= set(
-        superres.EDSR().state_dict()
-    )
+    edsr = {"head.0.weight", "body.0.body.0.weight", "body.16.bias", "tail.0.0.weight", "tail.1.bias"}
     nina = {"head.1.weight", "body.9.body.0.bias", "body.0.body.2.body.1.weight", "body.0.body.3.weight", "tail.0.bias"}
-    assert nina <= set(superres.NinaSR().state_dict())
-    count = lambda network: sum(p.numel() for p in network.parameters())
-    assert count(superres.NinaSR()) == 100_172
-    assert count(superres.EDSR()) == 1_369_859
+    for network, names, count in ((superres.EDSR(), edsr, 1_369_859), (superres.NinaSR(), nina, 100_172)):
+        assert names <= set(network.state_dict())
+        assert sum(p.numel() for p in network.parameters()) == count

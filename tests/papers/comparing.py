@@ -26,11 +26,15 @@ def difference(a: RunConfig, b: RunConfig) -> set[str]:
 
 
 def assert_pure(plan, profile: dict) -> None:
-    """A plan leaves its profile alone, says the same twice, names and labels each run once; JSON gives each back."""
+    """A plan leaves its profile alone and says the same twice; each run has one name, which ends with its seed where it
+    has one, and labels of its own; JSON gives each back.
+    """
     before = copy.deepcopy(profile)
     first = plan(profile)
     assert profile == before
     assert first == plan(copy.deepcopy(profile))
     assert len({one.name for one in first}) == len({one.config.to_json() for one in first}) == len(first)
     assert len({tuple(sorted(one.labels.items())) for one in first}) == len(first)
+    ends = [one.name.rpartition("/")[2] for one in first]
+    assert all(end == f"seed{one.config.seed}" for one, end in zip(first, ends, strict=True) if "seed" in end)
     assert all(RunConfig.from_json(one.config.to_json()) == one.config for one in first)

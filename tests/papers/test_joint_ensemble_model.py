@@ -183,12 +183,12 @@ def test_a_feature_that_never_fired_in_training_does_not_decide_alone():
 
 
 def test_prepare_says_what_cannot_be_fitted():
-    model, batches = models.build(fused(reduction="pca", components=200)), columns_of()
-    with pytest.raises(ValueError, match="PCA to 200 components"):
-        model.prepare(batches, torch.device("cpu"))
+    batches = columns_of()
     batches.columns["attributes"][:, 0] = np.nan
-    with pytest.raises(ValueError, match="no training image has a mask to measure asymmetry"):
-        models.build(fused()).prepare(batches, torch.device("cpu"))
+    unmasked = "no training image has a mask to measure asymmetry"
+    for config, words in ((fused(reduction="pca", components=200), "PCA to 200 components"), (fused(), unmasked)):
+        with pytest.raises(ValueError, match=words):
+            models.build(config).prepare(batches, torch.device("cpu"))
 
 
 def test_views_are_averaged_as_probabilities_and_drawn_in_training():

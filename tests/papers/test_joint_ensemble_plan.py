@@ -28,11 +28,6 @@ MEMBERS = ("resnet", "mobile", "pretrained")
 START = "proposed/fold0/seed0"
 
 
-@pytest.fixture(scope="module")
-def runs():
-    return configs(plan, PROFILE)
-
-
 def test_the_names_of_the_runs(runs):
     wanted = {f"member/{name}/fold{fold}" for name in MEMBERS for fold in range(3)}
     wanted |= {f"proposed/fold{fold}/seed{seed}" for fold in range(3) for seed in (0, 1)}

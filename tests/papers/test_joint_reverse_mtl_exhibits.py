@@ -152,6 +152,13 @@ def test_corners_are_a_shortcut_only_where_they_carry_a_sign(sign):
     assert auc > 0.6 if sign else abs(auc - 0.5) < 0.15
 
 
+def test_corners_that_tell_images_apart_say_nothing_of_a_drawn_diagnosis_for_a_fold_has_all_views():
+    rng = np.random.default_rng(0)
+    image = rng.permutation(np.arange(180) // 3)
+    features, label = rng.normal(size=(60, 24))[image], rng.integers(0, 2, 60)[image]
+    assert roc_auc_score(label, exhibits.corner_scores(features, label, image)) < 0.65
+
+
 def test_the_corners_of_unturned_images_are_the_yardstick(monkeypatch):
     part, asked = pd.DataFrame({"image_id": [f"t{k}" for k in range(20)], "label": np.arange(20) % 2}), {}
 

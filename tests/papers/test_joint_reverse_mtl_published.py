@@ -3,11 +3,14 @@
 import functools
 from itertools import pairwise
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from comparing import printed
 
 from skinlib import models
+from skinlib.evaluation import metrics
 from skinlib.exhibits.published import published
 from skinlib.papers.joint_reverse_mtl.model import VARIANTS
 from skinlib.papers.joint_reverse_mtl.plan import PROPOSED
@@ -16,14 +19,14 @@ PAPER = "joint_reverse_mtl"
 cells = functools.partial(printed, PAPER)
 
 
-def weighted(tn, fp, fn, tp):
-    """Return weighted recall, weighted F1, specificity and recall of a confusion matrix."""
-    n, benign, malignant = tn + fp + fn + tp, tn + fp, fn + tp
-    f1 = benign * 2 * tn / (2 * tn + fp + fn) + malignant * 2 * tp / (2 * tp + fp + fn)
-    return {
-        "weighted_recall": (tn + tp) / n, "weighted_f1": f1 / n, "specificity": tn / benign, "recall": tp / malignant,
-        "fp_rate": fp / benign, "fn_rate": fn / malignant,
-    }  # fmt: skip
+def rates(*counts):
+    """Return what the library makes of the counts tn, fp, fn and tp."""
+    truth, call = np.repeat(np.argwhere(np.ones((2, 2))), np.array(counts, int), axis=0).T
+    table = pd.DataFrame(np.eye(2)[call], columns=["p_benign", "p_malignant"]).assign(label=truth)
+    assert metrics.confusion(table).to_numpy().ravel().tolist() == list(counts)
+    found = {name: metrics.multiclass(name)(table) for name in ("weighted_recall", "weighted_f1")}
+    of_calls = metrics.binary_metrics(table)
+    return found | {name: of_calls[name] for name in ("specificity", "recall", "fp_rate", "fn_rate")}
 
 
 def test_table2_counts_the_views():
@@ -43,7 +46,7 @@ def test_rates_follow_from_the_confusion_matrices_but_for_one(exhibit, rows, siz
     for row in rows:
         tn, fp, fn, tp = (table[row, cell] for cell in ("tn", "fp", "fn", "tp"))
         assert (tn + fp, fn + tp) == sizes
-        for metric, value in weighted(tn, fp, fn, tp).items():
+        for metric, value in rates(tn, fp, fn, tp).items():
             if table[row, metric] != pytest.approx(value, abs=6e-5):
                 wrong.append((row, metric))
     assert wrong == ([("mtl3", "weighted_f1")] if exhibit == "table3" else [])
@@ -56,7 +59,7 @@ def corrected(exhibit):
 
 def test_the_f1_of_mtl3_is_the_one_of_the_text():
     table, claims = cells("table3"), cells("claims")
-    exact = weighted(*(table["mtl3", cell] for cell in ("tn", "fp", "fn", "tp")))["weighted_f1"]
+    exact = rates(*(table["mtl3", cell] for cell in ("tn", "fp", "fn", "tp")))["weighted_f1"]
     assert claims["mtl3, section 4.2", "weighted_f1"] == round(exact, 4) == 0.8100
     assert table["mtl3", "weighted_f1"] == table["mtl3", "weighted_recall"]  # printed in the wrong column
     assert corrected("table3") == corrected("mtl4_leakage") == {("mtl3", "weighted_f1"): 0.81}

@@ -208,20 +208,14 @@ def test_gradient_shap_of_a_linear_model_is_weight_times_difference():
     assert image_shap(held, image, background[None], 1, samples=8) == pytest.approx(-found, abs=1e-5)
 
 
-def kept():
+def test_the_largest_inputs_come_first_and_a_patients_bars_are_those_that_move_most_with_the_answer_in_words():
     rows = [("x", "age", 50.0, 4.0), ("x", "itch", 1.0, -6.0), ("x", "image", 0.0, 1.0)]
     rows += [("y", "age", 60.0, 0.0), ("y", "itch", 0.0, 1.0), ("y", "image", 1.0, 0.5)]
     table = pd.DataFrame(rows, columns=["image_id", "input", "value", "of_mel"])
-    return table.assign(level=[pd.NA, "True", pd.NA, pd.NA, "False", pd.NA])
-
-
-def test_the_largest_inputs_come_first():
-    assert list(largest(kept(), 2)["input"].drop_duplicates()) == ["itch", "age"]
-    assert len(largest(kept(), 5)) == 6
-
-
-def test_a_patients_bars_are_those_that_move_most_with_the_answer_in_words():
-    figure = single(kept(), {"called mel": ("x", "mel")}, unit="points", most=2)
+    table = table.assign(level=[pd.NA, "True", pd.NA, pd.NA, "False", pd.NA])
+    assert list(largest(table, 2)["input"].drop_duplicates()) == ["itch", "age"]
+    assert len(largest(table, 5)) == 6
+    figure = single(table, {"called mel": ("x", "mel")}, unit="points", most=2)
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["itch: True", "age: 50"]
     assert [bar.get_width() for bar in axis.patches] == [-6.0, 4.0]

@@ -110,11 +110,9 @@ def test_a_run_without_images_needs_none(ensure, pad_root, changed, tmp_path):
 
 
 def test_a_run_of_either_arm_trains_on_everything_but_the_test_part(ensure):
-    found = {
-        arm: ensure(ALONE.replace(split=arm, fold=None, test_share=0.4)).predictions() for arm in ("leaky", "clean")
-    }
-    assert set(found["leaky"]["part"]) == {"test"}
-    assert found["leaky"]["image_id"].tolist() == found["clean"]["image_id"].tolist()
+    configs = (ALONE.replace(split=arm, fold=None, test_share=0.4) for arm in ("leaky", "clean"))
+    leaky, clean = (ensure(config).predictions() for config in configs)
+    assert set(leaky["part"]) == {"test"} and leaky["image_id"].tolist() == clean["image_id"].tolist()
 
 
 def test_an_interrupted_run_keeps_what_was_fitted(pad_root, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import torch
 import two_processes
 from safetensors.torch import load_file
-from toy_problem import CPU, batches, config
+from toy_problem import CPU, FILES, batches, config
 
 from skinlib.training import runs
 
@@ -19,9 +19,8 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 
 def torchrun(*words) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, words)]
-    done = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280, check=False
-    )
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=one_thread, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
 
 
@@ -80,10 +79,7 @@ def test_the_store_ends_with_one_whole_run(two, found, tiny_config, data_root):
     _, results = two
     run = runs.ensure(tiny_config, data_root=data_root, results_root=results, device="cpu", train=False)
     assert [each["run"] for each in found] == [each["again"] for each in found] == [run.id] * 2
-    whole = [
-        "config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz",
-    ]  # fmt: skip
-    assert found[0]["files"] == found[1]["files"] == whole
+    assert found[0]["files"] == found[1]["files"] == sorted(FILES)
     assert len(run.history) == tiny_config.epochs
     assert [p.name for p in (results / "runs").iterdir() if p.is_dir()] == [run.id]
 

@@ -120,14 +120,11 @@ def test_the_single_view_of_a_head_is_the_image_as_it_is(head, cohort):
     columns = models.columns(head.config, rows, head.path.parent)
     model, meta = head.model(), torch.from_numpy(columns["meta"])
     with torch.inference_mode():
-        each = [
-            model(None, meta, features=torch.from_numpy(seen[:, k]).float())["logits"].softmax(1).numpy()
-            for k in range(3)
-        ]
+        logits = [model(None, meta, features=view.float())["logits"] for view in torch.from_numpy(seen).unbind(1)]
+    each = [one.softmax(1).numpy() for one in logits]
     scores = [c for c in head.predictions() if c.startswith("p_")]
-    single, mean = (
-        head.predictions(view).set_index("image_id").loc[rows["image_id"], scores] for view in ("identity", "mean")
-    )
+    stored = lambda view: head.predictions(view).set_index("image_id").loc[rows["image_id"], scores]
+    single, mean = stored("identity"), stored("mean")
     assert np.allclose(single, each[0], atol=1e-5) and np.allclose(mean, np.mean(each, 0), atol=1e-5)
     assert np.abs(single.to_numpy() - mean.to_numpy()).max() > 1e-3
     alone = predict.predict(head, rows).set_index("image_id").loc[rows["image_id"], scores]
@@ -158,13 +155,11 @@ def test_scaling_is_fitted_on_training_rows_alone(head, cohort, place_of):
 
 
 def test_the_id_of_a_head_knows_its_members(place_of):
-    ids = [
-        runs.identify(config, **place_of).id
-        for config in (HEAD, BOTH, HEAD.replace(options=HEAD.options | {"members": {"one": OTHER.to_dict()}}))
-    ]
-    assert len(set(ids)) == 3
-    members = dict(reversed(BOTH.options["members"].items()))
-    assert runs.identify(BOTH.replace(options=BOTH.options | {"members": members}), **place_of).id == ids[1]
+    built_on = lambda members: HEAD.replace(options=HEAD.options | {"members": members})
+    turned = dict(reversed(BOTH.options["members"].items()))
+    configs = HEAD, BOTH, built_on({"one": OTHER.to_dict()}), built_on(turned)
+    ids = [runs.identify(config, **place_of).id for config in configs]
+    assert len(set(ids[:3])) == 3 and ids[3] == ids[1]
 
 
 def test_a_head_whose_member_was_replaced_is_stale(place_of, tmp_path):

@@ -18,9 +18,7 @@ from skinlib.training.schedules import factor
 def run(tmp_path, settings: RunConfig, *, val: bool = True, model=None, **options):
     """Fit the toy problem; return network and history."""
     model = model or Toy()
-    train = batches(
-        batch_size=settings.batch_size, augment=settings.augment, seed=settings.seed, visits=settings.visits
-    )
+    train = batches(**{name: getattr(settings, name) for name in ("batch_size", "augment", "seed", "visits")})
     held_out = batches(20, batch_size=16) if val else None
     options = {"terms": terms(settings), "config": settings, "where": CPU, "folder": tmp_path / "last"} | options
     return model, fit(model, train, held_out, **options)

@@ -79,17 +79,14 @@ def watched(joint, data_root, tmp_path_factory):
 
 def test_a_run_of_two_tasks_keeps_a_row_an_epoch_and_term_and_so_does_its_evidence(watched, tmp_path):
     table = watched.gradients
-    assert list(zip(table["epochs"], table["term"], strict=True)) == [
-        (epoch, term) for epoch in (0, 1, 2) for term in ("dice", "cross_entropy")
-    ]
+    assert table["epochs"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert table["term"].tolist() == ["dice", "cross_entropy"] * 3
     assert (table["norm"] > 0).all() and table["cosine"].abs().le(1).all()
     copied = stored.copy_evidence(watched.path, tmp_path) / stored.GRADIENTS
     assert copied.read_bytes() == (watched.path / stored.GRADIENTS).read_bytes()
 
 
-def test_watching_changes_no_weight_and_a_resumed_run_ends_with_the_same_file(
-    watched, joint, data_root, tmp_path, monkeypatch
-):
+def test_watching_changes_nothing_and_a_resumed_run_has_the_same_file(watched, joint, data_root, tmp_path, monkeypatch):
     whole = build.fit
     monkeypatch.setattr(build, "fit", lambda *args, **options: whole(*args, stop_after=1, **options))
     monkeypatch.setattr(build, "_finish", lambda *args, **options: None)

@@ -12,7 +12,7 @@ import kill_jobs
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from toy_problem import config
+from toy_problem import FILES, config
 
 from skinlib.paths import write_json
 from skinlib.training import runs
@@ -166,8 +166,7 @@ def test_a_killed_run_of_the_store_ends_as_one_never_killed(context, small, data
     assert run(context, kill_jobs.ensure, small, data_root, tmp_path) == 0
     made = found(small, data_root, tmp_path)
     assert contents(made) == contents(found(small, data_root, whole))
-    names = {"config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors"}
-    assert {p.name for p in made.path.iterdir()} == names | {"predictions.csv.gz"}
+    assert {p.name for p in made.path.iterdir()} == FILES
 
 
 def test_a_state_that_other_code_left_is_dropped(context, small, data_root, whole, tmp_path):

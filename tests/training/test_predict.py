@@ -87,22 +87,19 @@ def test_masks_lie_on_their_images_in_every_view(tta, channels):
     assert found.dtype == bool and np.array_equal(found, wanted)
 
 
-def test_probabilities_of_masks_are_averaged_before_the_cut():
-    class Left(torch.nn.Module):
-        """Sees a lesion in the left half, whatever the image: probability 0.9 there and 0 elsewhere."""
+@pytest.mark.parametrize(("p", "tta", "seen"), [(0.9, "none", 1), (0.9, "flips", 1), (0.6, "flips", 0), (0.9, "d4", 0)])
+def test_probabilities_of_masks_are_averaged_before_the_cut(p, tta, seen):
+    """A network that sees a lesion in the left half, whatever the image: probability p there and 0 elsewhere."""
 
+    class Left(torch.nn.Module):
         def forward(self, image, meta=None, *, features=None):
             logits = torch.full_like(image[:, :1], -50.0)
-            logits[..., : image.shape[3] // 2] = np.log(9)
+            logits[..., : image.shape[3] // 2] = np.log(p / (1 - p))
             return {"mask": logits}
 
-    left = np.zeros((16, 16), bool)
-    left[:, :8] = True
-    val = batches(2)
-    once, flips = (outputs(Left(), val, tta=tta, where=CPU, masks=True).masks for tta in ("none", "flips"))
-    assert np.array_equal(once[0], left)
-    assert np.array_equal(flips[0], left)  # 0.9, 0 and 0.9 make 0.6; on the right 0, 0.9 and 0 make 0.3
-    assert not outputs(Left(), val, tta="d4", where=CPU, masks=True).masks.any()  # each half in half of the views: 0.45
+    found = outputs(Left(), batches(2), tta=tta, where=CPU, masks=True).masks
+    # Flips make 2 p / 3 of the left half and p / 3 of the right one, d4 makes p / 2 of both.
+    assert (found[..., :8] == bool(seen)).all() and not found[..., 8:].any()
 
 
 def test_a_network_without_logits_has_no_probabilities_and_a_table_all_the_same():
@@ -141,10 +138,8 @@ def test_images_without_labels_get_a_table_and_views_on_demand(finished_run, str
 
 def test_a_finished_run_predicts_what_it_stored(finished_run, data_root):
     cohort = runs.cohort_of(finished_run.config, data_root)
-    for stored, tta in (
-        (finished_run.predictions(), finished_run.config.tta),
-        (finished_run.predictions("identity"), "none"),
-    ):
+    for view, tta in (("mean", finished_run.config.tta), ("identity", "none")):
+        stored = finished_run.predictions(view)
         rows = cohort[cohort["image_id"].isin(stored["image_id"])]
         again = predict(finished_run, rows, tta=tta).set_index("image_id").loc[stored["image_id"]]
         np.testing.assert_allclose(again["p_malignant"], stored["p_malignant"], atol=2e-6)
@@ -168,9 +163,8 @@ def test_an_ensemble_is_the_mean_for_each_image():
     assert apart[apart["view"] == "identity"]["p_malignant"].to_list() == pytest.approx([0.15, 0.2, 0.25])
 
 
-@pytest.mark.parametrize(
-    "other", [member([0.1] * 3, ids="abd"), member([0.1] * 3).iloc[:2], member([0.1] * 3, view="identity")]
-)
-def test_members_that_saw_other_images_are_no_ensemble(other):
-    with pytest.raises(ValueError, match="differ in their images"):
-        ensemble([member([0.2, 0.4, 0.6]), other])
+def test_members_that_saw_other_images_are_no_ensemble():
+    p = [0.1] * 3
+    for other in (member(p, ids="abd"), member(p).iloc[:2], member(p, view="identity")):
+        with pytest.raises(ValueError, match="differ in their images"):
+            ensemble([member([0.2, 0.4, 0.6]), other])

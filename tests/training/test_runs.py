@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
+from toy_problem import FILES
 
 from skinlib import provenance
 from skinlib.config import Augment, RunConfig
@@ -34,15 +35,12 @@ def test_every_field_is_tried():
     assert {field.name for field in dataclasses.fields(RunConfig)} == set(OTHERS) | {"weights", "precision"}
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_the_id_changes_with_every_field(name):
-    changed = RunConfig().replace(**{name: OTHERS[name]})
-    assert runs.run_id(changed, **MEETS) != runs.run_id(RunConfig(), **MEETS)
+CHANGES = [({name: value}, {}) for name, value in OTHERS.items()] + [({}, {name: "x"}) for name in MEETS]
 
 
-@pytest.mark.parametrize("name", MEETS)
-def test_the_id_changes_with_what_the_run_meets(name):
-    assert runs.run_id(RunConfig(), **(MEETS | {name: "x"})) != runs.run_id(RunConfig(), **MEETS)
+@pytest.mark.parametrize(("field", "met"), CHANGES, ids=str)
+def test_the_id_changes_with_every_field_and_with_what_the_run_meets(field, met):
+    assert runs.run_id(RunConfig().replace(**field), **(MEETS | met)) != runs.run_id(RunConfig(), **MEETS)
 
 
 def test_the_id_is_sixteen_digits_and_the_same_on_every_machine():
@@ -118,8 +116,7 @@ def test_the_cohort_has_the_labels_of_its_space(tiny_config, data_root):
 
 
 def test_the_folder_holds_what_the_contract_says_and_no_pickle(finished_run):
-    wanted = {"config.json", "environment.json", "history.csv", "predictions.csv.gz", "metrics.json"}
-    assert {p.name for p in finished_run.path.iterdir()} == wanted | {"model.safetensors"}
+    assert {p.name for p in finished_run.path.iterdir()} == FILES
     assert finished_run.path.name == finished_run.id
     assert finished_run.stale == ()
     json.loads((finished_run.path / "environment.json").read_text())["packages"]["torch"]
@@ -164,6 +161,25 @@ def test_the_metrics_are_those_of_the_table(finished_run):
     assert metrics["code"] == provenance.code_fingerprint(finished_run.config.system)
 
 
+def test_validation_images_are_as_they_are_and_class_weights_are_those_of_training_rows(
+    tiny_config, data_root, results_root
+):
+    """The best validation loss is the weighted log loss of the stored predictions of images that nothing changed."""
+    config = tiny_config.replace(class_weights=True)
+    run = runs.ensure(config, data_root=data_root, results_root=results_root, device="cpu")
+    cohort, split = runs.cohort_of(run.config, data_root), runs.split_of(run.config, data_root, results_root)
+    weights = 1 / splits.part(cohort, split, 0, "train")["label"].value_counts()
+    val = run.predictions("identity").query("part == 'val'")
+    wanted = log_loss(val["label"], val[["p_benign", "p_malignant"]], sample_weight=weights[val["label"]])
+    assert run.history["val_loss"].min() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_training_images_are_augmented_as_the_configuration_says(finished_run, data_root, results_root):
+    config = finished_run.config.replace(augment=Augment(flips=False, rotation=0.0))
+    untouched = runs.ensure(config, data_root=data_root, results_root=results_root, device="cpu")
+    assert untouched.weights() != finished_run.weights()
+
+
 def test_several_classes_have_a_macro_auc_and_a_lone_class_none():
     rng = np.random.default_rng(0)
     p = rng.dirichlet([1, 1, 1], 60)
@@ -178,10 +194,9 @@ def test_several_classes_have_a_macro_auc_and_a_lone_class_none():
 
 def test_a_finished_run_is_found_not_trained(finished_run, data_root, results_root, monkeypatch):
     monkeypatch.setattr(build, "train", None)
+    where = {"data_root": data_root, "results_root": results_root, "device": "cpu"}
     for train in (True, False):
-        found = runs.ensure(
-            finished_run.config, data_root=data_root, results_root=results_root, device="cpu", train=train
-        )
+        found = runs.ensure(finished_run.config, **where, train=train)
         assert (found.id, found.metrics) == (finished_run.id, finished_run.metrics)
     assert runs.load(finished_run.path).config == finished_run.config
 

@@ -9,6 +9,7 @@ import torch
 import toy_masks
 from sklearn.metrics import f1_score, jaccard_score
 from toy_masks import toy_system  # noqa: F401 - a fixture
+from toy_problem import FILES
 
 from skinlib.config import Augment, RunConfig
 from skinlib.data.readers_files import DataError
@@ -19,16 +20,14 @@ from skinlib.images.masks import postprocess
 from skinlib.training import build, losses, predict, runs, stored, tables
 from skinlib.training.tables import KEYS
 
-FILES = {"config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz"}
 FIRST = [*KEYS, "split", "part", "fold", "system", "seed"]
 SCORES = ["dice", "iou", "mcc", "hd95", "thresholded_jaccard", "empty_prediction", "stage"]
 
 
 @pytest.fixture(scope="module")
 def settings(tiny_config, toy_system):  # noqa: F811
-    return tiny_config.replace(
-        system=toy_system, image_size=(24, 32), lr=3e-2, losses={"cross_entropy": 1.0, "dice": 1.0}
-    )
+    both = {"cross_entropy": 1.0, "dice": 1.0}
+    return tiny_config.replace(system=toy_system, image_size=(24, 32), lr=3e-2, losses=both)
 
 
 @pytest.fixture(scope="module")
@@ -190,21 +189,18 @@ def test_scores_by_hand_leave_images_without_a_truth_out():
 
 
 def test_a_loss_on_masks_asks_for_masks_and_all_such_losses_are_listed(settings):
-    for with_masks in ({"cross_entropy": 1, "dice": 0}, {"mask_cross_entropy": 1}, {"area": 1}):
-        assert losses.trained_on_masks(settings.replace(losses=with_masks))
-    for without in ({"cross_entropy": 1}, {"brightness": 1}):
-        assert not losses.trained_on_masks(settings.replace(losses=without))
+    for name in ("dice", "mask_cross_entropy", "area", "cross_entropy", "brightness"):
+        asks = name not in ("cross_entropy", "brightness")
+        assert losses.trained_on_masks(settings.replace(losses={"cross_entropy": 1, name: 0})) == asks
     assert not losses.trained_on_masks(RunConfig())
     """The terms that refuse a batch without masks are those that `trained_on_masks` knows."""
     names = ["cross_entropy", "dice", "mask_cross_entropy"]
     terms = losses.terms(settings.replace(losses=dict.fromkeys(names, 1.0)), np.array([0, 1]), 2)
     output = {"logits": torch.zeros(1, 2), "mask": torch.zeros(1, 1, 4, 4)}
-    for name, term in terms.items():
-        if name in losses.MASK_LOSSES:
-            with pytest.raises(ValueError, match="needs batches with masks"):
-                term(output, {"label": torch.tensor([0])})
-        else:
-            term(output, {"label": torch.tensor([0])})
+    for name in losses.MASK_LOSSES:
+        with pytest.raises(ValueError, match="needs batches with masks"):
+            terms.pop(name)(output, {"label": torch.tensor([0])})
+    assert [float(term(output, {"label": torch.tensor([0])})[1]) for term in terms.values()] == [1]
 
 
 def test_a_systems_own_mask_loss_gets_masks_and_a_set_without_any_is_refused(settings, ensure, monkeypatch):

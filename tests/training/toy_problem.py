@@ -12,6 +12,8 @@ from skinlib.training import losses
 from skinlib.training.fit import Place
 
 CPU = Place(torch.device("cpu"), "fp32")
+# Of a finished run without masks.
+FILES = {"config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors", "predictions.csv.gz"}
 
 
 class Toy(Network):
