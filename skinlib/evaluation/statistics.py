@@ -1,4 +1,4 @@
-"""Intervals and tests of table metrics: cluster bootstrap, McNemar, Holm, Wilson and the verdict.
+"""Intervals and tests of table metrics: cluster bootstrap, McNemar, Holm and Wilson.
 
 Whole clusters (lesions, patients) are drawn with replacement, so that images of one lesion are never counted as
 independent. A replicate in which the metric does not exist (no positive drawn) is counted; above 5 % there is no
@@ -200,13 +200,3 @@ def wilson_interval(k, n, level=0.95):
         return float("nan"), float("nan")
     interval = stats.binomtest(int(k), int(n)).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
-
-
-def verdict(low, high, p_adjusted, alpha=0.05):
-    """Verdict on a difference in a metric of which more is better, from its interval and its Holm-adjusted p.
-
-    "helps" or "harms" where p < alpha and the interval lies above or below 0, else "no evidence" (NaN too).
-    """
-    if p_adjusted < alpha and low > 0:
-        return "helps"
-    return "harms" if p_adjusted < alpha and high < 0 else "no evidence"

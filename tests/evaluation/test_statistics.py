@@ -212,13 +212,6 @@ def test_wilson_agrees_with_statsmodels(n, share, level):
     assert statistics.wilson_interval(k, n, level) == pytest.approx(wanted, abs=1e-12)
 
 
-def test_verdict():
-    assert statistics.verdict(0.01, 0.03, 0.01) == "helps"
-    assert statistics.verdict(-0.03, -0.01, 0.01) == "harms"
-    for nothing in ((0.01, 0.03, 0.06), (-0.03, -0.01, 0.06), (-0.01, 0.03, 0.01), (np.nan,) * 3):
-        assert statistics.verdict(*nothing) == "no evidence"
-
-
 def test_seeds_are_drawn_within_their_fold():
     lesions, folds, seeds = (np.array(x) for x in (list("aabb") * 2, [0] * 4 + [1] * 4, [0, 1, 0, 1, 10, 11, 10, 11]))
     (counts,) = statistics.resamples((lesions, folds, seeds), 8, 400, 0, (None, None, folds))
