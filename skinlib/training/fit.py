@@ -66,7 +66,7 @@ def _keep_freed_memory() -> None:
 def place(device: str = "auto", precision: str = "auto") -> Place:
     """Resolve ``auto``: a GPU where there is one, bf16 where the device multiplies it faster than fp32.
 
-    Under ``torchrun`` the process group is joined (nccl on GPUs, gloo on the CPU).
+    Under ``torchrun`` the process group is joined: nccl for tensors of GPUs, gloo for those of the CPU.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if device == "auto":
@@ -85,7 +85,9 @@ def place(device: str = "auto", precision: str = "auto") -> Place:
     if found.type == "cpu":
         _keep_freed_memory()
     if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
+        if found.type == "cuda":
+            torch.cuda.set_device(found)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if found.type == "cuda" else "gloo")
     return Place(found, precision, rank, world)
 
 
