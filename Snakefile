@@ -100,6 +100,7 @@ rule train:
         runtime=60 * sizes["hours"],
         gpu=sizes["gpus"],
     shell:
+        "[ {resources.gpu} = 0 ] || nvidia-smi -L || echo 'skinlib: no GPU is seen here; training on the CPU' >&2\n"
         "{skinlib} train {params.configs:q} {work.place} --stamp {output:q}"
 
 

@@ -60,13 +60,19 @@ def test_moments_lie_in_memory_as_their_parameters_do(tmp_path):
     assert other.last.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_nothing_to_load_is_none_and_changes_nothing(tmp_path):
+def test_nothing_to_load_is_none_and_changes_nothing_and_the_newest_whole_state_is_taken(tmp_path):
     model, optimiser = stepped("adam")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert checkpoint.load(tmp_path / "last", model, optimiser) is None
     (tmp_path / ".0001.half").mkdir()
     assert checkpoint.load(tmp_path, model, optimiser) is None
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}] * 9})
+    (tmp_path / "0009").rename(tmp_path / "old")
+    checkpoint.save(tmp_path / "x", model, optimiser, {}, {"history": [{}] * 10})
+    (tmp_path / "x" / "0010").rename(tmp_path / "0010")
+    (tmp_path / "old").rename(tmp_path / "0009")  # as a kill between renaming and cleaning leaves them
+    assert len(checkpoint.load(tmp_path, model, optimiser)[1]["history"]) == 10
 
 
 def test_older_states_and_torn_ones_are_dropped_and_nothing_on_disk_is_a_pickle(tmp_path):
@@ -80,13 +86,3 @@ def test_older_states_and_torn_ones_are_dropped_and_nothing_on_disk_is_a_pickle(
     assert files == ["best.safetensors", "model.safetensors", "optimiser.safetensors", "record.json"]
     assert json.loads((tmp_path / "0003" / "record.json").read_text()) == {"history": [{}] * 3}
     assert set(load_file(tmp_path / "0003" / "model.safetensors")) == set(model.state_dict())
-
-
-def test_the_newest_whole_state_is_taken(tmp_path):
-    model, optimiser = stepped("adam")
-    checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}] * 9})
-    (tmp_path / "0009").rename(tmp_path / "old")
-    checkpoint.save(tmp_path / "x", model, optimiser, {}, {"history": [{}] * 10})
-    (tmp_path / "x" / "0010").rename(tmp_path / "0010")
-    (tmp_path / "old").rename(tmp_path / "0009")  # as a kill between renaming and cleaning leaves them
-    assert len(checkpoint.load(tmp_path, model, optimiser)[1]["history"]) == 10
