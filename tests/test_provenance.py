@@ -25,8 +25,7 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, monk
     path = tmp_path / "x"
     path.write_bytes(b"one")
     first = provenance.file_digest(path)
-    opened = []
-    real = hashlib.file_digest
+    opened, real = [], hashlib.file_digest
     monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: opened.append(1) or real(file, kind))
     assert provenance.file_digest(path) == first
     assert opened == []
