@@ -6,6 +6,8 @@ STALE   ?=
 CORES   ?=
 SEEDS   ?=
 ARGS    ?=
+# Extras of pyproject.toml to install, such as slurm; those of the last time stay.
+EXTRAS  ?= $(shell cat .venv/.extras 2>/dev/null)
 # Where the programs are. `make ... BIN=` takes them from PATH instead (conda, containers) and installs nothing.
 BIN ?= .venv/bin/
 
@@ -30,7 +32,7 @@ READY := $(if $(filter .venv/bin/,$(BIN)),.venv/.ready)
 help:        ## this list
 	@sed -n 's/^\([a-z]*\): .*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-install: $(READY)        ## install what uv.lock says; the others do it by themselves
+install: $(READY)        ## install what uv.lock says; the others do it by themselves; for a cluster: EXTRAS=slurm
 
 reproduce: $(READY)        ## run the compendium: PROFILE=sample|smoke|evidence|real|paper DATA=<root> ONLY="24 43" STALE=reuse CORES=n
 	@$(SKINLIB) notebooks reproduce --profile "$(PROFILE)" --data "$(DATA)" --only "$(ONLY)" --stale "$(STALE)" --cores "$(CORES)" -- $(ARGS)
@@ -63,10 +65,12 @@ restore: $(READY)        ## take the runs behind results/reference as finished, 
 	@$(SKINLIB) notebooks restore --profile "$(PROFILE)" --data "$(DATA)"
 
 lock: | $(filter .tools/%,$(UV))        ## renew uv.lock, and requirements.txt from it
-	$(UV) lock && $(UV) export --locked --quiet --no-hashes --no-emit-project --no-annotate --no-header --output-file requirements.txt
+	$(UV) lock && $(UV) export --locked --all-extras --quiet --no-hashes --no-emit-project --no-annotate --no-header --output-file requirements.txt
 
-.venv/.ready: uv.lock pyproject.toml | $(filter .tools/%,$(UV))
-	$(UV) sync --locked && touch $@
+.venv/.ready: uv.lock pyproject.toml $(if $(filter-out $(shell cat .venv/.extras 2>/dev/null),$(EXTRAS)),ANEW) | $(filter .tools/%,$(UV))
+	$(UV) sync --locked $(EXTRAS:%=--extra %) && echo $(EXTRAS) >.venv/.extras && touch $@
+
+ANEW:
 
 .tools/bin/uv:
 	python3 -m venv .tools && .tools/bin/pip install --quiet uv

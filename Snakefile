@@ -1,6 +1,6 @@
-# data -> plan -> training runs -> notebooks. `make reproduce` calls it; so may you, on a cluster:
-#   snakemake --executor slurm --jobs 8 --config profile=paper data=/path/to/data
+# data -> plan -> training runs -> notebooks. `make reproduce` calls it, on a cluster too: docs/cluster.md.
 # What is done is remembered in results/<profile>/state; the runs themselves are kept by the run store, under their ids.
+import functools
 import shlex
 import sys
 
@@ -14,6 +14,8 @@ cards = {card.stem: card for card in work.cards}
 library = project_root() / "skinlib"
 # Files that decide which runs there are and what they are called; the fingerprint of a run's code judges the rest.
 PLANNING = ("config.py", "data/*.*", "images/*.py", "models/*.py", "training/*.py", "papers/**/*.py")
+# Of a job: threads, memory, the longest training (one that is cut goes on from its last epoch), and GPUs to train on.
+sizes = {"memory_gb": 4, "hours": 24, "gpus": 0} | work.profile
 skinlib = shlex.join([sys.executable, "-m", "skinlib.workflow.cli"])
 
 if not work.generated:
@@ -22,7 +24,6 @@ if not work.generated:
 
 localrules:
     all,
-    plan,
 
 
 wildcard_constraints:
@@ -44,6 +45,10 @@ if work.generated:
             work.data_stamp,
         params:
             digest=data_digest(work.profile),
+        threads: 1
+        resources:
+            mem_mb=4000,
+            runtime=60,
         shell:
             "{skinlib} data synthesise {work.place}"
 
@@ -56,28 +61,46 @@ checkpoint plan:
     output:
         work.plan_file,
     priority: 2  # before notebooks that need no runs: the runs wait for it, and the others for them
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,  # it reads every image once
     shell:
         "{skinlib} plan {work.place}"
 
 
-def configs_of(wildcards):
-    stamp = work.state / "runs" / f"{wildcards.job}-{wildcards.code}.json"
-    return [str(work.config_file(run)) for run in work.jobs(work.profile["papers"])[stamp]]
+@functools.lru_cache(1)
+def planned(changed):
+    """Return stamp of a job -> its run ids, and run id -> its entry of the plan; read once a plan."""
+    return work.jobs(work.profile["papers"]), work.planned(work.profile["papers"])
+
+
+def of_job(wildcards):
+    """Return the configurations that a job trains, and the stamps of other jobs that train what those are built on."""
+    jobs, entries = planned(work.plan_file.stat().st_mtime_ns)
+    runs = jobs[work.state / "runs" / f"{wildcards.job}-{wildcards.code}.json"]
+    parents = {parent for run in runs for parent in entries[run].get("parents", ())} - set(runs)
+    before = [stamp for stamp, trained in jobs.items() if parents.intersection(trained)]
+    return {"configs": [str(work.config_file(run)) for run in runs], "before": before}
 
 
 rule train:
     input:
         ancient(work.plan_file),
+        lambda wildcards: of_job(wildcards)["before"],
     output:
         str(work.state / "runs" / "{job}-{code}.json"),
     params:
-        configs=configs_of,
+        configs=lambda wildcards: of_job(wildcards)["configs"],
     priority: 1
     threads: work.profile["threads"]
     resources:
         train=1,
-        mem_mb=4000,
+        mem_mb=1000 * sizes["memory_gb"],
+        runtime=60 * sizes["hours"],
+        gpu=sizes["gpus"],
     shell:
+        "[ {resources.gpu} = 0 ] || nvidia-smi -L || echo 'skinlib: no GPU is seen here; training on the CPU' >&2\n"
         "{skinlib} train {params.configs:q} {work.place} --stamp {output:q}"
 
 
@@ -101,6 +124,7 @@ rule notebook:
         str(work.state / "notebooks" / "{notebook}.ok"),
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=1000 * sizes["memory_gb"],
+        runtime=work.profile["notebooks"]["time_limit_minutes"] + 5,
     shell:
         "{skinlib} notebooks run {input.notebook:q} {work.place} --stamp {output:q}"

@@ -209,6 +209,9 @@ class _Profile(BaseModel, strict=True, extra="allow", allow_inf_nan=False):
     arithmetic: Literal["", "pinned"] = ""
     threads: COUNT
     jobs: COUNT
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    memory_gb: COUNT = 4
+    hours: COUNT = 24
     together: bool = False
     minutes: AMOUNT
     disk_gb: AMOUNT

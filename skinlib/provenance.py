@@ -9,6 +9,7 @@ import platform
 import re
 import stat
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import skinlib
-from skinlib.paths import project_root
+from skinlib.paths import Lock, project_root, read_json, write_atomic
 
 # What lies between a cohort and a weight, with the system's own file and what that imports from models and images.
 # Configuration, readers and splits are not in it: what they yield enters the run's id.
@@ -42,10 +43,8 @@ def digest(data: str | bytes) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
 
-@functools.lru_cache(maxsize=200_000)
-def _digest_of(path: str, size: int, modified: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+_digests: dict[str, list] = {}  # path -> size, times of change in ns (of the content, of anything), SHA-256
+_unshared: dict[str, list] = {}  # of them, those that no file has yet
 
 
 def file_digest(path: str | Path) -> str:
@@ -54,7 +53,26 @@ def file_digest(path: str | Path) -> str:
     found = os.stat(path)  # noqa: PTH116 - asked for tens of thousands of times before each run; a Path takes twice as long
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
         raise OSError(f"{path} is no regular file")
-    return _digest_of(path, found.st_size, found.st_mtime_ns)
+    about = [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    if (known := _digests.get(path, [None]))[:3] != about:
+        with Path(path).open("rb") as file:
+            known = _digests[path] = _unshared[path] = [*about, hashlib.file_digest(file, "sha256").hexdigest()]
+    return known[3]
+
+
+@functools.cache
+def _learn_digests(file: Path) -> None:
+    _digests.update(read_json(file) if file.is_file() else {})
+
+
+def share_digests(results: str | Path) -> None:
+    """Learn, once, the digests of files that earlier processes left in a results folder; leave those taken since."""
+    _learn_digests(file := Path(results).resolve() / "digests.json")
+    settled = time.time_ns() - 3 * 10**9  # of a file that changed just now the next change might not show in its times
+    if new := {path: about for path, about in _unshared.items() if about[2] < settled}:
+        with Lock(file.with_suffix(".lock")):
+            write_atomic(file, canonical_json((read_json(file) if file.is_file() else {}) | new))
+        _unshared.clear()
 
 
 def cohort_fingerprint(cohort: pd.DataFrame) -> str:

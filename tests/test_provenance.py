@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from skinlib import provenance
+from skinlib.paths import read_json
 
 
 def test_digests_are_sha256(tmp_path):
@@ -24,8 +25,7 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, monk
     path = tmp_path / "x"
     path.write_bytes(b"one")
     first = provenance.file_digest(path)
-    opened = []
-    real = hashlib.file_digest
+    opened, real = [], hashlib.file_digest
     monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: opened.append(1) or real(file, kind))
     assert provenance.file_digest(path) == first
     assert opened == []
@@ -33,6 +33,14 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, monk
     os.utime(path, ns=(0, 0))
     assert provenance.file_digest(path) == provenance.digest("two")
     assert opened == [1]
+    provenance.share_digests(tmp_path)  # of a file that changed just now a further change might go unseen
+    assert not (tmp_path / "digests.json").is_file() or str(path) not in read_json(tmp_path / "digests.json")
+    monkeypatch.setattr(provenance.time, "time_ns", lambda: 2**62)
+    provenance.share_digests(tmp_path)
+    provenance._digests.clear()
+    provenance._learn_digests.cache_clear()  # as in another process
+    provenance.share_digests(tmp_path)
+    assert provenance.file_digest(path) == provenance.digest("two") and opened == [1]
 
 
 def test_canonical_json_depends_on_values_alone():

@@ -67,6 +67,8 @@ def show(frame: pd.DataFrame, *, digits: int = 3, wide: bool = False) -> pd.io.f
     digits : decimals of shares; counts stay whole numbers.
     wide : a row of the exhibit a line, with its metrics side by side, instead of a cell a line.
     """
+    if frame.empty:
+        return _escaped(frame[["row", "metric", "ours", "published", "n", "note"]]).hide(axis="index")
     values = frame[["ours", "low", "high", "published"]]
     whole = values.groupby(frame["metric"]).transform(lambda x: bool((x.dropna() % 1 == 0).all())).all(axis=1)
     lines = [

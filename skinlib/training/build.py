@@ -146,6 +146,7 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, 
         "train_seconds": sum(row["seconds"] for row in history),
         "predict_seconds": time.perf_counter() - start,
         "predict_test_seconds": seconds_test,
+        "processes": where.world,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     if parents:

@@ -1,5 +1,6 @@
 """The one training loop. It knows neither paper nor data set: models, batches and named losses come from outside."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -18,6 +19,7 @@ from skinlib.images.batches import Batches
 from skinlib.provenance import digest
 from skinlib.training import checkpoint
 from skinlib.training.losses import Term
+from skinlib.training.processes import WholeBatch
 from skinlib.training.schedules import factor
 
 
@@ -43,7 +45,7 @@ class Place:
 def place(device: str = "auto", precision: str = "auto") -> Place:
     """Resolve ``auto``: a GPU where there is one, bf16 where the device multiplies it faster than fp32.
 
-    Under ``torchrun`` the process group is joined (nccl on GPUs, gloo on the CPU).
+    Under ``torchrun`` the process group is joined: nccl for tensors of GPUs, gloo for those of the CPU.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if device == "auto":
@@ -60,7 +62,9 @@ def place(device: str = "auto", precision: str = "auto") -> Place:
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision {precision!r} is unknown; choose auto, fp32 or bf16")
     if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
+        if found.type == "cuda":
+            torch.cuda.set_device(found)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if found.type == "cuda" else "gloo")
     return Place(found, precision, rank, world)
 
 
@@ -153,7 +157,6 @@ def fit(
     parallel, until = model, config.epochs if stop_after is None else min(config.epochs, len(history) + stop_after)
     if where.world > 1:
         gpu = [where.device] if where.device.type == "cuda" else None
-        # Batch statistics stay each process's own, as in one GPU's training; rank 0's are saved.
         parallel = DistributedDataParallel(model, device_ids=gpu, broadcast_buffers=False)
     for epoch in range(len(history), until):
         if _exhausted(history, config.patience):
@@ -164,9 +167,12 @@ def fit(
             scale = factor(config, epoch, step, len(train), history)
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * group["scale"] * scale
-            seed = digest(f"{config.seed}.{epoch}.{step}.{where.rank}")
+            seed = digest(f"{config.seed}.{epoch}.{step}.0")
             torch.manual_seed(int(seed[:15], 16))  # of dropout; so there is no random state to save
-            loss, parts = train_step(parallel, optimiser, batch, terms, config=config, where=where)
+            rows = train.visits // len(train) + (step < train.visits % len(train))  # of all processes
+            together = WholeBatch(rows, where.rank, where.world) if where.world > 1 else contextlib.nullcontext()
+            with together:
+                loss, parts = train_step(parallel, optimiser, batch, terms, config=config, where=where)
             if not math.isfinite(loss):
                 raise FloatingPointError(f"the loss is {loss} at epoch {epoch}, step {step}; lower lr or set clip_norm")
             seen.append(parts)
@@ -174,9 +180,6 @@ def fit(
                 progress(epoch, step + 1, len(train), loss)
         row = {"epoch": epoch, "lr": config.lr * factor(config, epoch, 0, len(train), history)}
         row |= {f"train_{name}": value for name, value in _means(seen, config.losses, where.world).items()}
-        if where.world > 1:
-            for buffer in model.buffers():  # one set of batch statistics, or the processes would stop at other epochs
-                dist.broadcast(buffer, 0)
         if val is not None:
             row |= {f"val_{name}": value for name, value in evaluate(model, val, terms, config, where).items()}
         chosen = val is not None and config.keep == "best"  # else nothing is, and every epoch is the best so far

@@ -48,6 +48,7 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
         return splits.with_training(split, cohort_of(config, data_root))
     cohort = cohort_of(config.replace(label_space="diagnosis"), data_root)
     name = f"{config.dataset}-{config.split}-{config.folds}fold-{config.test_share:g}test"
+    provenance.share_digests(results_root)
     data = provenance.cohort_fingerprint(cohort)[:8]
     path = Path(results_root) / "splits" / f"{name}-seed{config.split_seed}-{data}.csv"
     with Lock(path.with_suffix(".lock")):
@@ -109,6 +110,7 @@ def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Pa
         weights=weights,
         precision=config.precision,
     )
+    provenance.share_digests(results_root)
     return Prepared(identity, config, cohort, split, weights_file, columns, parents)
 
 

@@ -1,12 +1,11 @@
 """The console script ``skinlib``: its words, and what each command does; heavy imports wait until it is called."""
 
 import argparse
-import contextlib
 import dataclasses
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -63,51 +62,34 @@ def write_plan(arguments: argparse.Namespace) -> None:
 def train_runs(arguments: argparse.Namespace) -> int | None:
     """Train runs one after the other, or go on with interrupted ones; a run that fails costs no other."""
     work = _work(arguments)
+    import torch.distributed as dist
+
     from skinlib.training import runs
     from skinlib.workflow.reproduce import progress
 
     stale = os.environ.get("SKINLIB_STALE") or (work.profile["stale"] if arguments.profile else "stop")
     place = {"data_root": work.data, "results_root": work.results, "device": arguments.device, "stale": stale}
     failed = []
-    with _processes(arguments.device):
-        for file in arguments.config:
-            if arguments.stamp and work.stop_file.is_file():
-                raise KeyboardInterrupt
-            print(progress(work), file=sys.stderr, flush=True)
-            try:
-                run = runs.ensure(runs.read_config(file), **place)
-                if arguments.stamp:
-                    work.stamp_run(run.id, run.config.system, planned=file.stem)
-            except Exception as error:
-                if len(arguments.config) == 1:
-                    raise
-                traceback.print_exc()
-                failed.append(f"{file.stem} ({error})")
+    for file in arguments.config:
+        if arguments.stamp and work.stop_file.is_file():
+            raise KeyboardInterrupt
+        print(progress(work), file=sys.stderr, flush=True)
+        try:
+            run = runs.ensure(runs.read_config(file), **place)
+            if arguments.stamp:
+                work.stamp_run(run.id, run.config.system, planned=file.stem)
+        except Exception as error:
+            if len(arguments.config) == 1:
+                raise
+            traceback.print_exc()
+            failed.append(f"{file.stem} ({error})")
+    if dist.is_initialized():  # after an error torchrun ends the others, which may be waiting for this one
+        dist.destroy_process_group()
     if failed:
         print(f"skinlib: {len(failed)} of {len(arguments.config)} runs failed: {', '.join(failed)}", file=sys.stderr)
         return 1
     if arguments.stamp:
         work.stamp(arguments.stamp, [file.stem for file in arguments.config])
-
-
-@contextlib.contextmanager
-def _processes(device: str) -> Iterator[None]:
-    """Join the other processes where torchrun started this one, each on a GPU of its own, and leave them at the end.
-
-    Losses are summed on the CPU and gradients where they are, so that one group serves tensors of both.
-    """
-    import torch
-    import torch.distributed as dist
-
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield
-        return
-    gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    if gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
-    yield
-    dist.destroy_process_group()  # after an error torchrun ends the others, which may be waiting for this one
 
 
 def predict_images(arguments: argparse.Namespace) -> None:

@@ -112,13 +112,17 @@ class Work:
         return left_out
 
     def _plan(self, paper: str) -> dict[str, dict]:
+        from skinlib.models import system_of
         from skinlib.training import runs
 
         plan, finished = {}, self.profile["data"]["kind"] == "reference"
         for name, config in {} if finished else plan_of(paper, self.profile).items():
-            run_id = runs.identify(config, data_root=self.data, results_root=self.results).id
-            plan[name] = {"id": run_id, "code": code_of(config.system), "visits": image_visits(config, self.profile)}
-            write_atomic(self.config_file(run_id), config.to_json())
+            found = runs.identify(config, data_root=self.data, results_root=self.results)
+            plan[name] = {"id": found.id, "code": code_of(config.system), "visits": image_visits(config, self.profile)}
+            plan[name]["parents"] = parents = sorted(found.parents.values())
+            if not system_of(config).reads_images(config):  # a training of seconds: one job for all of its kind
+                plan[name]["group"] = f"features_{digest(canonical_json(parents))[:8]}"
+            write_atomic(self.config_file(found.id), config.to_json())
         return plan
 
     def config_file(self, run_id: str) -> Path:
@@ -131,17 +135,20 @@ class Work:
         return {entry["id"]: entry for paper in papers for entry in plans.get(paper, {}).values()}
 
     def jobs(self, papers: Sequence[str]) -> dict[Path, list[str]]:
-        """Return what is trained in one process: its stamp -> run ids. All runs of a paper where the profile says so.
+        """Return what is trained in one process: its stamp -> run ids. All runs of a paper where the profile says so,
+        else a run, or those of a paper that read no image and have the same parents.
 
         The name of a stamp changes with the configurations and with their code.
         """
-        if not self.profile.get("together"):
-            return {self.run_stamp(entry): [key] for key, entry in self.planned(papers).items()}
         found = {}
         for paper in papers:
-            if entries := self.planned([paper]):
-                code = digest(canonical_json([[key, entry["code"]] for key, entry in entries.items()]))[:12]
-                found[self.state / "runs" / f"{paper}-{code}.json"] = list(entries)
+            grouped = {}
+            for key, entry in self.planned([paper]).items():
+                job = f"{paper}_{entry['group']}" if "group" in entry else key
+                grouped.setdefault(paper if self.profile.get("together") else job, {})[key] = entry["code"]
+            for job, codes in grouped.items():
+                code = codes.get(job) or digest(canonical_json(list(map(list, codes.items()))))[:12]
+                found[self.state / "runs" / f"{job}-{code}.json"] = list(codes)
         return found
 
     def run_stamp(self, entry: dict) -> Path:

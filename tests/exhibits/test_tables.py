@@ -92,6 +92,7 @@ def test_show_puts_the_interval_next_to_the_published_value():
     wide = tables.show(frame, wide=True).data
     assert wide.loc["final", ("fn", "ours")] == "40 [30, 50]"
     assert wide.loc["final", ("recall", "published")] == "0.879"
+    assert tables.show(frame.iloc[:0], wide=True).data.empty
     none = pd.DataFrame({"row": "final", "metric": ["ece"], "ours": [0.0], "low": [0.0], "high": [0.0142]})
     shown = tables.show(tables.exhibit(none, paper=PAPER, exhibit="table3", missing="not run")).data
     assert shown.set_index("metric").loc["ece", "ours [low, high]"] == "0.000 [0.000, 0.014]"

@@ -60,26 +60,13 @@ def test_moments_lie_in_memory_as_their_parameters_do(tmp_path):
     assert other.last.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_nothing_to_load_is_none_and_changes_nothing(tmp_path):
+def test_nothing_to_load_is_none_and_changes_nothing_and_the_newest_whole_state_is_taken(tmp_path):
     model, optimiser = stepped("adam")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert checkpoint.load(tmp_path / "last", model, optimiser) is None
     (tmp_path / ".0001.half").mkdir()
     assert checkpoint.load(tmp_path, model, optimiser) is None
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_older_states_and_torn_ones_are_dropped(tmp_path):
-    model, optimiser = stepped("adam")
-    for epochs in (1, 2):
-        checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}] * epochs})
-        (tmp_path / ".0003.torn").mkdir(exist_ok=True)
-    checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}] * 3})
-    assert [p.name for p in tmp_path.iterdir()] == ["0003"]
-
-
-def test_the_newest_whole_state_is_taken(tmp_path):
-    model, optimiser = stepped("adam")
     checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}] * 9})
     (tmp_path / "0009").rename(tmp_path / "old")
     checkpoint.save(tmp_path / "x", model, optimiser, {}, {"history": [{}] * 10})
@@ -88,10 +75,14 @@ def test_the_newest_whole_state_is_taken(tmp_path):
     assert len(checkpoint.load(tmp_path, model, optimiser)[1]["history"]) == 10
 
 
-def test_nothing_on_disk_is_a_pickle(tmp_path):
-    model, optimiser = stepped("sgd")
-    checkpoint.save(tmp_path, model, optimiser, model.state_dict(), {"history": [{}]})
-    files = sorted(p.name for p in (tmp_path / "0001").iterdir())
+def test_older_states_and_torn_ones_are_dropped_and_nothing_on_disk_is_a_pickle(tmp_path):
+    model, optimiser = stepped("adam")
+    for epochs in (1, 2):
+        checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}] * epochs})
+        (tmp_path / ".0003.torn").mkdir(exist_ok=True)
+    checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}] * 3})
+    assert [p.name for p in tmp_path.iterdir()] == ["0003"]
+    files = sorted(p.name for p in (tmp_path / "0003").iterdir())
     assert files == ["best.safetensors", "model.safetensors", "optimiser.safetensors", "record.json"]
-    assert json.loads((tmp_path / "0001" / "record.json").read_text()) == {"history": [{}]}
-    assert set(load_file(tmp_path / "0001" / "model.safetensors")) == set(model.state_dict())
+    assert json.loads((tmp_path / "0003" / "record.json").read_text()) == {"history": [{}] * 3}
+    assert set(load_file(tmp_path / "0003" / "model.safetensors")) == set(model.state_dict())

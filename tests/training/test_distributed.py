@@ -39,11 +39,14 @@ def found(two):
     return [json.loads((out / f"found{rank}.json").read_text()) for rank in range(2)]
 
 
-def test_two_processes_ran_and_end_with_the_same_weights_and_history(found):
+def test_two_processes_end_with_the_same_weights_and_their_loss_curve_is_that_of_one(found, tmp_path):
     assert [(each["rank"], each["world"]) for each in found] == [(0, 2), (1, 2)]
     assert found[0]["weights"] == found[1]["weights"]
     assert found[0]["history"] == found[1]["history"]
-    assert len(found[0]["history"]) == 3
+    alone = two_processes.fit_toy(CPU, tmp_path)[1]
+    for loss in ("train_loss", "val_loss"):
+        assert [row[loss] for row in found[0]["history"]] == pytest.approx([row[loss] for row in alone], abs=1e-5)
+    assert len(found[0]["history"]) == len(alone) == 3
 
 
 def test_the_gradient_of_a_step_is_that_of_one_process(two):
@@ -67,20 +70,14 @@ def test_no_image_is_seen_twice_or_lost(found):
         assert sorted(together) == sorted(train.order(epoch)) == list(range(two_processes.ODD))
 
 
-def test_rank_0_alone_writes(two, found):
-    out, _ = two
-    assert (out / "last0").is_dir()
-    assert not (out / "last1").exists()
-    assert found[1]["written"] == []
-    assert len(found[0]["written"]) > 10
-
-
-def test_the_store_ends_with_one_whole_run(two, found, tiny_config, data_root):
-    _, results = two
+def test_rank_0_alone_writes_and_the_store_ends_with_one_whole_run(two, found, tiny_config, data_root):
+    out, results = two
+    assert [folder.name for folder in out.glob("last*")] == ["last0"]
+    assert found[1]["written"] == [] and len(found[0]["written"]) > 10
     run = runs.ensure(tiny_config, data_root=data_root, results_root=results, device="cpu", train=False)
     assert [each["run"] for each in found] == [each["again"] for each in found] == [run.id] * 2
     assert found[0]["files"] == found[1]["files"] == sorted(FILES)
-    assert len(run.history) == tiny_config.epochs
+    assert (len(run.history), run.metrics["processes"]) == (tiny_config.epochs, 2)
     assert [p.name for p in (results / "runs").iterdir() if p.is_dir()] == [run.id]
 
 

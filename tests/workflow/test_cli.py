@@ -11,6 +11,7 @@ from PIL import Image
 
 from skinlib.config import RunConfig
 from skinlib.paths import read_json, write_json
+from skinlib.training import fit
 from skinlib.workflow import cli
 from skinlib.workflow.work import Work, code_of
 
@@ -130,11 +131,13 @@ def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypat
     monkeypatch.setattr(torch.cuda, "set_device", lambda index: told.append(index))
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda name: told.append(name))
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: told.append("left"))
+    fit.place(device, "fp32")
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     assert train("aa", words=["--device", device]) == 0
     *where, name, last = told
     of_device = torch.distributed.distributed_c10d.BackendConfig(torch.distributed.Backend(name))
     assert backends.items() <= of_device.get_device_backend_map().items()
-    assert (where, last) == ([1] if "nccl" in name else [], "left")
+    assert (where, last) == ([torch.device("cuda:1")] if "nccl" in name else [], "left")
 
 
 def test_evaluate_turns_a_strangers_table_into_tables(tmp_path, capsys):

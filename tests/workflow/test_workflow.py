@@ -145,6 +145,20 @@ def test_a_job_is_a_run_or_where_the_profile_says_so_a_paper(place):
     assert (stamp.stem.partition("-")[0], ids) == ("paper_a", ["aa", "bb"])
     write_json(work.plan_file, {"paper_a": {"aa": entries["aa"], "bb": entries["bb"] | {"code": "c1"}}})
     assert stamp not in work.jobs(["paper_a"])
+    work.profile["together"] = False
+    heads = {name: entries["bb"] | {"id": name, "group": "features_p"} for name in ("cc", "dd")}
+    write_json(work.plan_file, {"paper_a": entries | heads})
+    assert list(work.jobs(["paper_a"]).values()) == [["aa"], ["bb"], ["cc", "dd"]]
+
+
+@pytest.mark.parametrize(("words", "here"), [
+    ("", True), ("--executor local", True), ("--executor touch", False), ("--executor=touch", False),
+    ("-e touch --jobs 2", False), ("--workflow-profile OWN", False), ("--profile=OWN", False),
+])  # fmt: skip
+def test_another_executor_is_told_neither_cores_nor_how_many_train(place, tmp_path, words, here):
+    (tmp_path / "config.yaml").write_text("executor: touch\njobs: 3\n")
+    line = reproduce.command(Work.open(**place), cores=2, extra=words.replace("OWN", str(tmp_path)).split())
+    assert ("--cores" in line, "train=1" in line, "rules" in line) == (here, here, here)
 
 
 def test_visits_are_counted_by_hand(place):
@@ -158,19 +172,22 @@ def test_visits_are_counted_by_hand(place):
     assert catalogue.image_visits(three, profile) == int(4 * 1000 * 1954 / 10015 * 0.8)
 
 
-def test_the_estimate_before_and_after_planning_and_too_little_disk(place):
+def test_estimate_and_progress_before_and_after_planning_and_too_little_disk_and_one_call_at_a_time(place):
     work = Work.open(**place)
     need = reproduce.estimate(work)
     assert (need["runs"], need["runs_left"], need["visits"]) == (2, 2, 800)  # the third is the first under another name
-    assert need["minutes"] == 8 + 3 + 3
+    assert need["minutes"] == 8 + 3 + 3 and reproduce.progress(work).startswith("notebooks |")
     entries = write_plan(work)
     write_json(work.run_stamp(entries["aa"]), {})
+    assert "| 1/2   notebooks |" in (line := reproduce.progress(work)) and line.endswith("| 0/2")
     work.notebook_stamp("00_start").parent.mkdir(parents=True)
     work.notebook_stamp("00_start").write_text("ok")
     need = reproduce.estimate(work)
     assert (need["runs"], need["runs_left"], need["visits"], need["notebooks_left"]) == (2, 1, 100, 1)
     assert need["minutes"] == 8 * 100 / 400 + 3
     assert "1 of 2 training runs (100 image visits), 1 of 2 notebooks" in reproduce.announce(work)
+    with reproduce.Lock(work.state / ".lock"), pytest.raises(TimeoutError, match="another process"):
+        reproduce.reproduce(work)
     work.profile["disk_gb"] = 1e9
     with pytest.raises(ValueError, match="make room"):
         reproduce.announce(work)
@@ -193,16 +210,6 @@ def test_what_is_gone_or_was_skipped_is_done_again(place):
     reproduce.forget(work)
     left = {path.stem for path in (*work.state.glob("runs/*.json"), *work.state.glob("notebooks/*.ok"))}
     assert left == {"aa-c0", "00_start"}
-
-
-def test_progress_counts_runs_and_notebooks(place):
-    work = Work.open(**place)
-    assert "notebooks |" in reproduce.progress(work)
-    entries = write_plan(work)
-    write_json(work.run_stamp(entries["bb"]), {})
-    line = reproduce.progress(work)
-    assert "| 1/2   notebooks |" in line
-    assert line.endswith("| 0/2")
 
 
 def test_the_machinery_and_other_papers_files_are_no_input_of_a_notebook(place):
@@ -239,16 +246,11 @@ def test_the_summary_tells_failed_skipped_unchanged_and_not_run_apart(place):
     assert text.endswith("notebooks: 1 ok, 1 failed, 1 skipped, 1 not run")
 
 
-def test_a_failure_of_an_earlier_call_is_not_this_calls(place):
-    work = Work.open(**place)
-    report(work, "00_start", "failed", 10.0, reason="old")
-    assert notebook_index.reports(work, since=15.0)[0]["status"] == "not run"
-    assert notebook_index.reports(work)[0]["status"] == "failed"
-
-
-def test_the_index_shows_exhibits_and_escapes_what_notebooks_say(place):
+def test_a_failure_of_an_earlier_call_is_not_this_calls_and_the_index_escapes_what_notebooks_say(place):
     work = Work.open(**place)
     report(work, "00_start", "failed", 10.0, reason="<b>bad</b>")
+    assert notebook_index.reports(work, since=15.0)[0]["status"] == "not run"
+    assert notebook_index.reports(work)[0]["status"] == "failed"
     write_json(work.folder / "paper_a" / "table1.json", {"notebook": "24_a"})
     (work.folder / "paper_a" / "table1.csv").write_text("row,ours\nfirst,0.123456\n")
     (work.folder / "paper_a" / "fig2.png").write_bytes(b"")
@@ -263,12 +265,6 @@ def test_exhibits_belong_to_the_notebook_that_wrote_them_now(place):
         write_json(work.folder / "paper_a" / f"{name}.json", {"notebook": author})
     os.utime(work.folder / "paper_a" / "old.json", (1, 1))
     assert notebook_index.exhibits_of(work, {"notebook": "24_a", "started": 100.0}) == ["paper_a/table1"]
-
-
-def test_one_run_of_a_profile_at_a_time(place):
-    work = Work.open(**place)
-    with reproduce.Lock(work.state / ".lock"), pytest.raises(TimeoutError, match="another process"):
-        reproduce.reproduce(work)
 
 
 def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_rest(tmp_path, capfd):
