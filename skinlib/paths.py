@@ -25,10 +25,7 @@ class Lock(FileLock):
 def project_root() -> Path:
     """Return the checkout's top folder: the nearest folder with a ``profiles/`` above this file or above the cwd.
 
-    Raises
-    ------
-    FileNotFoundError
-        When the library is used outside a checkout of the compendium.
+    Raises FileNotFoundError (the library is used outside a checkout of the compendium).
     """
     here = Path(__file__).resolve()
     for folder in [*here.parents, Path.cwd(), *Path.cwd().parents]:

@@ -210,10 +210,7 @@ def begin(
     device : ``auto`` (a GPU where there is one), ``cpu``, ``cuda``.
     paper : the paper whose plan and exhibits the notebook means where it names none.
 
-    Raises
-    ------
-    FileNotFoundError
-        When the profile wants real data and they are not there.
+    Raises FileNotFoundError (the profile wants real data and they are not there).
     """
     import torch
 

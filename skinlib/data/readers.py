@@ -35,17 +35,12 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
     allow_missing : go on with the images that are there; what is missing is listed in ``cohort.attrs["findings"]``.
     need_images : False keeps the rows whose image is not on disk, ``image_path`` missing: for what reads the table.
 
-    Returns
-    -------
-    DataFrame
-        Sorted by image id, index 0..n-1, columns ``COLUMNS`` and then the set's own clinical columns. ``label`` is the
-        index of ``diagnosis`` in the card's classes (int64; missing for a set without a diagnosis), ``age`` in years,
-        ``sex`` male or female, ``skin_type`` Fitzpatrick 1 to 6, paths absolute. What is unknown is missing.
+    Returns a table sorted by image id, index 0..n-1, columns ``COLUMNS`` and then the set's own clinical columns.
+    ``label`` is the index of ``diagnosis`` in the card's classes (int64; missing for a set without a diagnosis),
+    ``age`` in years, ``sex`` male or female, ``skin_type`` Fitzpatrick 1 to 6, paths absolute. What is unknown is
+    missing.
 
-    Raises
-    ------
-    DataError
-        With every finding in ``.findings``: any fault, or any gap without ``allow_missing``.
+    Raises DataError (with every finding in ``.findings``: any fault, or any gap without ``allow_missing``).
     """
     if name not in CARDS:
         raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")

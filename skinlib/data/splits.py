@@ -75,10 +75,8 @@ def make(cohort: pd.DataFrame, *, folds: int = 5, test: float = 0.2, seed: int =
     test : share of the images in the test part, 0 for none; met to within one group and the rounding of 1 / ``test``
     by : see `groups`; ``image`` makes the image-level split of much of the literature, which leaks lesions
 
-    Returns
-    -------
-    DataFrame ``image_id, group, fold, part``, a row for each image and fold; in fold k the k-th share is ``val``. The
-    test part is the same in every fold.
+    Returns a table ``image_id, group, fold, part``, a row for each image and fold; in fold k the k-th share is ``val``.
+    The test part is the same in every fold.
     """
     if folds < 2:
         raise ValueError(f"a split needs at least 2 folds, got {folds}")

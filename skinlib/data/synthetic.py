@@ -54,11 +54,9 @@ def synthesise(
     size : width in pixels (at least 32), height the same or, for the ISIC 2016 to 2018 Task 1-2 sets and PH2, 3/4.
     seed : the same seed gives the same bytes.
 
-    Returns
-    -------
-    DataFrame
-        The truth, also written to ``synthetic_truth.csv``: a row an image with its ids, class, the fields of ``Look``,
-        ``ita_category``, ``area`` (mask, share of the picture), ``hair`` (covered share) and ``file`` under the root.
+    Returns the truth, also written to ``synthetic_truth.csv``: a row an image with its ids, class, the fields of
+    ``Look``, ``ita_category``, ``area`` (mask, share of the picture), ``hair`` (covered share) and ``file`` under the
+    root.
     """
     root = Path(root)
     names = _checked_names(datasets, images, size)

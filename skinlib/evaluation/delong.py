@@ -34,17 +34,11 @@ def delong_test(y, a, b, *, groups=None):
     a, b : (N,) scores, any scale; higher means more likely 1
     groups : (N,) cluster of each row, or None for independent rows; a row without a cluster is one of its own
 
-    Returns
-    -------
-    auc_a, auc_b, z, p : z > 0 where a is better; two-sided p. Where the difference has no variance, equal AUCs give
-        z = 0, p = 1, and unequal ones (one score perfect, the other perfectly wrong) have no test: NaN, NaN.
+    Returns auc_a, auc_b, z, p: z > 0 where a is better; two-sided p. Where the difference has no variance, equal AUCs
+    give z = 0, p = 1, and unequal ones (one score perfect, the other perfectly wrong) have no test: NaN, NaN.
 
-    Raises
-    ------
-    UndefinedMetricError
-        Fewer than two clusters with positives, or with negatives.
-    ValueError
-        Labels other than 0 and 1, scores not finite, or lengths that differ.
+    Raises UndefinedMetricError (fewer than two clusters with positives, or with negatives), ValueError (labels other
+    than 0 and 1, scores not finite, or lengths that differ).
 
     Source: DeLong et al. 1988; with groups Obuchowski 1997.
     """

@@ -68,14 +68,9 @@ def compare(a, b, metric, *, unit="seed", level=0.95):
     unit : column that tells the networks apart, or a tuple of columns whose combinations do
     level : of the interval
 
-    Raises
-    ------
-    ValueError
-        Fewer than two networks.
-    PredictionTableError
-        The tables hold different images, networks or labels, or an AUC would pool the scores of several networks.
-    UndefinedMetricError
-        The metric does not exist for a network, or without one of its cases.
+    Raises ValueError (fewer than two networks), PredictionTableError (the tables hold different images, networks or
+    labels, or an AUC would pool the scores of several networks), UndefinedMetricError (the metric does not exist for a
+    network, or without one of its cases).
     """
     by = (unit,) if isinstance(unit, str) else tuple(unit)
     b = tables.aligned(a, b, by)

@@ -130,14 +130,9 @@ def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, stra
     n : replicates;  level : in (0, 1);  seed : int
     strata : (N,) or None, as in `resamples`
 
-    Returns
-    -------
-    Interval (value, low, high)
+    Returns an interval (value, low, high).
 
-    Raises
-    ------
-    UndefinedMetricError
-        The metric is NaN for the table itself, or for more than 5 % of the replicates.
+    Raises UndefinedMetricError (the metric is NaN for the table itself, or for more than 5 % of the replicates).
     """
     value = _existing(metric, float(metric(table)))
     replicates = bootstrap_distribution(metric, table, groups=groups, n=n, seed=seed, strata=strata)
@@ -165,9 +160,7 @@ def mcnemar_test(y, a, b):
     ----------
     y, a, b : (N,) truth and the two calls, in the same code (class indices; -1 is wrong for every class)
 
-    Returns
-    -------
-    b, c, p : rows that only a has right, rows that only b has right, two-sided binomial p (1 where b + c = 0)
+    Returns b, c, p: rows that only a has right, rows that only b has right, two-sided binomial p (1 where b + c = 0).
 
     Source: McNemar 1947; exact form, Binomial(b + c, 1/2).
     """

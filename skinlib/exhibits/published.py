@@ -30,18 +30,12 @@ def exhibits(paper: str) -> list[str]:
 def published(paper: str, exhibit: str) -> pd.DataFrame:
     """Return one published exhibit as a long table, in the order of the paper; an exhibit of ours alone has no rows.
 
-    Returns
-    -------
-    DataFrame
-        Columns row, metric, published (float; NaN where the text has no number), source (where it is in the paper),
-        note ("" where there is nothing to say), and `CORRECTED` where the file has it. Shares are fractions in
-        [0, 1], times are seconds.
+    Returns the columns row, metric, published (float; NaN where the text has no number), source (where it is in the
+    paper), note ("" where there is nothing to say), and `CORRECTED` where the file has it. Shares are 0 to 1, times are
+    seconds.
 
-    Raises
-    ------
-    ValueError
-        When the paper is unknown, a column is missing, a value is no number, a cell is given twice,
-        or a cell has neither a number nor a note.
+    Raises ValueError (the paper is unknown, a column is missing, a value is no number, a cell is given twice, or a cell
+    has neither a number nor a note).
     """
     path = folder(paper) / f"{exhibit}.csv"
     if not path.is_file():

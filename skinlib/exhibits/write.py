@@ -22,16 +22,11 @@ def exhibit(ours: pd.DataFrame, *, paper: str, exhibit: str, missing: str | None
     ours : cells as `skinlib.exhibits.score` makes them: row, metric, ours and what else is known.
     missing : reason written into every cell that has no number of ours and no note ("not run: no weights").
 
-    Returns
-    -------
-    DataFrame
-        `COLUMNS`, and `CORRECTED` where the published file has it: the published cells in the paper's order, then ours
-        alone in the order given.
+    Returns `COLUMNS`, and `CORRECTED` where the published file has it: the published cells in the paper's order, then
+    ours alone in the order given.
 
-    Raises
-    ------
-    ValueError
-        When a cell of ours is given twice, a column is unknown, or a cell has no number of ours and no reason.
+    Raises ValueError (a cell of ours is given twice, a column is unknown, or a cell has no number of ours and no
+    reason).
     """
     name = f"{paper}/{exhibit}"
     if not {*KEY, "ours"} <= set(ours) <= set(CELLS):

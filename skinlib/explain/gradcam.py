@@ -33,15 +33,11 @@ def gradcam_plusplus(
     targets : class index for all images, or one for each (B,)
     layer : module inside `model` whose output is (B, K, h, w)
 
-    Returns
-    -------
-    (B, H, W) float32 on the images' device, >= 0; neither normalised nor sharpened.
-    Training mode of every module, parameters (their `grad` too) and hooks are left as they were, also after an error.
+    Returns (B, H, W) float32 on the images' device, >= 0; neither normalised nor sharpened. Training mode of every
+    module, parameters (their `grad` too) and hooks are left as they were, also after an error.
 
-    Raises
-    ------
-    ValueError : targets of another number than the images, or out of range; a layer whose output has another shape.
-    RuntimeError : a layer that does not run, runs more than once, or does not reach the logits.
+    Raises ValueError (targets of another number than the images, or out of range; a layer whose output has another
+    shape), RuntimeError (a layer that does not run, runs more than once, or does not reach the logits).
 
     Source: Chattopadhay et al. 2018, "Grad-CAM++". Departure: the score is the logit, not its exponential, whose higher
     derivatives lead to eq. 19; this is what public implementations do.
@@ -116,9 +112,7 @@ def sharpen(maps: torch.Tensor, keep: float = KEPT, *, mode: str = "pixels") -> 
     mode : "pixels" keeps the top `keep` of the pixels (rounded up) and what ties with the last of them; "maximum"
         keeps what is at least (1 - keep) of the map's maximum, 0.75 of it by default
 
-    Returns
-    -------
-    (..., H, W); kept values are unchanged, so sharpened maps still share one colour scale.
+    Returns (..., H, W); kept values are unchanged, so sharpened maps still share one colour scale.
     """
     if not 0 < keep <= 1:
         raise ValueError(f"sharpen keeps a share in (0, 1], got {keep}")

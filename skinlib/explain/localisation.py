@@ -129,12 +129,10 @@ def localisation_table(
 
     With the width of a `border_band`, the share of a map's sum that lies in it is a measure too.
 
-    Returns
-    -------
-    Table, a row an image: image_id, constant, mask_fraction (0..1; the energy of a map of one value), with a band also
-    band_fraction, then energy, pointing, iou and where wanted band, each alone, with "_centre" and with "_random".
-    Measures of a constant map are missing, its baselines are not, so drop its row before comparing; all are missing
-    with an empty mask.
+    Returns a table, a row an image: image_id, constant, mask_fraction (0..1; the energy of a map of one value), with a
+    band also band_fraction, then energy, pointing, iou and where wanted band, each alone, with "_centre" and with
+    "_random". Measures of a constant map are missing, its baselines are not, so drop its row before comparing; all are
+    missing with an empty mask.
     """
     rows = []
     names = MEASURES if band is None else (*MEASURES, "band")

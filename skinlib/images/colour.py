@@ -42,9 +42,7 @@ def rgb_to_lab(image: np.ndarray) -> np.ndarray:
     ----------
     image : (H, W, 3) RGB, uint8 or float in [0, 1]
 
-    Returns
-    -------
-    (H, W, 3) float32: L* in 0..100, a* and b* about -128..127; D65, 2 degree observer.
+    Returns (H, W, 3) float32: L* in 0..100, a* and b* about -128..127; D65, 2 degree observer.
 
     Source: CIE 15; the constants are scikit-image's, whose `rgb2lab` this matches (in a third of its time, by a table).
     """

@@ -51,13 +51,9 @@ def ita(
     trim : before the means, leave out values of L* and of b*, each by itself, beyond one standard deviation
     guard : see above; False only to show what the printed formula does
 
-    Returns
-    -------
-    Degrees in [-90, 90]; NaN without a skin pixel.
+    Returns degrees in [-90, 90]; NaN without a skin pixel.
 
-    Raises
-    ------
-    ValueError : unknown scheme, or a skin mask of another size.
+    Raises ValueError (unknown scheme, or a skin mask of another size).
 
     Source: Chardon, Cretois & Hourseau 1991; trimming: Kinyanjui et al. 2020.
     """
@@ -219,12 +215,10 @@ def ita_table(
     colour : pipeline of `skinlib.images.colour.apply` before the angle is taken, only to show what it does to tone; the
         skin is found in the untouched image
 
-    Returns
-    -------
-    Table of image_id, ita (degrees), category, group ("light" above 28 degrees, else "dark"), skin_fraction (0..1),
-    lightness (mean L*), b (mean b*) and note. The angle is missing where there is "no mask", and where the mask covers
-    more than 98 % of the image or at most 1 % is left as skin ("no healthy skin"). The note "blue cast" marks a mean b*
-    at or below 0: there ITA tells of the light, not of the skin.
+    Returns a table of image_id, ita (degrees), category, group ("light" above 28 degrees, else "dark"), skin_fraction
+    (0..1), lightness (mean L*), b (mean b*) and note. The angle is missing where there is "no mask", and where the mask
+    covers more than 98 % of the image or at most 1 % is left as skin ("no healthy skin"). The note "blue cast" marks a
+    mean b* at or below 0: there ITA tells of the light, not of the skin.
     """
     _cuts(scheme)
     if selector not in SELECTORS:

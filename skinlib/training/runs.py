@@ -44,9 +44,7 @@ def ensure(
     stale : what to do with a run made by other code: ``retrain``, ``stop`` (`StaleRun`, naming the files) or ``reuse``
         (the run's ``stale`` names them, and exhibits say "older code")
 
-    Raises
-    ------
-    RunMissing, StaleRun, WeightsUnavailable, DataError
+    Raises RunMissing, StaleRun, WeightsUnavailable, DataError.
     """
     if stale not in ("retrain", "stop", "reuse"):
         raise ValueError(f"stale={stale!r} is unknown; choose retrain, stop or reuse")

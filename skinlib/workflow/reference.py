@@ -39,11 +39,9 @@ def publish(
     plans : paper -> name -> configuration, as the profile plans them.
     evidence : False: exhibits alone, and of these no picture that another profile keeps with evidence.
 
-    Raises
-    ------
-    ValueError
-        When there is no exhibit, they come from several commits or a changed checkout, one was made from runs of older
-        code, a run is not of the plan, or all references together would take more than 32 MB; nothing is changed then.
+    Raises ValueError (there is no exhibit, they come from several commits or a changed checkout, one was made from runs
+    of older code, a run is not of the plan, or all references together would take more than 32 MB; nothing is changed
+    then).
     """
     records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
     behind = _runs_behind(records, found, run_store)

@@ -112,12 +112,9 @@ def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[st
 
     Parameters
     ----------
-    stale
-        What to do with runs made by older code: ``retrain``, ``stop``, ``reuse``; "" means what the profile says.
-    cores
-        Most cores at once; 0 means all, four at most. No more jobs train at once than the profile's ``jobs``.
-    extra
-        Further arguments for Snakemake, such as ``--executor slurm --jobs 8``.
+    stale : what to do with runs made by older code: ``retrain``, ``stop``, ``reuse``; "" means what the profile says.
+    cores : most cores at once; 0 means all, four at most. No more jobs train at once than the profile's ``jobs``.
+    extra : further arguments for Snakemake, such as ``--executor slurm --jobs 8``.
     """
     with Lock(work.state / ".lock", timeout=1):
         forget(work)

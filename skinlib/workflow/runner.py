@@ -60,10 +60,7 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
     The notebook itself is not changed, and its folder is the working folder, as in JupyterLab. ``minutes`` is the limit
     for the notebook as a whole.
 
-    Returns
-    -------
-    dict
-        notebook, title, status (ok, failed, skipped), reason, traceback (its last lines), started and seconds.
+    Returns notebook, title, status (ok, failed, skipped), reason, traceback (its last lines), started and seconds.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
