@@ -157,4 +157,8 @@ def _repeated(one: Scored, other: Scored) -> Scored:
     units = other.table[list(other.units)].drop_duplicates()
     own = one.table.drop(columns=[name for name in other.units if name not in one.units], errors="ignore")
     table = own.merge(units, on=list(one.units)) if one.units else own.merge(units, how="cross")
-    return dataclasses.replace(one, table=table, units=other.units, nested=other.nested)
+    found = dataclasses.replace(one, table=table, units=other.units, nested=other.nested)
+    if not isinstance(one.threshold, Mapping):
+        return found
+    own = dataclasses.replace(one, table=table).thresholds()  # of the unit that was repeated
+    return dataclasses.replace(found, threshold=dict(zip(found.keys(), own, strict=True)))

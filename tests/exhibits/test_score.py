@@ -113,11 +113,12 @@ def test_a_row_without_trainings_is_repeated_for_those_of_the_other():
     a, b = pair(Scored(table(seeds=(0, 1, 2))), majority)
     assert len(b.table) == len(a.table)
     assert set(b.table["seed"]) == {0, 1, 2}
-    of_folds = Scored(table(seeds=(0, 1), column="fold"), units=("fold",))
+    of_folds = Scored(table(seeds=(0, 1), column="fold"), units=("fold",), threshold={0: 0.2, 1: 0.7})
     heads = pd.concat([table(seeds=(0, 1), column="fold").assign(seed=s) for s in (5, 6)])
     a, b = pair(of_folds, Scored(heads, units=("fold", "seed"), nested=True))
     assert a.units == b.units == ("fold", "seed")
     assert len(a.table) == len(b.table)
+    assert a.thresholds().tolist() == a.table["fold"].map({0: 0.2, 1: 0.7}).tolist()
 
 
 def test_one_pair_has_an_interval_and_no_verdict_and_no_pair_has_no_changes():
