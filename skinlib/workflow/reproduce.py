@@ -86,10 +86,12 @@ def progress(work: Work) -> str:
 
 def command(work: Work, *, cores: int, extra: Sequence[str]) -> list[str]:
     """Return Snakemake's command line; another executor in ``extra`` may train several runs at once."""
-    from snakemake.cli import parse_args  # it takes seconds to import
-
     line = [sys.executable, "-m", "snakemake", "--snakefile", str(project_root() / "Snakefile")]
-    named = parse_args([*line[3:], *extra])[1].executor if extra else None  # by an option, or in a profile of Snakemake
+    named = None
+    if extra:
+        from snakemake.cli import parse_args  # it takes seconds to import
+
+        named = parse_args([*line[3:], *extra])[1].executor  # by an option, or in a profile of Snakemake
     line += ["--directory", str(work.results), "--rerun-incomplete", "--keep-going", "--nolock"]
     line += ["--quiet", "host", "reason"]
     if named in (None, "local"):  # elsewhere rules are named: a job that was cancelled could not say so itself
