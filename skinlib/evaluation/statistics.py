@@ -17,7 +17,7 @@ from skinlib.evaluation.resampled import UndefinedMetricError
 from skinlib.evaluation.tables import PredictionTableError, aligned, cluster_codes
 
 MAX_UNDEFINED = 0.05
-CHUNK = 8_000_000  # counts held at a time: 64 MB
+CHUNK = 2_000_000  # counts held at a time: 16 MB; of strata the draws depend on it
 
 
 class Interval(NamedTuple):
