@@ -72,7 +72,8 @@ def share_digests(results: str | Path) -> None:
     if new := {path: about for path, about in _unshared.items() if about[2] < settled}:
         with Lock(file.with_suffix(".lock")):
             write_atomic(file, canonical_json((read_json(file) if file.is_file() else {}) | new))
-        _unshared.clear()
+        for path in new:
+            del _unshared[path]
 
 
 def cohort_fingerprint(cohort: pd.DataFrame) -> str:
