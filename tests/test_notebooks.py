@@ -8,7 +8,7 @@ from skinlib.data.readers_files import SYNTHETIC_MARKER
 from skinlib.exhibits import write
 from skinlib.training import runs
 
-PROFILE = "name: tiny\nlike: smoke\npapers: []\ndata: {kind: real, datasets: [ham10000]}\ndataset: ham10000\nstale: stop\n"
+PROFILE = "name: tiny\nlike: smoke\npapers: []\ndata: {kind: real, datasets: [ham10000]}\nstale: stop\n"
 
 
 @pytest.fixture
