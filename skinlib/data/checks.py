@@ -47,23 +47,28 @@ def _decode_error(kind: str, path: str) -> str | None:
     return None
 
 
+def _asked(question: Callable, paths: Iterable[str]) -> list:
+    """Return what each file answers, None where it cannot be read."""
+
+    def ask(path: str) -> object:
+        try:
+            return question(path)
+        except pictures.PictureError:
+            return None
+
+    return _over_files(ask, paths)
+
+
 def mask_size(cohort: pd.DataFrame) -> pd.DataFrame:
     """Masks of another size than their image: ``image_id, dataset, image_size, mask_size``, as ``width x height``.
 
     Files that cannot be opened are left out, ``unreadable`` names them.
     """
     rows = cohort.dropna(subset=["image_path", "mask_path"])[["image_id", "dataset", "image_path", "mask_path"]]
-    sizes = {f"{kind}_size": _over_files(_size, rows[f"{kind}_path"]) for kind in ("image", "mask")}
+    size = lambda path: "{} x {}".format(*pictures.size_of(path))
+    sizes = {f"{kind}_size": _asked(size, rows[f"{kind}_path"]) for kind in ("image", "mask")}
     table = rows[["image_id", "dataset"]].assign(**sizes).dropna()
     return table[table["image_size"] != table["mask_size"]].reset_index(drop=True)
-
-
-def _size(path: str) -> str | None:
-    try:
-        width, height = pictures.size_of(path)
-    except pictures.PictureError:
-        return None
-    return f"{width} x {height}"
 
 
 def odd_masks(cohort: pd.DataFrame) -> pd.DataFrame:
@@ -72,24 +77,19 @@ def odd_masks(cohort: pd.DataFrame) -> pd.DataFrame:
     Files that cannot be read are left out, ``unreadable`` names them.
     """
     files = _paths(cohort).query("kind == 'mask'")
-    shares = pd.Series(_over_files(_share, files["path"]), files.index, dtype=float)
+    shares = pd.Series(_asked(lambda path: pictures.read_mask(path).mean(), files["path"]), files.index, dtype=float)
     odd = files[["image_id", "dataset", "path"]].assign(marks=shares.map({0.0: "none", 1.0: "all"}))
     return odd.dropna(subset="marks").reset_index(drop=True)
 
 
-def _share(path: str) -> float:
-    try:
-        return float(pictures.read_mask(path).mean())
-    except pictures.PictureError:
-        return np.nan
-
-
 def of_files(cohort: pd.DataFrame) -> list[str]:
-    """Return what ``unreadable``, ``mask_size`` and ``odd_masks`` find, a line each, as ``readers.read`` words it."""
+    """Return what the checks above and ``exact_duplicates`` find, a line each, as ``readers.read`` words it."""
     lines = [f"{row.kind} {row.reason}" for row in unreadable(cohort).itertuples()]
     sizes = mask_size(cohort).itertuples()
     lines += [f"{row.image_id}: its mask is {row.mask_size}, its image {row.image_size} pixels" for row in sizes]
-    return lines + [f"mask {row.path} marks {row.marks} of its pixels" for row in odd_masks(cohort).itertuples()]
+    lines += [f"mask {row.path} marks {row.marks} of its pixels" for row in odd_masks(cohort).itertuples()]
+    same = exact_duplicates(cohort.dropna(subset="image_path")).itertuples()
+    return lines + [f"{row.image_a} and {row.image_b} are the same file" for row in same]
 
 
 def orphans(cohort: pd.DataFrame) -> pd.DataFrame:

@@ -90,9 +90,7 @@ def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:
         if wrong.any():
             strange.append(f"{name}: {some(column[wrong].unique())} at {some(cohort.loc[wrong, 'image_id'])}")
     if strange:
-        raise DataError(
-            "answers that the clinical features do not know; add them to skinlib/data/pad_ufes_20.csv", strange
-        )
+        raise DataError("answers that the features do not know; add them to skinlib/data/pad_ufes_20.csv", strange)
     return encoded
 
 

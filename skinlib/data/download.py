@@ -97,7 +97,8 @@ def _put(file: Path, target: Path) -> list[str]:
         place = Path(folder) / "content"  # with the permissions of an ordinary folder
         place.mkdir()
         if file.suffix != ".zip":
-            if file.suffix == ".csv" and file.read_bytes()[:99].lstrip().startswith(b"<"):
+            head = file.read_bytes()[:999].lstrip(b"\xef\xbb\xbf \r\n\t")
+            if file.suffix == ".csv" and (head[:1] in b"<{" or b"," not in head):
                 file.unlink()
                 raise DownloadError(f"{file.name} is a web page and no table: the publisher may want a login.")
             shutil.copy(file, place)
@@ -131,9 +132,7 @@ def unpack(archive: Path, target: Path, *, depth: int = 1) -> None:
             _refuse(archive.name, members, target)
             size, free = sum(member.file_size for member in members), shutil.disk_usage(target).free
             if size > free:  # zipfile writes no more than an archive declares
-                raise DownloadError(
-                    f"{archive.name} needs {size / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB free."
-                )
+                raise DownloadError(f"{archive.name} needs {size / 1e9:.1f} GB, the disk has {free / 1e9:.1f} free.")
             bundle.extractall(target, members)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
         raise UnpackError(f"{archive.name} is damaged: {error}. Download it again.") from error

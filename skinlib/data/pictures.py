@@ -38,15 +38,11 @@ def read_mask(path: str | Path) -> np.ndarray:
     plane, white = _opened(path, _mask_plane)
     lesion = plane * 255.0 > MASK_ABOVE * white
     if lesion.any() and np.count_nonzero(plane) > 5 * lesion.sum():
-        raise PictureError(
-            f"{path} is no mask of lesion and skin: most of what it marks is not above {MASK_ABOVE} of 255"
-        )
+        raise PictureError(f"{path} is no mask of lesion and skin: most it marks is not above {MASK_ABOVE} of 255")
     if lesion.any():
         return lesion
     if len(values := np.unique(plane)) > 2 or (len(values) == 2 and values[0] != 0):
-        raise PictureError(
-            f"{path} is no mask of lesion and skin: its values are {values[0]} to {values[-1]} of {white}"
-        )
+        raise PictureError(f"{path} is no mask of lesion and skin: it has {values[0]} to {values[-1]} of {white}")
     return plane > 0
 
 
@@ -87,7 +83,9 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.asarray(image, dtype=float)
-    white = 65535 if image.mode.startswith("I") else 1
+    white = 1 if image.mode == "F" else 255 if image.mode == "I" and values.max() <= 255 else 65535
+    if white == 65535 and 0 < values.max() <= 4095:
+        raise PictureError(f"its values are 0 to {values.max():g} of 65535: of 12 bits? Save it with 8 bits")
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > white:
         raise PictureError(f"its values are {values.min():g} to {values.max():g}, and 0 to {white} was expected")
     return Image.fromarray(np.rint(values * 255 / white).astype(np.uint8))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-UNKNOWN = frozenset(("", *"- ? unknown unk nan na n/a n.a. none null nil missing <na>".split()))
+UNKNOWN = frozenset(("", *"- -- . ? #n/a unknown unk nan nat na n/a n.a. none null (null) nil missing <na>".split()))
 SEPARATORS, REST = ",;\t", "\0rest"
 AGES = (0, 120)  # years; beyond them a number is a code, such as 999 for "not known"
 SYNTHETIC_MARKER = "synthetic.json"
@@ -137,6 +137,8 @@ def read_text(path: Path, **options) -> pd.DataFrame:
     """
     how = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no regular file")
         first = pd.read_csv(path, sep="\0", nrows=0, quoting=csv.QUOTE_NONE, **how).columns[0]
         how["sep"] = max(SEPARATORS, key=first.count)
         how |= {"index_col": False} | options
@@ -149,6 +151,13 @@ def read_text(path: Path, **options) -> pd.DataFrame:
     except (ValueError, EOFError, OSError, pd.errors.ParserWarning, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
     table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
+    given = [name.strip() for name in next(csv.reader([first], delimiter=how["sep"])) if "header" not in options]
+    if twice := [name for name in given if name and given.count(name) > 1]:
+        raise DataError(f"{path}: the column {twice[0]} is there twice; keep one")
+    if (torn := table.apply(lambda column: column.str.contains("\n", regex=False)).any(axis=1)).any():
+        raise DataError(
+            f"{path}: row {torn.argmax() + 1} below the header has a cell of several lines (a stray quote?)"
+        )
     if REST in table and (longer := table.pop(REST) != "").any():
         raise DataError(f"{path}: row {longer.argmax() + 1} below the header has more cells than it (decimal commas?)")
     unnamed = [name for name in table if name.startswith("Unnamed: ") and (table[name] == "").all()]
@@ -182,8 +191,10 @@ def need_ids(table: pd.DataFrame, name: str, path: Path, findings: Findings) -> 
 
 
 def as_numbers(column: pd.Series) -> pd.Series:
-    """Strings as floats, with a decimal point or a decimal comma; what is no number is missing."""
-    return pd.to_numeric(column.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
+    """Strings as finite floats, with a decimal point or comma; missing what is no number or, as 1,200, may be two."""
+    column = column.mask(column.str.fullmatch(r"-?[1-9]\d*,\d{3}").fillna(False).astype(bool))
+    found = pd.to_numeric(column.str.replace(",", ".", regex=False), errors="coerce").astype("float64")
+    return found.replace([np.inf, -np.inf], np.nan)
 
 
 def numbers(column: pd.Series, what: str, findings: Findings) -> pd.Series:
@@ -214,7 +225,8 @@ def images_of(path: Path) -> pd.DataFrame:
     """
     if path.is_dir():
         hidden = lambda file: any(name.startswith(".") for name in file.relative_to(path).parts)
-        there = sorted(file for file in path.rglob("*") if not file.is_dir() and not hidden(file))
+        folder = lambda file: file.is_dir() and not file.is_symlink()
+        there = sorted(file for file in path.rglob("*") if not folder(file) and not hidden(file))
         files = [str(file.absolute()) for file in there if file.suffix.lower() in IMAGE_SUFFIXES]
         cohort = pd.DataFrame({"image_path": files}, dtype=str)
         cohort.attrs["left_out"] = [file.name for file in there if file.suffix.lower() not in IMAGE_SUFFIXES]
@@ -237,7 +249,8 @@ def images_of(path: Path) -> pd.DataFrame:
                 )
             answers["age"] = ages
         if len(answers.columns):  # pandas tells numbers and yes-or-no answers from words
-            typed = pd.read_csv(io.StringIO(answers.to_csv(index=False, na_rep="NaN")))
+            ids = dict.fromkeys(("lesion_id", "patient_id"), str)
+            typed = pd.read_csv(io.StringIO(answers.to_csv(index=False, na_rep="NaN")), dtype=ids)
             cohort = cohort.assign(**typed)
         cohort["image_path"] = [str((path.parent / name).absolute()) for name in cohort["image_path"]]
     if cohort.empty:

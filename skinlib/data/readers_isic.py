@@ -23,6 +23,7 @@ from skinlib.data.readers_files import (
     one_hot,
     read_table,
     read_text,
+    some,
 )
 
 ATTRIBUTES = ("globules", "milia_like_cyst", "negative_network", "pigment_network", "streaks")
@@ -196,4 +197,6 @@ def _left_join(table: pd.DataFrame, meta: pd.DataFrame, what: str, findings: Fin
     twice = meta["image_id"].duplicated()
     if twice.any():
         findings.faults.append(f"{what}: {int(twice.sum())} image ids are in it twice")
+    if len(alone := table.loc[~table["image_id"].isin(meta["image_id"]), "image_id"]):
+        findings.gaps.append(f"{what}: {len(alone)} images are not in it: {some(alone)}")
     return table.merge(meta[~twice], on="image_id", how="left")

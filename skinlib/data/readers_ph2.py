@@ -52,7 +52,10 @@ def _from_text(path: Path, findings: Findings) -> pd.DataFrame:
 
 def _from_sheet(path: Path, findings: Findings) -> pd.DataFrame:
     """The first sheet of ``PH2_dataset.xlsx``: diagnosis and colours are columns marked with X there."""
-    rows = _read_sheet(path)
+    try:
+        rows = _read_sheet(path)
+    except (zipfile.BadZipFile, ElementTree.ParseError, IndexError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is no sheet of a spreadsheet program ({error}); put the official one there") from error
     start = next((i for i, row in enumerate(rows) if "image_name" in map(_name, row)), None)
     if start is None:
         raise DataError(f"{path} has no row with the header 'Image Name': it is not the official PH2 table.")

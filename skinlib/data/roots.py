@@ -43,7 +43,7 @@ def synthesise(profile: dict, root: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as name:
             fresh, settings = Path(name, "fresh"), {k: v for k, v in profile["data"].items() if k != "kind"}
             synthetic.synthesise(fresh, **settings)
-            files = sorted([made.name, *(str(path.relative_to(fresh)) for path in _files(fresh))])
+            files = {str(path.relative_to(fresh)): file_digest(path) for path in _files(fresh)} | {made.name: ""}
             write_json(fresh / made.name, {"digest": wanted, "settings": settings, "files": files})
             _refuse_what_was_not_drawn(root, made)  # drawing takes minutes, in which a file may have come
             if root.exists():
@@ -59,8 +59,10 @@ def _files(folder: Path) -> list[Path]:
 def _refuse_what_was_not_drawn(root: Path, made: Path) -> None:
     if root.exists() and not root.is_dir():
         raise FileExistsError(f"{root} is no folder; name one for the data")
-    drawn = set(read_json(made).get("files", [])) if made.is_file() else set()
-    if others := sorted({str(path.relative_to(root)) for path in _files(root)} - drawn):
+    drawn = read_json(made).get("files", {}) if made.is_file() else {}
+    drawn = drawn if isinstance(drawn, dict) else dict.fromkeys(drawn, "")  # of older versions: names alone
+    there = {str(path.relative_to(root)): path for path in _files(root)}
+    if others := sorted(k for k, path in there.items() if drawn.get(k, "none") not in ("", file_digest(path))):
         raise FileExistsError(
             f"{root} holds {len(others)} files that were not drawn by this command, such as {others[0]}; nothing was "
             "changed. Name an empty folder, or move them away"

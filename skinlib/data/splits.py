@@ -82,11 +82,13 @@ def make(cohort: pd.DataFrame, *, folds: int = 5, test: float = 0.2, seed: int =
         raise ValueError(f"a split needs at least 2 folds, got {folds}")
     if not 0 <= test < 1:
         raise ValueError(f"the test share is {test}; give a share from 0 to below 1")
-    rows = cohort.sort_values("image_id", ignore_index=True)
+    rows, parts = cohort.sort_values("image_id", ignore_index=True), round(1 / test) if test else 0
+    if parts and abs(1 / parts - test) > 0.05:
+        raise ValueError(f"the test share is {test} and would be {1 / parts:.2f}; give about 1/2, 1/3, 1/4 and so on")
     rows["group"] = groups(rows, by)
     is_test = np.zeros(len(rows), bool)
-    if test > 0:
-        is_test[_fold_members(rows, max(2, round(1 / test)), seed)[0]] = True
+    if parts:
+        is_test[_fold_members(rows, parts, seed)[0]] = True
     return _long(rows, is_test, _fold_members(rows[~is_test], folds, seed))
 
 
@@ -164,10 +166,8 @@ def leak_arm(cohort: pd.DataFrame, arm: str, *, share: float = 0.5, seed: int = 
     rows = np.concatenate([found[arm], found["test"]])
     group = groups(cohort, "image" if arm == "leaky" else "auto")
     part = np.repeat(["train", "test"], [len(found[arm]), len(found["test"])]).astype(object)
-    table = pd.DataFrame(
-        {"image_id": cohort["image_id"].iloc[rows], "group": group.iloc[rows], "fold": 0, "part": part}
-    )
-    return table.sort_values("image_id", ignore_index=True)
+    made = pd.DataFrame({"image_id": cohort["image_id"].iloc[rows], "group": group.iloc[rows], "fold": 0, "part": part})
+    return made.sort_values("image_id", ignore_index=True)
 
 
 def with_training(split: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
@@ -238,9 +238,7 @@ def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
     if fingerprint(split) != record["split"]:
         raise DataError(f"{path} was edited after it was made; delete it and its .json to make it anew")
     if cohort_fingerprint(cohort) != record["cohort"]:
-        raise DataError(
-            f"{path} was made for other data ({record['images']} images then, {len(cohort)} now); delete it"
-        )
+        raise DataError(f"{path} is of other data ({record['images']} images then, {len(cohort)} now); delete it")
     return split
 
 

@@ -115,9 +115,7 @@ def _from_matrix(formula):
 def _class_auc(table, counts):
     values, names = tables.probabilities(table)
     truth = tables.labels(table)
-    auc = [
-        resampled.weighted_auc((truth == index).astype(int), values[:, index], counts) for index in range(len(names))
-    ]
+    auc = [resampled.weighted_auc((truth == k).astype(int), values[:, k], counts) for k in range(len(names))]
     return np.stack(auc, axis=1)
 
 

@@ -70,7 +70,7 @@ def read_predictions(path):
         bad = table[column][numbers.isna() & table[column].notna()]
         if len(bad):
             findings.append(f"{column}: {len(bad)} values are no numbers, first {bad.iloc[0]!r}")
-        table[column] = numbers
+        table[column] = numbers.mask(numbers.sub(1).between(0, 1e-5), 1.0)  # single precision rounds
     for column in table.columns.difference([*TEXT_COLUMNS, *table.filter(regex="^p_")]):
         if table[column].dropna().str.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?").all():  # 0012 is a code
             table[column] = pd.to_numeric(table[column])

@@ -57,9 +57,7 @@ def scores(table):
     """Score of the positive class, `p_malignant`: (N,) float64 in [0, 1]; `PredictionTableError` without it."""
     values, names = probabilities(table)
     if "malignant" not in names:
-        raise PredictionTableError(
-            [f"no column p_malignant among {list(names)}: name the malignant classes (to_binary)"]
-        )
+        raise PredictionTableError([f"no column p_malignant among {list(names)}: name malignant classes (to_binary)"])
     return values[:, names.index("malignant")]
 
 
@@ -149,9 +147,7 @@ def require_validation(table, purpose):
     if found := sorted(parts & {"test", "external"}):
         raise TestDataError(f"{purpose} must not be chosen on {' and '.join(found)} rows; pass rows of part val only")
     if parts != {"val"}:
-        raise PredictionTableError(
-            [f"{purpose} is chosen on rows of part val only, found {sorted(parts) or 'no rows'}"]
-        )
+        raise PredictionTableError([f"{purpose} is chosen on rows of part val, found {sorted(parts) or 'no rows'}"])
 
 
 def probability_findings(table, names):

@@ -40,10 +40,9 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, title: str = "
         side = min(WIDTH, 2.2 + 0.7 * len(names))
         axis = axis or new(height=side * 0.85, width=side)[1][0]
         words = [f"{n:,}\n{part:.1%}" for n, part in zip(counts.flat, share.flat, strict=True)]
+        words = np.reshape(words, counts.shape)
         drawn = {"vmin": 0, "vmax": 1, "cmap": "Blues", "cbar": False, "square": True, "ax": axis}
-        seaborn.heatmap(
-            share, annot=np.reshape(words, counts.shape), fmt="", xticklabels=names, yticklabels=names, **drawn
-        )
+        seaborn.heatmap(share, annot=words, fmt="", xticklabels=names, yticklabels=names, **drawn)
         axis.tick_params(axis="x", rotation=0 if len(names) < 4 else 45)
         axis.tick_params(axis="y", rotation=0)
         axis.set(xlabel="predicted", ylabel="true (rows add to 100 %)", title=title)

@@ -54,9 +54,7 @@ def dots(frame: pd.DataFrame, metrics: tuple[str, ...], *, title: str = "", join
             place = np.arange(len(rows))
             axis.hlines(place - 0.08, cells["low"], cells["high"], color=colour, linewidth=2, alpha=0.5)
             axis.plot(cells["ours"], place - 0.08, line, color=colour, linewidth=1)
-            axis.plot(
-                cells["published"], place + 0.08, line.replace("o", "D"), color=PUBLISHED, markersize=4, linewidth=1
-            )
+            axis.plot(cells["published"], place + 0.08, line.replace("o", "D"), color=PUBLISHED, ms=4, linewidth=1)
             axis.set(xlabel=figures.label(metric))
         axes[0].set_yticks(range(len(rows)), rows)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)  # first row on top

@@ -52,13 +52,26 @@ class Cache:
         ids = digest("\n".join(cohort["image_id"]))  # the order of the rows
         key = [cohort_fingerprint(cohort), ids, list(size), colour, colour_steps.VERSION, CACHE_VERSION, masks]
         folder = Path(root) / digest(canonical_json(key))[:16]
-        if not (folder / "cache.json").is_file():
+        shape = (len(cohort), *size, 3)
+        if not (found := _opened(folder, shape)):
             with Lock(Path(root) / f".{folder.name}.lock"):
-                if not (folder / "cache.json").is_file():
+                if not (found := _opened(folder, shape)):
+                    shutil.rmtree(folder, ignore_errors=True)
                     _decode_all(cohort, size, colour, masks, folder)
+                    found = _opened(folder, shape)
+        return found
+
+
+def _opened(folder: Path, shape: tuple[int, ...]) -> Cache | None:
+    """Return a whole cache; None where there is none or its files do not fit, so that it is made anew."""
+    load = lambda name: np.load(folder / name, mmap_mode="r")
+    try:
         has_mask = np.array(read_json(folder / "cache.json")["has_mask"], bool)
-        load = lambda name: np.load(folder / name, mmap_mode="r")
-        return cls(load("images.npy"), load("masks.npy") if has_mask.any() else None, has_mask)
+        found = Cache(load("images.npy"), load("masks.npy") if has_mask.any() else None, has_mask)
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    fits = found.images.shape == shape and len(has_mask) == len(found.images)
+    return found if fits and (found.masks is None or found.masks.shape == shape[:3]) else None
 
 
 def _decode_all(cohort: pd.DataFrame, size: tuple[int, int], colour: str, masks: bool, folder: Path) -> None:
@@ -87,8 +100,6 @@ def _decode_all(cohort: pd.DataFrame, size: tuple[int, int], colour: str, masks:
         with ThreadPoolExecutor(4) as pool:
             list(tqdm(pool.map(decode, range(n)), total=n, desc=f"decode {height}x{width}", unit="img", mininterval=2))
         if planes is not None and not planes.any():
-            raise PictureError(
-                f"no mask has a lesion pixel, {mask_paths[has_mask.argmax()]} first; nothing can be learnt"
-            )
+            raise PictureError(f"no mask has a lesion pixel, {mask_paths[has_mask.argmax()]} first; nothing to learn")
         images.flush()
         write_json(temporary / "cache.json", {"has_mask": has_mask.tolist()})

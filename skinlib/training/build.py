@@ -165,7 +165,7 @@ def _finish(prepared: Prepared, model: nn.Module, history: list[dict], *, make, 
             stored.save_masks(masks, temporary / stored.MASKS)
         if (folder / LOOKED).is_file():
             shutil.copy(folder / LOOKED, temporary / stored.GRADIENTS)
-        metrics["bytes"] = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
+        metrics["digests"] = {file.name: provenance.file_digest(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / stored.DONE, metrics)
         (folder / stored.DONE).unlink(missing_ok=True)  # files of two trainings never look like one run
         for file in sorted(temporary.iterdir(), key=lambda file: file.name == stored.DONE):

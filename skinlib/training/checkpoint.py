@@ -41,9 +41,12 @@ def load(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tu
     if not whole:
         return None
     newest, device = whole[-1], str(next(model.parameters()).device)
-    model.load_state_dict(load_file(newest / "model.safetensors", device=device))
-    _restore(optimiser, load_file(newest / "optimiser.safetensors", device=device))
-    return load_file(newest / "best.safetensors"), read_json(newest / "record.json")
+    try:
+        model.load_state_dict(load_file(newest / "model.safetensors", device=device))
+        _restore(optimiser, load_file(newest / "optimiser.safetensors", device=device))
+        return load_file(newest / "best.safetensors"), read_json(newest / "record.json")
+    except (SafetensorError, RuntimeError, IndexError) as error:
+        raise ValueError(f"{newest} is damaged, or of another run ({error}); delete {folder}") from error
 
 
 def _flat(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -54,10 +54,8 @@ def place(device: str = "auto", precision: str = "auto") -> Place:
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     found = torch.device(device)
     if precision == "auto":
-        cuda = found.type == "cuda"
-        fast = (
-            torch.cuda.is_bf16_supported(including_emulation=False) if cuda else torch.cpu._is_avx512_bf16_supported()
-        )
+        gpu = found.type == "cuda"
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if fast else "fp32"
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision {precision!r} is unknown; choose auto, fp32 or bf16")

@@ -104,10 +104,10 @@ def load(path: str | Path) -> Run:
     if not (path / stored.DONE).is_file():
         raise RunMissing(f"{path} holds no finished run")
     metrics, config = read_json(path / stored.DONE), RunConfig.from_dict(read_json(path / stored.CONFIG))
-    size = lambda name: (path / name).stat().st_size if (path / name).is_file() else None
-    for name, written in metrics.get("bytes", {}).items():
-        if size(name) not in (written, *[None] * (name in stored.NO_EVIDENCE)):
-            raise ValueError(f"{path / name} is damaged or gone; delete the folder and train the run again")
+    for name, written in metrics.get("digests", {}).items():
+        there = (path / name).is_file()
+        if file_digest(path / name) != written if there else name not in stored.NO_EVIDENCE:
+            raise ValueError(f"{path / name} is damaged, edited or gone; delete the folder and train the run again")
     stale = (*changed_code(metrics["code"], config.system), *_replaced(path, metrics.get("parents", {})))
     return Run(path.name, path, config, metrics, stale)
 

@@ -13,7 +13,7 @@ from skinlib.training import build
 from skinlib.training.fit import Place, place
 from skinlib.training.identify import Prepared, cohort_of, identify, read_config, run_id, split_of
 from skinlib.training.run import Run, RunMissing, load
-from skinlib.training.stored import CONFIG, DONE
+from skinlib.training.stored import DONE
 
 __all__ = [
     "Prepared", "Run", "RunMissing", "StaleRun", "cohort_of", "ensure", "identify", "load", "read_config", "run_id",
@@ -52,7 +52,7 @@ def ensure(
     folder = Path(results_root) / "runs" / prepared.id
     where = place(device, config.precision)
     whole = not (folder / build.CODE).is_file()
-    if ((where.world == 1 and whole) or not train) and (found := _finished(folder, stale, prepared.config)):
+    if ((where.world == 1 and whole) or not train) and (found := _finished(folder, stale)):
         return found
     if not train:
         name = f"run {prepared.id} ({config.system}, {config.variant}, fold {config.fold}, seed {config.seed})"
@@ -63,7 +63,7 @@ def ensure(
     parents = {name: ensure(parent, **again) for name, parent in built_on.items()}
     # torchrun: rank 0 holds the lock, decides and writes; the others do as it says.
     with Lock(folder.parent / f".{prepared.id}.lock") if where.rank == 0 else contextlib.nullcontext():
-        found = _finished(folder, stale, prepared.config) if where.rank == 0 else None
+        found = _finished(folder, stale) if where.rank == 0 else None
         if found and not found.stale and (folder / build.CODE).is_file():
             build.drop_state(folder)  # of a process killed after its last file
         if not _as_rank_0(found is not None, where):
@@ -71,13 +71,11 @@ def ensure(
     return load(folder)
 
 
-def _finished(folder: Path, stale: str, config: RunConfig) -> Run | None:
+def _finished(folder: Path, stale: str) -> Run | None:
     """Return the finished run, or None when there is none or it is to be trained anew."""
     if not (folder / DONE).is_file():
         return None
     found = load(folder)
-    if found.config.identity() != config.identity():
-        raise ValueError(f"{folder / CONFIG} was edited after training; delete the folder and train the run again")
     if found.stale and stale == "stop":
         raise StaleRun(
             f"run {found.id} was made by other code: {', '.join(found.stale)} changed since. Retrain it "

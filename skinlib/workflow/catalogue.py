@@ -40,7 +40,7 @@ def read_notebook(path: Path) -> dict:
         notebook = {}
     if notebook.get("nbformat") != 4 or not isinstance(notebook.get("cells"), list):
         raise ValueError(f"{path.name} is no notebook of format 4; open it in JupyterLab and save it, or move it away")
-    if not (card := notebook.get("metadata", {}).get("skinlib")):
+    if not (card := dict(notebook.get("metadata") or {}).get("skinlib")):
         return notebook
     if absent := [key for key in ("papers", "needs", "minutes") if key not in card]:
         raise ValueError(f"{path.name}: metadata.skinlib lacks {', '.join(absent)}; add it to the notebook's metadata")
@@ -56,8 +56,8 @@ def read_card(path: Path) -> Card:
     number = path.stem.partition("_")[0]
     try:
         card = read_notebook(path)["metadata"]["skinlib"]
-        about = (tuple(card["papers"]), card["needs"], dict(card["minutes"]), card.get("evidence", False))
-    except (ValueError, TypeError, KeyError):
+        about = (tuple(map(str, card["papers"])), card["needs"], dict(card["minutes"]), card.get("evidence", False))
+    except (ValueError, TypeError, KeyError, AttributeError):
         about = ((), "none", {}, False)
     return Card(path, path.stem, int(number) if number.isdigit() else UNNUMBERED, *about)
 
@@ -87,7 +87,7 @@ def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     A profile of evidence has those notebooks alone that say that they run on it. A number that is no notebook's, or
     whose papers are not in the profile, is a ValueError.
     """
-    cards = [read_card(path) for path in sorted(folder.glob("*.ipynb"))]
+    cards = [read_card(path) for path in sorted(folder.glob("*.ipynb")) if path.is_file()]
     fitting = [card for card in cards if not card.papers or set(card.papers) & set(profile["papers"])]
     if profile["data"]["kind"] == "reference":
         fitting = [card for card in fitting if card.evidence]

@@ -116,9 +116,7 @@ def evaluate_table(arguments: argparse.Namespace) -> None:
     for name, frame in found.items():
         print(f"\n{name}\n{frame.to_string(index=False)}")
     if arguments.out:  # a column may be called a/b
-        files = {
-            arguments.out / f"{quote(name.replace(' ', '_'), safe='')}.csv": frame for name, frame in found.items()
-        }
+        files = {arguments.out / f"{quote(name.replace(' ', '_'), '')}.csv": frame for name, frame in found.items()}
         for file in files:
             _refuse_overwriting(arguments.table, file)
         if len(files) < len(found):

@@ -94,7 +94,10 @@ def _paper(folder: Path) -> str:
         image = f"<a href='{link}'><img loading='lazy' src='{link}' alt='{link}'></a>"
         parts.append(f"<figure>{image}<figcaption>{escape(figure.stem)}</figcaption></figure>")
     for table in sorted(folder.glob("*.csv")):
-        frame = pd.read_csv(table)
+        try:
+            frame = pd.read_csv(table)
+        except ValueError as error:  # cut short
+            frame = pd.DataFrame({f"not readable: {error}": []})
         shown = frame.head(SHOWN_CELLS).to_html(index=False, na_rep="", border=0, float_format="%.3f")
         link = f"<a href='{escape(f'{folder.name}/{table.name}')}'>CSV</a>"
         parts.append(f"<details><summary>{escape(table.stem)}, {len(frame)} cells ({link})</summary>{shown}</details>")

@@ -70,6 +70,8 @@ def test_masks_without_a_lesion_and_without_skin(cohort, tmp_path):
     lines = checks.of_files(cohort)
     assert any("I0_segmentation.png marks none of its pixels" in line for line in lines)
     assert any("I2_segmentation.png is no mask of lesion and skin" in line for line in lines)
+    (tmp_path / "images" / "I3.png").write_bytes((tmp_path / "images" / "I4.png").read_bytes())
+    assert "I3 and I4 are the same file" in checks.of_files(cohort)
 
 
 def test_orphans(cohort, tmp_path):

@@ -162,7 +162,7 @@ def test_a_broken_line_is_noticed_and_the_next_call_starts_anew(server, fetch, t
 
 def test_a_whole_file_is_kept_where_the_disk_is_full(server, fetch, tmp_path, monkeypatch):
     server.files = {"toy.zip": GOOD}
-    with monkeypatch.context() as patch, pytest.raises(DownloadError, match=r"needs 0\.0 GB and the disk has 0\.0 GB"):
+    with monkeypatch.context() as patch, pytest.raises(DownloadError, match=r"needs 0\.0 GB, the disk has 0\.0 free"):
         patch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
         fetch()
     assert contents(tmp_path) == [".downloads/toy.zip"]
@@ -183,8 +183,11 @@ def test_archive_cut_short_at_the_publisher_is_damaged(server, fetch, tmp_path):
     assert contents(tmp_path) == []  # no checksum is recorded of it either
 
 
-def test_a_web_page_is_no_table(server, fetch, tmp_path):
-    server.files = {"labels.csv": b"\n<!DOCTYPE html><html>Log in</html>"}
+@pytest.mark.parametrize(
+    "page", [b"\n<!DOCTYPE html><html>Log in</html>", b'{"error": "no, no"}', b"\xef\xbb\xbf<html>,"]
+)
+def test_a_web_page_is_no_table(server, fetch, tmp_path, page):
+    server.files = {"labels.csv": page}
     with pytest.raises(DownloadError, match=r"labels.csv is a web page and no table"):
         fetch({"labels.csv": {}})
     assert contents(tmp_path) == []

@@ -48,6 +48,9 @@ def test_sixteen_bits_are_scaled(saved):
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     assert np.array_equal(read_image(saved(ramp))[..., 0], np.arange(256).reshape(16, 16))
     assert (read_image(saved(np.full((4, 4), 0.5, np.float32), "f.tif")) == 128).all()
+    assert (read_image(saved(np.full((4, 4), 200, np.int32), "i.tif")) == 200).all()
+    with pytest.raises(PictureError, match="its values are 0 to 4000 of 65535: of 12 bits"):
+        read_image(saved(np.full((4, 4), 4000, np.uint16)))
 
 
 @pytest.mark.parametrize("value", [-1.0, 2.0, np.nan])
@@ -126,14 +129,14 @@ def test_empty_and_full_masks_stay_so_and_classes_are_refused(saved):
     for white in (1, 255):
         assert read_mask(saved(np.full((5, 5), white, np.uint8))).all()
     for values in ([0, 1, 2], [1, 2], [0, 3, 7]):  # classes, or the noise of a JPEG without a lesion
-        with pytest.raises(PictureError, match=r"a\.png is no mask of lesion and skin: its values are"):
+        with pytest.raises(PictureError, match=r"a\.png is no mask of lesion and skin: it has"):
             read_mask(saved(np.resize(np.array(values, np.uint8), (6, 6))))
 
 
 def test_a_mask_whose_marks_lie_about_the_border_of_the_rule_is_refused(saved):
     for values in (np.where(LESION, 128, 0), np.where(LESION, 1, 0)):  # a JPEG or a stray pixel takes a few above 128
         values[12, 22] = 255
-        with pytest.raises(PictureError, match="most of what it marks is not above 128"):
+        with pytest.raises(PictureError, match="most it marks is not above 128"):
             read_mask(saved(values.astype(np.uint8)))
 
 

@@ -169,9 +169,15 @@ def test_a_label_file_may_call_its_images_image_id_and_a_folder_may_be_doubled_b
     for path in (tmp_path / "isic2019").glob("*.csv"):
         edit(path, "image,", "image_id,")
     pd.testing.assert_frame_equal(read("isic2019", tmp_path), before)
+    assert not [line for line in before.attrs["findings"] if "not in it" in line]
     images = tmp_path / "isic2019" / "ISIC_2019_Training_Input"
     images.rename(tmp_path / "moved")
     images.mkdir()
+    metadata = tmp_path / "isic2019" / "ISIC_2019_Training_Metadata.csv"
+    edit(metadata, "ISIC_0090001", "ISIC_0090001.jpg")
+    with pytest.raises(DataError, match=r"Metadata.csv: 1 images are not in it: ISIC_0090001"):
+        read("isic2019", tmp_path)
+    edit(metadata, "ISIC_0090001.jpg", "ISIC_0090001")
     (images / images.name.lower()).mkdir()
     (tmp_path / "moved").rename(images / images.name.lower() / images.name)
     assert read("isic2019", tmp_path)["image_path"].notna().all()
@@ -246,6 +252,9 @@ def test_ph2_sheet_says_the_same_as_the_text(tmp_path):
     with zipfile.ZipFile(base / "PH2_dataset.xlsx", "w") as book:
         book.writestr("xl/worksheets/table.xml", f"<worksheet {space}><sheetData>{lines}</sheetData></worksheet>")
     pd.testing.assert_frame_equal(read("ph2", tmp_path), text)
+    (base / "PH2_dataset.xlsx").write_text("<html>Log in</html>")
+    with pytest.raises(DataError, match=r"PH2_dataset.xlsx is no sheet of a spreadsheet program"):
+        read("ph2", tmp_path)
 
 
 def test_pad_ufes_20(tmp_path):
@@ -342,10 +351,11 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content):
 def test_images_of_a_folder_and_of_a_table(tmp_path):
     layouts.touch(tmp_path, "b.JPG", "a.png", "notes.txt")
     layouts.touch(tmp_path / "sub", "c.jpeg", "._c.jpeg")
+    (tmp_path / "linked").symlink_to(tmp_path / "sub", target_is_directory=True)
     cohort = images_of(tmp_path)
     assert cohort["image_id"].tolist() == ["a", "b", "c"]
     assert cohort["image_path"].iloc[2] == str((tmp_path / "sub" / "c.jpeg").resolve())
-    assert cohort.attrs["left_out"] == ["notes.txt"]
+    assert cohort.attrs["left_out"] == ["linked", "notes.txt"]
     (tmp_path / "list.csv").write_text("image_path,image_id,age\nx/a.png,0012,40\nx/b.png,0013,50\n")
     cohort = images_of(tmp_path / "list.csv")
     assert cohort["image_id"].tolist() == ["0012", "0013"]
@@ -358,6 +368,8 @@ def test_images_of_a_folder_and_of_a_table(tmp_path):
     ("image_path\na.png\nb/a.png\n", "'a' is there twice"),
     ("image_path,image_id\na.png,1\n,2\n", "image_path is blank in row 2 below the header"),
     ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"), ("", "no CSV table"),
+    ("image_path,site\na.png,\"arm\nb.png,leg\nc.png,\"\n", "row 1 below the header has a cell of several lines"),
+    ("image_path,age,age \na.png,5,6\n", "the column age is there twice"),
 ])  # fmt: skip
 def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)
@@ -365,7 +377,7 @@ def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
         images_of(tmp_path / "list.csv")
 
 
-@pytest.mark.parametrize("age", ["999", "-1", "unknown age", "55+", "inf"])
+@pytest.mark.parametrize("age", ["999", "-1", "unknown age", "55+", "inf", '"1,000"'])
 def test_an_age_that_is_no_age_is_refused_with_its_row(tmp_path, age):
     (tmp_path / "list.csv").write_text(f"image_path,Age,sex\na.png,55,male\nb.png,{age},female\n")
     with pytest.raises(DataError, match=r"age is .* in row 2 below the header; give years from 0 to 120"):
@@ -373,9 +385,10 @@ def test_an_age_that_is_no_age_is_refused_with_its_row(tmp_path, age):
 
 
 def test_a_list_with_answers_keeps_their_kinds(tmp_path):
-    rows = ["image_path;image_id;age;smoke;diameter_1;site", "a.png;NA;61;False;2;arm"]
-    (tmp_path / "list.csv").write_text("\n".join([*rows, "b.png;0012;unknown;True;3.5;None"]))
+    rows = ["image_path;image_id;age;smoke;diameter_1;site;patient_id", "a.png;NA;61;False;2;arm;007"]
+    (tmp_path / "list.csv").write_text("\n".join([*rows, "b.png;0012;unknown;True;3.5;None;7.0"]))
     cohort = images_of(tmp_path / "list.csv")
+    assert cohort["patient_id"].tolist() == ["007", "7.0"]
     assert cohort["image_id"].tolist() == ["NA", "0012"] and cohort["age"].tolist()[0] == 61
     assert cohort["smoke"].tolist() == [False, True] and cohort["diameter_1"].tolist() == [2, 3.5]
     assert cohort["age"].isna().tolist() == cohort["site"].isna().tolist() == [False, True]

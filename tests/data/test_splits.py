@@ -141,7 +141,12 @@ def test_an_image_level_split_leaks_lesions_and_only_on_demand():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"folds": 1}, "at least 2 folds, got 1"), ({"test": 1.0}, "test share is 1.0"), ({"test": -0.1}, "test share")],
+    [
+        ({"folds": 1}, "at least 2 folds, got 1"),
+        ({"test": 1.0}, "test share is 1.0"),
+        ({"test": -0.1}, "test share"),
+        ({"test": 0.4}, "would be 0.50; give about 1/2, 1/3"),
+    ],
 )
 def test_impossible_splits_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
@@ -187,9 +192,9 @@ def test_an_edited_file_is_refused_also_where_nothing_leaks(saved):
 
 def test_a_split_of_other_data_is_refused(saved):
     cohort, _, path = saved
-    with pytest.raises(DataError, match=r"made for other data \(60 images then, 59 now\)"):
+    with pytest.raises(DataError, match=r"of other data \(60 images then, 59 now\)"):
         splits.load(path, cohort.iloc[1:])
-    with pytest.raises(DataError, match="made for other data"):
+    with pytest.raises(DataError, match="of other data"):
         splits.load(path, cohort.assign(label=1 - cohort["label"]))
 
 

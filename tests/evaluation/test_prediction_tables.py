@@ -84,6 +84,11 @@ def test_rows_longer_than_the_header_are_refused(tmp_path, rows):
         report.read_predictions(written(tmp_path, "image_id,label,p_malignant\n" + rows))
 
 
+def test_rounding_of_single_precision_is_no_fault(tmp_path):
+    found = report.read_predictions(written(tmp_path, "image_id,label,p_a,p_b\nx,1,0,1.0000001\ny,0,1,0\n"))
+    assert found["p_b"].tolist() == [1.0, 0.0]
+
+
 def test_a_class_may_be_called_as_a_word_for_nothing(tmp_path):
     found = report.read_predictions(written(tmp_path, "image_id,label,p_NV,p_UNK\na,UNK,.2,.8\nb,NV,.5,.5\n"))
     assert found["label"].tolist() == [1, 0]

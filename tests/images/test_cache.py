@@ -70,6 +70,19 @@ def test_files_are_decoded_once(cohort, tmp_path, monkeypatch):
     assert np.array_equal(first.images, second.images) and np.array_equal(first.masks, second.masks)
 
 
+@pytest.mark.parametrize("damage", ["cut", "empty", "other shape", "{}", ""])
+def test_a_cache_that_does_not_fit_is_made_anew(cohort, tmp_path, damage):
+    before = np.array(Cache.build(cohort, (30, 40), root=tmp_path / "cache").images)
+    folder = next(path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    if damage == "other shape":
+        np.save(folder / "images.npy", before[:3])
+    elif damage in ("cut", "empty"):
+        (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[: 900 * (damage == "cut")])
+    else:
+        (folder / "cache.json").write_text(damage)
+    assert np.array_equal(Cache.build(cohort, (30, 40), root=tmp_path / "cache").images, before)
+
+
 @pytest.mark.parametrize("change", ["size", "colour", "masks", "order", "rows", "bytes"])
 def test_another_size_colour_order_or_byte_is_another_cache(cohort, tmp_path, monkeypatch, change):
     Cache.build(cohort, (16, 16), root=tmp_path / "cache")

@@ -49,6 +49,17 @@ def test_a_restored_state_goes_on_bit_for_bit(tmp_path, kind):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
 
 
+def test_a_damaged_state_is_named(tmp_path):
+    model, optimiser = stepped("adam")
+    checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}]})
+    for file in sorted(tmp_path.glob("*/*.safetensors")):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-5])
+        with pytest.raises(ValueError, match=r"0001 is damaged, or of another run \(.*; delete "):
+            checkpoint.load(tmp_path, *stepped("adam"))
+        file.write_bytes(whole)
+
+
 def test_moments_lie_in_memory_as_their_parameters_do(tmp_path):
     model, optimiser = stepped("adam")
     checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}]})

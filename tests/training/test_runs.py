@@ -260,12 +260,12 @@ def test_a_damaged_or_edited_run_is_named_and_counts_as_no_finished_one(finished
     for name in ("predictions.csv.gz", "model.safetensors", "history.csv"):
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[:-9])
-        with pytest.raises(ValueError, match=rf"{name} is damaged or gone; delete the folder and train the run again"):
+        with pytest.raises(ValueError, match=rf"{name} is damaged, edited or gone; delete the folder"):
             runs.ensure(finished_run.config, **older, stale="reuse")
         (folder / name).write_bytes(whole)
     edited = json.loads((folder / "config.json").read_text()) | {"seed": 9}
     (folder / "config.json").write_text(json.dumps(edited, indent=1, sort_keys=True) + "\n")
-    with pytest.raises(ValueError, match=r"config.json was edited after training"):
+    with pytest.raises(ValueError, match=r"config.json is damaged, edited or gone"):
         runs.ensure(finished_run.config, **older, stale="reuse")
 
 

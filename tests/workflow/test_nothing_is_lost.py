@@ -54,6 +54,9 @@ def test_synthesise_replaces_what_it_drew_and_nothing_else(profile, tmp_path, mo
     (root / "ham10000" / "mine.csv").write_text("a table made from the pictures")
     assert cli.main(line) == 2 and "such as ham10000/mine.csv" in capsys.readouterr().err
     (root / "ham10000" / "mine.csv").rename(tmp_path / "mine.csv")
+    (root / "synthetic_truth.csv").write_text("edited by hand")
+    assert cli.main(line) == 2 and "such as synthetic_truth.csv" in capsys.readouterr().err
+    (root / "synthetic_truth.csv").write_bytes(first["synthetic_truth.csv"])
     with monkeypatch.context() as patch:  # a file that comes while the new pictures are drawn
         late = lambda *a, **k: (Path(a[0]).mkdir(), (root / "late.txt").write_text("mine"))
         patch.setattr(roots.synthetic, "synthesise", late)
