@@ -46,7 +46,7 @@ def read_notebook(path: Path) -> dict:
         raise ValueError(f"{path.name}: metadata.skinlib lacks {', '.join(absent)}; add it to the notebook's metadata")
     if card["needs"] not in ("plan", "none"):
         raise ValueError(f"{path.name}: metadata.skinlib.needs is {card['needs']!r}; write plan or none")
-    if not path.stem.partition("_")[0].isdigit():
+    if not path.stem.partition("_")[0].isdecimal():
         raise ValueError(f"{path.name}: the name of a notebook begins with its number")
     return notebook
 
@@ -59,7 +59,7 @@ def read_card(path: Path) -> Card:
         about = (tuple(map(str, card["papers"])), card["needs"], dict(card["minutes"]), card.get("evidence", False))
     except (ValueError, TypeError, KeyError, AttributeError):
         about = ((), "none", {}, False)
-    return Card(path, path.stem, int(number) if number.isdigit() else UNNUMBERED, *about)
+    return Card(path, path.stem, int(number) if number.isdecimal() else UNNUMBERED, *about)
 
 
 def check_keys(profile: dict) -> None:
@@ -92,7 +92,7 @@ def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     if profile["data"]["kind"] == "reference":
         fitting = [card for card in fitting if card.evidence]
     words = str(only).replace(",", " ").split()
-    if unknown := [word for word in words if not word.isdigit() or int(word) not in {card.number for card in fitting}]:
+    if unknown := [word for word in words if not word.isdecimal() or int(word) not in {card.number for card in fitting}]:
         have = " ".join(f"{card.number:02d}" for card in fitting)
         raise ValueError(f"ONLY={unknown[0]}: profile {profile['name']} has no such notebook; it has {have or 'none'}")
     return [card for card in fitting if not words or card.number in map(int, words)]
