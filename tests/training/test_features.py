@@ -13,6 +13,7 @@ from skinlib.config import RunConfig
 from skinlib.data.readers_files import DataError
 from skinlib.data.splits import leave_source_out as split
 from skinlib.papers.joint_ensemble.model import joint_of
+from skinlib.provenance import file_digest
 from skinlib.training import features, predict, runs
 from skinlib.training.symmetries import views
 
@@ -168,6 +169,8 @@ def test_a_head_whose_member_was_replaced_is_stale(place_of, tmp_path):
     member = first.parents()["one"]
     file = member.path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\1")
+    digests = member.metrics["digests"] | {file.name: file_digest(file)}
+    (member.path / "metrics.json").write_text(json.dumps(member.metrics | {"digests": digests}))
     assert runs.load(first.path).stale == ("parent one",)
     with pytest.raises(runs.StaleRun, match="parent one changed since"):
         runs.ensure(HEAD, **apart, stale="stop")

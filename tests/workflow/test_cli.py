@@ -46,7 +46,7 @@ def test_an_error_of_the_user_is_one_line_and_one_of_ours_keeps_its_traceback(ca
         cli.main(["plan"])
 
 
-@pytest.mark.parametrize(("name", "words"), [("none.csv", "none.csv"), ("", "Is a directory")])
+@pytest.mark.parametrize(("name", "words"), [("none.csv", "none.csv"), ("", "it is no regular file")])
 def test_an_error_of_the_system_is_one_line(capsys, tmp_path, name, words):
     assert cli.main(["evaluate", str(tmp_path / name)]) == 2
     captured = capsys.readouterr().err
