@@ -92,9 +92,9 @@ def selected(profile: dict, only: str, folder: Path) -> list[Card]:
     if profile["data"]["kind"] == "reference":
         fitting = [card for card in fitting if card.evidence]
     words = str(only).replace(",", " ").split()
-    if unknown := [word for word in words if not word.isdecimal() or int(word) not in {card.number for card in fitting}]:
+    if wrong := [word for word in words if not word.isdecimal() or int(word) not in {card.number for card in fitting}]:
         have = " ".join(f"{card.number:02d}" for card in fitting)
-        raise ValueError(f"ONLY={unknown[0]}: profile {profile['name']} has no such notebook; it has {have or 'none'}")
+        raise ValueError(f"ONLY={wrong[0]}: profile {profile['name']} has no such notebook; it has {have or 'none'}")
     return [card for card in fitting if not words or card.number in map(int, words)]
 
 
