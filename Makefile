@@ -13,11 +13,6 @@ BIN ?= .venv/bin/
 
 # Threads that wait without spinning: on a machine with other work the spinning costs ten times what it saves.
 export OMP_WAIT_POLICY ?= passive
-# glibc keeps freed blocks: by default it maps every batch's tensors anew, and the kernel clears every page of them, which
-# on two cores took 8 ms of a 0.3 ms operation.
-export MALLOC_MMAP_THRESHOLD_ ?= 1073741824
-export MALLOC_TRIM_THRESHOLD_ ?= 2147483647
-export MALLOC_TOP_PAD_ ?= 268435456
 
 # A checkout that was moved or copied runs its own code: scripts of .venv/bin name the place where they were installed.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))

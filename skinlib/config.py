@@ -206,7 +206,7 @@ class _Profile(BaseModel, strict=True, extra="allow", allow_inf_nan=False):
     stale: Literal["retrain", "stop", "reuse"]
     bootstrap: COUNT
     bootstrap_p: COUNT = 1
-    arithmetic: Literal["", "pinned"] = ""
+    arithmetic: Literal["pinned"] = "pinned"
     threads: COUNT
     jobs: COUNT
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
@@ -237,8 +237,7 @@ def load_profile(name: str | Path) -> dict:
     """Read a profile: ``smoke``, ``sample``, ``real``, ``paper``, or the path of a YAML file of the same form.
 
     Raises ValueError when no such profile exists, or the file is not a mapping with a ``name``, has the name of another
-    profile of the compendium, lacks a setting, has one of another type or out of range, or a number that YAML takes for
-    text.
+    profile of the compendium, lacks a setting, or has one of another type or range, such as a number written as text.
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else project_root() / "profiles" / f"{name}.yaml"
     if not path.is_file():

@@ -97,7 +97,8 @@ def _put(file: Path, target: Path) -> list[str]:
         place = Path(folder) / "content"  # with the permissions of an ordinary folder
         place.mkdir()
         if file.suffix != ".zip":
-            head = file.read_bytes()[:999].lstrip(b"\xef\xbb\xbf \r\n\t")
+            with file.open("rb") as opened:
+                head = opened.read(999).lstrip(b"\xef\xbb\xbf \r\n\t")
             if file.suffix == ".csv" and (head[:1] in b"<{" or b"," not in head):
                 file.unlink()
                 raise DownloadError(f"{file.name} is a web page and no table: the publisher may want a login.")

@@ -36,9 +36,8 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
     need_images : False keeps the rows whose image is not on disk, ``image_path`` missing: for what reads the table.
 
     Returns a table sorted by image id, index 0..n-1, columns ``COLUMNS`` and then the set's own clinical columns.
-    ``label`` is the index of ``diagnosis`` in the card's classes (int64; missing for a set without a diagnosis),
-    ``age`` in years, ``sex`` male or female, ``skin_type`` Fitzpatrick 1 to 6, paths absolute. What is unknown is
-    missing.
+    ``label`` is the index of ``diagnosis`` in the card's classes (int64; missing where a set has none), ``age``
+    in years, ``sex`` male or female, ``skin_type`` Fitzpatrick 1 to 6, paths absolute. What is unknown is missing.
 
     Raises DataError (with every finding in ``.findings``: any fault, or any gap without ``allow_missing``).
     """

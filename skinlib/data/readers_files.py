@@ -155,9 +155,7 @@ def read_text(path: Path, **options) -> pd.DataFrame:
     if twice := [name for name in given if name and given.count(name) > 1]:
         raise DataError(f"{path}: the column {twice[0]} is there twice; keep one")
     if (torn := table.apply(lambda column: column.str.contains("\n", regex=False)).any(axis=1)).any():
-        raise DataError(
-            f"{path}: row {torn.argmax() + 1} below the header has a cell of several lines (a stray quote?)"
-        )
+        raise DataError(f"{path}: row {torn.argmax() + 1} below the header has a cell of several lines: a stray quote?")
     if REST in table and (longer := table.pop(REST) != "").any():
         raise DataError(f"{path}: row {longer.argmax() + 1} below the header has more cells than it (decimal commas?)")
     unnamed = [name for name in table if name.startswith("Unnamed: ") and (table[name] == "").all()]

@@ -55,8 +55,7 @@ def synthesise(
     seed : the same seed gives the same bytes.
 
     Returns the truth, also written to ``synthetic_truth.csv``: a row an image with its ids, class, the fields of
-    ``Look``, ``ita_category``, ``area`` (mask, share of the picture), ``hair`` (covered share) and ``file`` under the
-    root.
+    ``Look``, ``ita_category``, ``area`` (mask, share of the picture), ``hair`` (covered share) and ``file`` below root.
     """
     root = Path(root)
     names = _checked_names(datasets, images, size)

@@ -114,9 +114,8 @@ def grouped(table, group, *, threshold=0.5, names=METRICS, n=2000, seed=0):
     def measured(y, p, units):
         once = np.ones((1, len(y)))
         values = {name: float(metrics.BINARY[name](y, p, threshold, once)[0]) for name in names}
-        called, clusters = int((p >= threshold).sum()), len(np.unique(units))
-        counts = {"n": len(y), "clusters": clusters, "positives": y.sum(), "negatives": (1 - y).sum()}
-        return values | counts | {"called": called}
+        counts = {"n": len(y), "clusters": len(np.unique(units)), "positives": y.sum(), "negatives": (1 - y).sum()}
+        return values | counts | {"called": int((p >= threshold).sum())}
 
     how = {"sensitive_features": key, "sample_params": {"units": units}}
     frame = MetricFrame(metrics=measured, y_true=y, y_pred=p, **how)

@@ -61,9 +61,8 @@ def classifier(sees: str, kind: str, *, seed: int = 0) -> Pipeline:
     levels = [list(clinical.questions()[name]) for name in words]
     told = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(categories=levels, sparse_output=False))
     numbers = [name for name in asked if not clinical.questions()[name]]
-    return make_pipeline(
-        make_column_transformer((told, words), (SimpleImputer(strategy="median"), numbers)), known[kind]
-    )
+    both = make_column_transformer((told, words), (SimpleImputer(strategy="median"), numbers))
+    return make_pipeline(both, known[kind])
 
 
 def probe(

@@ -2,7 +2,6 @@
 metrics, threshold, intervals and fairness.
 """
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +125,7 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
         raise PredictionTableError(["fairness needs a binary question: name the malignant classes"])
     parts, bootstrap = _evaluated_parts(table), {"n": n, "level": level, "seed": seed}
     bootstrap["n"] = max(min(n, FEW), min(n, MOST_DRAWN // len(table)))
-    result, lines, scored = {"rows": _rows(table)}, [], {}
+    result, lines, scored = {"rows": _rows(table).assign(resamples=bootstrap["n"])}, [], {}
     if binary is not None:
         result["threshold"], t = _threshold(binary, recall, bootstrap, in_sample="val" in parts)
         scored = {name: binary.loc[part.index] for name, part in parts.items()}
@@ -145,9 +144,9 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
     for column in groups:
         how = {"n": bootstrap["n"], "seed": seed, "threshold": t}
         found = {name: fairness.grouped(rows, column, **how) for name, rows in scored.items()}
-        for kind, make in {"fairness": fairness.by_group, "gaps": fairness.gaps}.items():
-            make = partial(make, binary, column, level=level)
-            result[f"{kind} {column}"] = _each(found, lambda drawn, make=make: make(found=drawn))
+        how = {"table": binary, "group": column, "level": level}
+        result[f"fairness {column}"] = _each(found, lambda drawn, how=how: fairness.by_group(**how, found=drawn))
+        result[f"gaps {column}"] = _each(found, lambda drawn, how=how: fairness.gaps(**how, found=drawn))
     return result
 
 

@@ -31,8 +31,7 @@ def published(paper: str, exhibit: str) -> pd.DataFrame:
     """Return one published exhibit as a long table, in the order of the paper; an exhibit of ours alone has no rows.
 
     Returns the columns row, metric, published (float; NaN where the text has no number), source (where it is in the
-    paper), note ("" where there is nothing to say), and `CORRECTED` where the file has it. Shares are 0 to 1, times are
-    seconds.
+    paper), note ("" for none), and `CORRECTED` where the file has it. Shares are 0 to 1, times are seconds.
 
     Raises ValueError (the paper is unknown, a column is missing, a value is no number, a cell is given twice, or a cell
     has neither a number nor a note).

@@ -25,8 +25,7 @@ def exhibit(ours: pd.DataFrame, *, paper: str, exhibit: str, missing: str | None
     Returns `COLUMNS`, and `CORRECTED` where the published file has it: the published cells in the paper's order, then
     ours alone in the order given.
 
-    Raises ValueError (a cell of ours is given twice, a column is unknown, or a cell has no number of ours and no
-    reason).
+    Raises ValueError (a cell of ours is given twice, a column is unknown, or a cell has neither a number nor a reason).
     """
     name = f"{paper}/{exhibit}"
     if not {*KEY, "ours"} <= set(ours) <= set(CELLS):

@@ -27,8 +27,7 @@ def gradcam_plusplus(
 
     Parameters
     ----------
-    model : returns logits (B, classes), or a dict with them under "logits"; wrap a model of two inputs as a function of
-        the image
+    model : returns logits (B, classes), or a dict with them under "logits"; wrap a model of two inputs
     images : (B, 3, H, W), as the model wants them, on its device
     targets : class index for all images, or one for each (B,)
     layer : module inside `model` whose output is (B, K, h, w)

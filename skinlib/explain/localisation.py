@@ -129,10 +129,9 @@ def localisation_table(
 
     With the width of a `border_band`, the share of a map's sum that lies in it is a measure too.
 
-    Returns a table, a row an image: image_id, constant, mask_fraction (0..1; the energy of a map of one value), with a
-    band also band_fraction, then energy, pointing, iou and where wanted band, each alone, with "_centre" and with
-    "_random". Measures of a constant map are missing, its baselines are not, so drop its row before comparing; all are
-    missing with an empty mask.
+    Returns a row an image: image_id, constant, mask_fraction (0..1; the energy of a map of one value), with a band also
+    band_fraction, then energy, pointing, iou and, if wanted, band, each alone, with "_centre" and "_random". A constant
+    map lacks its measures, not its baselines: drop its row before comparing. With an empty mask all are missing.
     """
     rows = []
     names = MEASURES if band is None else (*MEASURES, "band")

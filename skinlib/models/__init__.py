@@ -36,8 +36,7 @@ def build(config: RunConfig, *, weights_file: Path | None = None) -> Network:
 
     Returns a network, ``model(image (B, 3, H, W), meta=None, *, features=None) -> dict`` with ``logits`` (B, K).
 
-    Raises ValueError (unknown system or backbone), WeightsUnavailable (pretrained weights are asked for and cannot be
-    had).
+    Raises ValueError (unknown system or backbone), WeightsUnavailable (pretrained weights cannot be had).
     """
     make, classes = system_of(config).build, len(class_names(config.dataset, config.label_space))
     with torch.random.fork_rng(devices=[]):

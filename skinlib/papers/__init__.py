@@ -21,9 +21,8 @@ def planned(paper: str, profile: dict) -> list[Planned]:
     """
     if paper not in paper_names():
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
-    plan = importlib.import_module(f"{__name__}.{paper}.plan").plan
     try:
-        found = plan(profile)
+        found = importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
     except (KeyError, TypeError, AttributeError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
         raise ValueError(f"profile {profile['name']}: the settings of {paper} make no plan ({what})") from error

@@ -44,9 +44,8 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
         prepared = dataclasses.replace(prepared, columns=prepared.columns | {"features": found})
     masks, cache = losses.trained_on_masks(config), None
     if system.reads_images(config):
-        cache = Cache.build(
-            prepared.cohort, config.image_size, root=results_root / "cache", colour=config.colour, masks=masks
-        )
+        how = {"root": results_root / "cache", "colour": config.colour, "masks": masks}
+        cache = Cache.build(prepared.cohort, config.image_size, **how)
         if masks and not cache.has_mask.any():
             raise DataError(f"{config.system} trains on lesion masks, and no image of {config.dataset} has one")
     make = functools.partial(_batches, prepared, cache, masks=masks)

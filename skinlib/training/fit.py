@@ -1,7 +1,9 @@
 """The one training loop. It knows neither paper nor data set: models, batches and named losses come from outside."""
 
 import contextlib
+import ctypes
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -21,6 +23,9 @@ from skinlib.training import checkpoint
 from skinlib.training.losses import Term
 from skinlib.training.processes import WholeBatch
 from skinlib.training.schedules import factor
+
+# M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD of glibc's malloc.h
+MALLOC = {-3: 1 << 30, -1: 2**31 - 1, -2: 1 << 28}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,15 @@ class Place:
             return model(batch.get("image"), batch.get("meta"), features=batch.get("features"))
 
 
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Ask glibc, where there is one, to keep freed blocks; the price is that the process's memory does not shrink."""
+    # By default it maps every batch's tensors anew and the kernel clears every page: 8 ms of a 0.3 ms operation here.
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        for parameter, value in MALLOC.items():
+            ctypes.CDLL("libc.so.6").mallopt(parameter, value)
+
+
 def place(device: str = "auto", precision: str = "auto") -> Place:
     """Resolve ``auto``: a GPU where there is one, bf16 where the device multiplies it faster than fp32.
 
@@ -53,12 +67,14 @@ def place(device: str = "auto", precision: str = "auto") -> Place:
     if device == "cuda" and world > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     found = torch.device(device)
+    gpu = found.type == "cuda"
     if precision == "auto":
-        gpu = found.type == "cuda"
         fast = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if fast else "fp32"
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision {precision!r} is unknown; choose auto, fp32 or bf16")
+    if not gpu:
+        _keep_freed_memory()
     if world > 1 and not dist.is_initialized():
         if found.type == "cuda":
             torch.cuda.set_device(found)

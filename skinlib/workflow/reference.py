@@ -39,9 +39,8 @@ def publish(
     plans : paper -> name -> configuration, as the profile plans them.
     evidence : False: exhibits alone, and of these no picture that another profile keeps with evidence.
 
-    Raises ValueError (there is no exhibit, they come from several commits or a changed checkout, one was made from runs
-    of older code, a run is not of the plan, or all references together would take more than 32 MB; nothing is changed
-    then).
+    Raises ValueError, and changes nothing (no exhibit, several commits or a changed checkout, runs of older code, a run
+    that is not of the plan, or more than 32 MB of references together).
     """
     records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
     behind = _runs_behind(records, found, run_store)
