@@ -25,7 +25,8 @@ CHOICES = {
 # Field -> least and most; the ends are allowed.
 RANGES = dict.fromkeys(("shift", "brightness", "contrast", "saturation", "noise", "erasing", "schedule_gamma"), (0, 1))
 RANGES |= dict.fromkeys(("seed", "split_seed"), (0, 2**32 - 1)) | dict.fromkeys(("lr", "clip_norm"), (1e-12, 1e6))
-RANGES |= dict.fromkeys(("epochs", "batch_size", "visits", "patience", "folds"), (1, 10**9))
+RANGES |= dict.fromkeys(("epochs", "patience", "folds"), (1, 10**9))
+RANGES |= dict.fromkeys(("batch_size", "visits"), (2, 10**9))  # batch norm has no statistics of one image
 RANGES |= dict.fromkeys(("lr_early", "lr_late", "weight_decay", "schedule_step"), (0, 1e6))
 RANGES |= {"rotation": (0, 180), "zoom": (0, 0.95), "test_share": (0, 1)}
 RANGES |= dict.fromkeys(("dropout", "label_smoothing", "momentum"), (0, 0.999))
@@ -139,8 +140,8 @@ class RunConfig:
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"RunConfig.{name} is {getattr(self, name)!r}; give a mapping")
         right = lambda weight: isinstance(weight, int | float) and 0 <= weight <= 1e6
-        if not self.losses or not all(map(right, self.losses.values())):
-            raise ValueError(f"RunConfig.losses is {self.losses!r}; give one or more names with weights of at least 0")
+        if not all(map(right, self.losses.values())) or not any(self.losses.values()):
+            raise ValueError(f"RunConfig.losses is {self.losses!r}; give names with weights of at least 0, one above")
         losses = {name: float(weight) for name, weight in self.losses.items()}
         for name, value in {"image_size": as_tuple, "options": dict(self.options), "losses": losses}.items():
             object.__setattr__(self, name, value)
@@ -248,10 +249,7 @@ def load_profile(name: str | Path) -> dict:
         raise ValueError(f"{path} is no profile: it needs a mapping with a name")
     own = profile["name"]
     if not (isinstance(own, str) and re.fullmatch(r"[A-Za-z0-9][\w-]*", own, re.ASCII)) or own in RESERVED:
-        raise ValueError(
-            f"{path}: name is {own!r}, and it names a folder of results/: use letters, digits, _ and -, and "
-            f"none of {', '.join(RESERVED)}"
-        )
+        raise ValueError(f"{path}: name is {own!r}; use letters, digits, _ and -, and none of {', '.join(RESERVED)}")
     shipped = project_root() / "profiles" / f"{profile['name']}.yaml"
     papers = {"papers": profile["papers"]} if "papers" in profile else {}  # a copy with fewer may keep the name
     if shipped.is_file() and _read_yaml(shipped) | papers != profile:
@@ -263,6 +261,8 @@ def load_profile(name: str | Path) -> dict:
     for where, value in _leaves(profile):
         if hint := _as_number(value):
             raise ValueError(f"{path}: {where} is {value!r}{hint}")
+        if value == [] and where.endswith(".seeds"):
+            raise ValueError(f"{path}: {where} is empty; name at least one")
     try:
         _Profile.model_validate(profile)
     except ValidationError as error:
@@ -273,13 +273,21 @@ def load_profile(name: str | Path) -> dict:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key may be there twice."""
+    """YAML in which no key may be there twice, and a number means what it looks like: 0200 and 1:30 are refused."""
 
     def construct_mapping(self, node, deep=False):
         keys = [str(key.value) for key, _ in node.value]
         if twice := [key for key in keys if keys.count(key) > 1]:
             raise yaml.YAMLError(f"the key {twice[0]} is there twice below line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node):
+        if not re.fullmatch(r"[-+]?(0|[1-9][0-9_]*)", node.value):
+            raise yaml.YAMLError(f"{node.value} in line {node.start_mark.line + 1} is read as another number")
+        return super().construct_yaml_int(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _read_yaml(path: Path) -> object:
@@ -294,7 +302,7 @@ def _read_yaml(path: Path) -> object:
 
 def _leaves(value: object, where: str = "") -> Iterator[tuple[str, object]]:
     """Yield every single value of nested mappings and lists, with the keys and places that lead to it."""
-    if not isinstance(value, dict | list):
+    if not isinstance(value, dict | list) or not value:
         yield where, value
         return
     for key, below in value.items() if isinstance(value, dict) else enumerate(value):

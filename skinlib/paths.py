@@ -57,12 +57,18 @@ def write_json(path: str | Path, value: object) -> Path:
 def read_json(path: str | Path) -> dict:
     """Read a JSON file that holds a mapping; a broken one is named in the error."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:  # other encodings are ValueErrors too
-        raise ValueError(f"{path} is not JSON ({error}); delete it and run again") from error
+        raise ValueError(f"{path} is not JSON ({error}); mend it, or delete it and run again") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds no mapping but {str(value)[:40]!r}")
     return value
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError(f"one of the keys {', '.join(sorted(found))[:80]} is there twice")
+    return found
 
 
 @contextlib.contextmanager

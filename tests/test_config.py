@@ -64,14 +64,14 @@ def test_a_configuration_cannot_be_changed_only_replaced():
     ({"visits": "all"}, r"RunConfig.visits is 'all'; give int \| None"),
     ({"augment": {"rotation": "5e-05"}}, "Augment.rotation is '5e-05'; give float .*write 0.00005"),
     *(({name: value}, rf"RunConfig\.{name} is .*; give .* to") for name, value in [
-        ("epochs", 0), ("batch_size", 0), ("lr", float("nan")), ("lr", float("inf")), ("lr", -1.0), ("lr", 1e30),
+        ("epochs", 0), ("batch_size", 1), ("lr", float("nan")), ("lr", float("inf")), ("lr", -1.0), ("lr", 1e30),
         ("dropout", 1.5), ("label_smoothing", 2.0), ("weight_decay", -1.0), ("clip_norm", -1.0), ("seed", -1),
-        ("seed", 2**70), ("split_seed", -1), ("visits", -4), ("momentum", 1.0), ("test_share", -0.1),
+        ("seed", 2**70), ("split_seed", -1), ("visits", 1), ("momentum", 1.0), ("test_share", -0.1),
     ]),
     ({"augment": {"brightness": 99.0}}, r"Augment\.brightness is 99.0; give 0 to 1"),
     ({"augment": {"zoom": float("nan")}}, r"Augment\.zoom is nan"),
     ({"schedule": "step", "schedule_step": 0}, "schedule_step is 0"),
-    *(({"losses": given}, "RunConfig.losses is") for given in ({}, [], {"cross_entropy": "x"}, {"dice": -1.0})),
+    *(({"losses": given}, "RunConfig.losses is") for given in ({}, [], {"dice": "x"}, {"dice": -1}, {"dice": 0})),
     ({"options": ["a"]}, r"RunConfig.options is \['a'\]; give a mapping"),
     ({"augment": "x"}, "RunConfig.augment is 'x'; give a mapping"),
     ({"fold": 3, "folds": 3}, "fold is 3; give 0 to 2, or None"), ({"fold": -1}, "fold is -1"),
@@ -116,6 +116,8 @@ BOMB = "\n".join(f"{b}: &{b} [{', '.join(['*' + a] * 10)}]" for a, b in itertool
     ("data: {kind: synthetic, images: 100000000000}", "images is 100000000000: .*less than or equal to 1000000"),
     ("notebooks: {time_limit_minutes: -1}", "notebooks.time_limit_minutes is -1: .*greater than 0"),
     ("notebooks: {}", "notebooks is {}: .*at least 1"), ("like: own.yaml", "like is 'own.yaml'; name a profile"),
+    ("threads: 0200", "0200 in line 2 is read as another number"), ("jobs: 1:30", "1:30 in line 2 is read as another"),
+    ("paper_a: {seeds: []}", "paper_a.seeds is empty"),
     ("arithmetic: fast", "arithmetic is 'fast': .*'pinned'"), ("like: [smoke]", "no profile .'smoke'."),
 ])  # fmt: skip
 def test_a_wrong_profile_is_refused_in_one_line(tmp_path, text, message):

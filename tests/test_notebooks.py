@@ -39,10 +39,9 @@ def test_another_data_set_reaches_the_plans(given, tmp_path, monkeypatch):
     assert study.plan("any") == {"any": "ph2"}
 
 
-@pytest.mark.parametrize(
-    ("environment", "train", "stale"),
-    [({}, True, "stop"), ({"SKINLIB_TRAIN": "never"}, False, "stop"), ({"SKINLIB_STALE": "reuse"}, True, "reuse")],
-)
+@pytest.mark.parametrize(("environment", "train", "stale"), [
+    ({}, True, "stop"), ({"SKINLIB_TRAIN": "never"}, False, "stop"), ({"SKINLIB_STALE": "reuse"}, True, "reuse"),
+])  # fmt: skip
 def test_runs_are_trained_unless_the_runner_forbids_it(given, monkeypatch, environment, train, stale):
     seen = {}
     monkeypatch.setattr(runs, "ensure", lambda config, **words: seen.update(words) or "run")

@@ -25,13 +25,6 @@ def found(root: str | Path) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     return cohorts, absent
 
 
-def official_images(name: str) -> int | None:
-    """Return how many images the official set has in all parts, None where its card does not know."""
-    card = CARDS[name]
-    counts = [card.expected(part) for part in (card.official or card.counts)]
-    return sum(counts) if counts and None not in counts else None
-
-
 def classes(name: str, cohort: pd.DataFrame) -> pd.DataFrame:
     """Return a row a class of one set, in the card's order: class, malignant, images, lesions, official."""
     card = CARDS[name]

@@ -41,12 +41,6 @@ def proposed_runs(study, *, leave_out: str = "", seeing: bool = False) -> dict[s
     return found
 
 
-def looked_at(study, paper: str) -> dict[str, Run]:
-    """Return name in the pictures -> network of a paper, of the study's seed, the first of the plan."""
-    networks = plan_module(paper).LOOKED_AT
-    return {name: study.runs(paper, seed=study.seed, **labels).first for name, labels in networks.items()}
-
-
 def test_images(run: Run, study, *, most: int | None = None) -> pd.DataFrame:
     """Return a run's own test images by id, at random ``most`` of them, labelled as the run's classes."""
     config = run.config

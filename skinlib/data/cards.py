@@ -97,8 +97,7 @@ def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     codes = card.stand_ins | {code.lower(): code for code in card.classes}
     if absent := [name for name in SELECTIONS[space] if name not in codes]:
         raise ValueError(
-            f"{dataset} has no class {', '.join(absent)}, so it has no label space {space!r}: its card lists "
-            f"{', '.join(card.classes)}."
+            f"{dataset} has no {', '.join(absent)} for label space {space!r}, but {', '.join(card.classes)}"
         )
     return tuple(codes[name] for name in SELECTIONS[space])
 
@@ -133,9 +132,6 @@ def relabel(cohort: pd.DataFrame, space: str) -> pd.DataFrame:
         return cohort.assign(label=labels.astype("int64"))
     counts = {code: int((labels == i).sum()) for name in names for i, code in enumerate(class_names(name, space))}
     if empty := [code for code, n in counts.items() if not n]:
-        raise ValueError(
-            f"The cohort has no image of {', '.join(empty)}, which the label space {space!r} is about ({counts}): "
-            "read more of the data set, or choose one that has them."
-        )
+        raise ValueError(f"no image of {', '.join(empty)}, which label space {space!r} needs: {counts}; read more")
     whole = labels.notna()
     return cohort[whole].assign(label=labels[whole].astype("int64")).reset_index(drop=True)

@@ -72,14 +72,22 @@ def mask_size(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def odd_masks(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Masks that mark no pixel or all of them: ``image_id, dataset, path, marks`` (none or all).
+    """Masks that mark no pixel, all of them, or the ``edge`` of the picture and not its middle, as if inverted.
 
-    Files that cannot be read are left out, ``unreadable`` names them.
+    Returns ``image_id, dataset, path, marks``. Files that cannot be read are left out, ``unreadable`` names them.
     """
     files = _paths(cohort).query("kind == 'mask'")
-    shares = pd.Series(_asked(lambda path: pictures.read_mask(path).mean(), files["path"]), files.index, dtype=float)
-    odd = files[["image_id", "dataset", "path"]].assign(marks=shares.map({0.0: "none", 1.0: "all"}))
-    return odd.dropna(subset="marks").reset_index(drop=True)
+    marks = pd.Series(_asked(lambda path: _odd(pictures.read_mask(path)), files["path"]), files.index, dtype=object)
+    return files[["image_id", "dataset", "path"]].assign(marks=marks).dropna(subset="marks").reset_index(drop=True)
+
+
+def _odd(mask: np.ndarray) -> str | None:
+    if mask.all() or not mask.any():
+        return "all" if mask.all() else "none"
+    edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
+    height, width = mask.shape
+    middle = mask[height // 3 : height - height // 3, width // 3 : width - width // 3].mean()
+    return "the edge" if edge > 0.9 and middle < 0.1 else None
 
 
 def of_files(cohort: pd.DataFrame) -> list[str]:
@@ -87,7 +95,7 @@ def of_files(cohort: pd.DataFrame) -> list[str]:
     lines = [f"{row.kind} {row.reason}" for row in unreadable(cohort).itertuples()]
     sizes = mask_size(cohort).itertuples()
     lines += [f"{row.image_id}: its mask is {row.mask_size}, its image {row.image_size} pixels" for row in sizes]
-    lines += [f"mask {row.path} marks {row.marks} of its pixels" for row in odd_masks(cohort).itertuples()]
+    lines += [f"mask {row.path} marks {row.marks} of its picture" for row in odd_masks(cohort).itertuples()]
     same = exact_duplicates(cohort.dropna(subset="image_path")).itertuples()
     return lines + [f"{row.image_a} and {row.image_b} are the same file" for row in same]
 

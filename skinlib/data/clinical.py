@@ -53,10 +53,7 @@ def answers(cohort: pd.DataFrame) -> pd.DataFrame:
     """
     names = _ASKED["cohort"].to_dict()
     if lacking := sorted({*names.values(), "answered_unknown", "spelt_brasil"} - set(cohort)):
-        raise DataError(
-            f"the clinical features need columns that the cohort lacks: {', '.join(lacking)}; read it with "
-            "skinlib.data.readers.read('pad_ufes_20', root)"
-        )
+        raise DataError(f"the cohort lacks the clinical columns {', '.join(lacking)}; read it as pad_ufes_20 does")
     table = {name: _text(cohort[column]) for name, column in names.items()}
     for note, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
         noted = cohort[note].fillna("").str.split().tolist()

@@ -48,24 +48,20 @@ def get(name: str, root: str | Path, *, accept_licence: bool = False, tell: Call
     facts = {"licence": card.licence, "source": card.source, "please cite": card.citation, "note": card.notes}
     tell("\n  ".join([card.title, *(f"{word}: {fact}" for word, fact in facts.items())]))
     if not card.archives:
-        raise DownloadError(
-            f"{card.title} cannot be downloaded by a program. Register at {card.source}, then put the "
-            f"files into {root / card.folder} as data/README.md describes."
-        )
+        raise DownloadError(f"{card.title}: register at {card.source}, then put the files into {root / card.folder}.")
     if not accept_licence:
-        raise LicenceNotAccepted(
-            f"{card.title} is under the licence '{card.licence}': accept it with accept_licence=True "
-            "(skinlib data get --accept-licence)."
-        )
+        raise LicenceNotAccepted(f"{card.title} is under '{card.licence}': accept it (--accept-licence).")
     ledger = root / CHECKSUMS
     for archive in card.archives:
         key, place = f"{name}/{archive.filename}", root / card.folder / archive.unpack_to
         done = read_json(ledger) if ledger.is_file() else {}
-        if key in done and all((place / name).exists() for name in done[key]["holds"]):
+        known = done[key] if isinstance(done.get(key), dict) else {}
+        held = [place / name for name in known.get("holds", ())]
+        if held and all(path.is_file() or any(path.glob("*")) for path in held):  # an emptied folder is fetched again
             tell(f"  {archive.filename}: already here")
             continue
         tell(f"  {archive.filename}: fetching {archive.url}")
-        expected = archive.checksum or done.get(key, {}).get("checksum")
+        expected = archive.checksum or known.get("checksum")
         file = _fetch(archive, expected, root / ".downloads")
         holds = _put(file, place)
         checksum = expected or f"sha256:{pooch.file_hash(str(file))}"
@@ -85,10 +81,7 @@ def _fetch(archive: Archive, expected: str | None, folder: Path) -> Path:
     except OSError as error:  # what requests raises is one, too
         raise DownloadError(f"{archive.url} cannot be fetched: {error}. Try again later.") from error
     except ValueError as error:
-        raise DownloadError(
-            f"{archive.filename} does not have the checksum {expected}: it is damaged or was changed by its publisher. "
-            "It was deleted; nothing was unpacked."
-        ) from error
+        raise DownloadError(f"{archive.filename} has not the checksum {expected}; it was deleted.") from error
 
 
 def _put(file: Path, target: Path) -> list[str]:
@@ -96,7 +89,7 @@ def _put(file: Path, target: Path) -> list[str]:
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         place = Path(folder) / "content"  # with the permissions of an ordinary folder
         place.mkdir()
-        if file.suffix != ".zip":
+        if file.suffix.lower() != ".zip":
             with file.open("rb") as opened:
                 head = opened.read(999).lstrip(b"\xef\xbb\xbf \r\n\t")
             if file.suffix == ".csv" and (head[:1] in b"<{" or b"," not in head):
@@ -112,10 +105,7 @@ def _put(file: Path, target: Path) -> list[str]:
         for new in (path for path in place.rglob("*") if not path.is_dir()):
             there = target / new.relative_to(place)
             if there.exists() and not (there.is_file() and filecmp.cmp(new, there, shallow=False)):
-                raise DownloadError(
-                    f"{there} is not the file of {file.name}: it was changed or put there by hand. Nothing was "
-                    "unpacked; move it away and call again."
-                )
+                raise DownloadError(f"{there} is not the file of {file.name}; nothing was unpacked: move it away.")
         top = sorted(path.name for path in place.iterdir())
         shutil.copytree(place, target, dirs_exist_ok=True, copy_function=shutil.move)
         return top
@@ -137,7 +127,7 @@ def unpack(archive: Path, target: Path, *, depth: int = 1) -> None:
             bundle.extractall(target, members)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
         raise UnpackError(f"{archive.name} is damaged: {error}. Download it again.") from error
-    for inner in sorted(target.rglob("*.zip")) if depth else ():
+    for inner in sorted(target.rglob("*.[zZ][iI][pP]")) if depth else ():
         unpack(inner, inner.parent, depth=depth - 1)
         inner.unlink()
 

@@ -37,11 +37,12 @@ def read_mask(path: str | Path) -> np.ndarray:
     """
     plane, white = _opened(path, _mask_plane)
     lesion = plane * 255.0 > MASK_ABOVE * white
+    values = np.unique(plane)
     if lesion.any() and np.count_nonzero(plane) > 5 * lesion.sum():
         raise PictureError(f"{path} is no mask of lesion and skin: most it marks is not above {MASK_ABOVE} of 255")
-    if lesion.any():
+    if lesion.any() and not (len(values) == 3 and 0.1 < values[1] / white < 0.9):
         return lesion
-    if len(values := np.unique(plane)) > 2 or (len(values) == 2 and values[0] != 0):
+    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
         raise PictureError(f"{path} is no mask of lesion and skin: it has {values[0]} to {values[-1]} of {white}")
     return plane > 0
 

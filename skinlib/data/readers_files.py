@@ -2,7 +2,9 @@
 
 import csv
 import io
+import lzma
 import os
+import tarfile
 import warnings
 import zipfile
 import zlib
@@ -18,6 +20,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = frozenset(("", *"- -- . ? #n/a unknown unk nan nat na n/a n.a. none null (null) nil missing <na>".split()))
 SEPARATORS, REST = ",;\t", "\0rest"
 AGES = (0, 120)  # years; beyond them a number is a code, such as 999 for "not known"
+MANY = 40  # images of one lesion or patient
+_BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
 SYNTHETIC_MARKER = "synthetic.json"
 
 
@@ -140,6 +144,8 @@ def read_text(path: Path, **options) -> pd.DataFrame:
         if path.exists() and not path.is_file():
             raise OSError("it is no regular file")
         first = pd.read_csv(path, sep="\0", nrows=0, quoting=csv.QUOTE_NONE, **how).columns[0]
+        if first.lower().startswith("sep="):
+            raise ValueError(f"its first line, {first!r}, is for Excel: delete it")
         how["sep"] = max(SEPARATORS, key=first.count)
         how |= {"index_col": False} | options
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
@@ -148,7 +154,7 @@ def read_text(path: Path, **options) -> pd.DataFrame:
             except pd.errors.ParserWarning:  # rows longer than the header, of which pandas would drop the rest
                 names = how.pop("names", None) or list(pd.read_csv(path, nrows=0, **how).columns)
                 table = pd.read_csv(path, names=[*names, REST], **{"header": 0} | how)
-    except (ValueError, EOFError, OSError, pd.errors.ParserWarning, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, OSError, pd.errors.ParserWarning, *_BROKEN_ARCHIVE) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
     table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
     given = [name.strip() for name in next(csv.reader([first], delimiter=how["sep"])) if "header" not in options]
@@ -173,6 +179,8 @@ def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findi
     for name, other in (("image", "image_id"), ("image_id", "image")):  # both are in official files
         if name in required and name not in table and other not in required:
             table = table.rename(columns={other: name})
+    spelt = {name.lower(): name for name in table}
+    table = table.rename(columns={spelt[n]: n for n in required if n not in table and n in spelt})
     lacking = [name for name in required if name not in table.columns]
     if lacking:
         findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {', '.join(table.columns)})")
@@ -182,10 +190,13 @@ def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findi
 
 
 def need_ids(table: pd.DataFrame, name: str, path: Path, findings: Findings) -> None:
-    """Note images without a lesion or patient, of a set that knows them all."""
+    """Note images without a lesion or patient, of a set that knows them all, and an id that is so many images' own."""
     if len(blank := table.loc[table[name].isna(), "image_id"]):
         what = name.replace("_", " ")
         findings.gaps.append(f"{path.name}: {len(blank)} images have no {what}, so splits would leak: {some(blank)}")
+    most = table[name].value_counts().head(1)
+    if len(most) and most.iloc[0] > max(MANY, len(table) / 20):
+        findings.gaps.append(f"{path.name}: {name} {most.index[0]} is that of {most.iloc[0]} rows; a code for unknown?")
 
 
 def as_numbers(column: pd.Series) -> pd.Series:
@@ -241,10 +252,8 @@ def images_of(path: Path) -> pd.DataFrame:
         if "age" in answers:
             ages = as_numbers(answers["age"])
             if (wrong := answers["age"].notna() & ~ages.between(*AGES)).any():
-                raise DataError(
-                    f"{path}: age is {answers.loc[wrong, 'age'].iloc[0]!r} in row {wrong.argmax() + 1} below the "
-                    f"header; give years from {AGES[0]} to {AGES[1]}, or leave it blank"
-                )
+                where = f"{answers.loc[wrong, 'age'].iloc[0]!r} in row {wrong.argmax() + 1} below the header"
+                raise DataError(f"{path}: age is {where}; give years from {AGES[0]} to {AGES[1]}, or leave it blank")
             answers["age"] = ages
         if len(answers.columns):  # pandas tells numbers and yes-or-no answers from words
             ids = dict.fromkeys(("lesion_id", "patient_id"), str)
@@ -253,6 +262,8 @@ def images_of(path: Path) -> pd.DataFrame:
         cohort["image_path"] = [str((path.parent / name).absolute()) for name in cohort["image_path"]]
     if cohort.empty:
         raise DataError(f"no image in {path}; it takes {', '.join(IMAGE_SUFFIXES)}")
+    if coded := [name for name in cohort["image_path"] if not name.isprintable()]:  # else no table can hold them
+        raise DataError(f"{path}: {coded[0]!r} has letters that are no UTF-8, or none that can be seen; rename it")
     if "image_id" not in cohort:
         cohort["image_id"] = [Path(name).stem for name in cohort["image_path"]]
     if twice := list(cohort.loc[cohort["image_id"].duplicated(), "image_id"]):

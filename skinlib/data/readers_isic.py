@@ -8,23 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from skinlib.data import readers_files as files
 from skinlib.data.cards import CARDS
-from skinlib.data.readers_files import (
-    DataError,
-    Findings,
-    attach,
-    clean,
-    find_table,
-    folders,
-    index_images,
-    index_masks,
-    need_ids,
-    numbers,
-    one_hot,
-    read_table,
-    read_text,
-    some,
-)
+from skinlib.data.readers_files import DataError, Findings, some
 
 ATTRIBUTES = ("globules", "milia_like_cyst", "negative_network", "pigment_network", "streaks")
 WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
@@ -40,19 +26,19 @@ def ham10000(root: Path, findings: Findings) -> pd.DataFrame:
     table = _ham_metadata(base, findings)
     if table is None:
         raise DataError(f"HAM10000_metadata.csv is not in {base}: put it there, or run `skinlib data get ham10000`.")
-    images = index_images(folders(base, *_HAM_FOLDERS) or [base], findings)
-    return attach(table, images, index_masks(base, findings, _HAM_MASKS), findings)
+    images = files.index_images(files.folders(base, *_HAM_FOLDERS) or [base], findings)
+    return files.attach(table, images, files.index_masks(base, findings, _HAM_MASKS), findings)
 
 
 def _ham_metadata(base: Path, findings: Findings) -> pd.DataFrame | None:
-    path = find_table(base, "HAM10000_metadata", suffixes=(".csv", ".tab", ""))
+    path = files.find_table(base, "HAM10000_metadata", suffixes=(".csv", ".tab", ""))
     return None if path is None else _ham_table(path, findings)
 
 
 def _ham_table(path: Path, findings: Findings) -> pd.DataFrame:
-    table = read_table(path, findings, required=_HAM_COLUMNS)
-    need_ids(table, "lesion_id", path, findings)
-    table["age"] = numbers(table["age"], f"{path.name} column age", findings)
+    table = files.read_table(path, findings, required=_HAM_COLUMNS)
+    files.need_ids(table, "lesion_id", path, findings)
+    table["age"] = files.numbers(table["age"], f"{path.name} column age", findings)
     table = table.reindex(columns=[*_HAM_COLUMNS, "dataset"])  # the Kaggle copy lacks the source clinic
     return table.rename(columns={"dx": "diagnosis", "localization": "site", "dataset": "source"})
 
@@ -63,12 +49,12 @@ def isic2016(root: Path, findings: Findings) -> pd.DataFrame:
     codes = {"0": "benign", "1": "malignant", "0.0": "benign", "1.0": "malignant"}
     words = {part: WORDS[part] for part in ("train", "test")}
     for part, word, path in _label_files(base, "ISBI2016_ISIC_Part3_{}_GroundTruth", words, findings):
-        table = read_table(path, findings, required=("image_id", "diagnosis"), header=False)
+        table = files.read_table(path, findings, required=("image_id", "diagnosis"), header=False)
         table["diagnosis"] = table["diagnosis"].replace(codes)
         # The archives of both parts hold the same pictures.
-        data = folders(base, f"ISBI2016_ISIC_Part1_{word}_Data") or folders(base, f"ISBI2016_ISIC_Part3_{word}_Data")
-        masks = index_masks(base, findings, f"ISBI2016_ISIC_Part1_{word}_GroundTruth")
-        parts.append(attach(table, index_images(data, findings), masks, findings, part=part))
+        data = files.folders(base, *(f"ISBI2016_ISIC_Part{number}_{word}_Data" for number in "13"))[:1]
+        masks = files.index_masks(base, findings, f"ISBI2016_ISIC_Part1_{word}_GroundTruth")
+        parts.append(files.attach(table, files.index_images(data, findings), masks, findings, part=part))
     return _join(parts, base).assign(source="isic_archive")
 
 
@@ -78,17 +64,18 @@ def isic2017(root: Path, findings: Findings) -> pd.DataFrame:
     named = ("melanoma", "seborrheic_keratosis")
     words = WORDS | {"test": "Test_v2"}
     for part, word, path in _label_files(base, "ISIC-2017_{}_Part3_GroundTruth", words, findings):
-        table = read_table(path, findings, required=("image_id", *named))
-        marks = [numbers(table[c], f"{path.name} column {c}", findings) for c in named]
+        table = files.read_table(path, findings, required=("image_id", *named))
+        marks = [files.numbers(table[c], f"{path.name} column {c}", findings) for c in named]
         table["nevus"] = (1 - marks[0] - marks[1]).astype("str")
         table = _with_diagnosis(table, (*named, "nevus"), path, findings)
         folder = f"ISIC-2017_{word}_Data"
-        meta_path = find_table(base, f"{folder}_metadata") or find_table(base / folder, f"{folder}_metadata")
+        meta_path = files.find_table(base, name := f"{folder}_metadata") or files.find_table(base / folder, name)
         if meta_path:
             names = {"image_id": "image_id", "age_approximate": "age", "sex": "sex"}
             table = _left_join(table, _renamed(meta_path, names, findings), meta_path.name, findings)
-        masks = index_masks(base, findings, f"ISIC-2017_{word}_Part1_GroundTruth")
-        parts.append(attach(table, index_images(folders(base, folder), findings), masks, findings, part=part))
+        masks = files.index_masks(base, findings, f"ISIC-2017_{word}_Part1_GroundTruth")
+        images = files.index_images(files.folders(base, folder), findings)
+        parts.append(files.attach(table, images, masks, findings, part=part))
     return _join(parts, base).assign(source="isic_archive")
 
 
@@ -99,17 +86,17 @@ def isic2018_task12(root: Path, findings: Findings) -> pd.DataFrame:
     """
     base, parts = root / "isic2018", []
     for part, word in WORDS.items():
-        data = folders(base, f"ISIC2018_Task1-2_{word}_Input")
+        data = files.folders(base, f"ISIC2018_Task1-2_{word}_Input")
         if not data and part != "train":
             continue
-        images = index_images(data, findings)
-        masks = index_masks(base, findings, f"ISIC2018_Task1_{word}_GroundTruth*") or {}
+        images = files.index_images(data, findings)
+        masks = files.index_masks(base, findings, f"ISIC2018_Task1_{word}_GroundTruth*") or {}
         table = pd.DataFrame({"image_id": pd.Series(sorted({*images, *masks}), dtype="str")})
-        where = folders(base, f"ISIC2018_Task2_{word}_GroundTruth*")
+        where = files.folders(base, f"ISIC2018_Task2_{word}_GroundTruth*")
         for name in ATTRIBUTES:
-            found = index_images(where, findings, ending=f"_attribute_{name}")
+            found = files.index_images(where, findings, ending=f"_attribute_{name}")
             table[f"attribute_{name}"] = table["image_id"].map(found).astype("str")
-        parts.append(attach(table, images, masks, findings, part=part))
+        parts.append(files.attach(table, images, masks, findings, part=part))
     return _join(parts, base).assign(source="isic_archive")
 
 
@@ -118,19 +105,19 @@ def isic2018_task3(root: Path, findings: Findings) -> pd.DataFrame:
     base, ham, parts = root / "isic2018", root / "ham10000", []
     classes = CARDS["isic2018_task3"].classes
     for part, word, path in _label_files(base, "ISIC2018_Task3_{}_GroundTruth", WORDS, findings):
-        if "dx" in read_text(path, nrows=0):  # as Harvard Dataverse gives the test labels: one column, HAM10000's codes
+        if "dx" in files.read_text(path, nrows=0):  # Harvard Dataverse gives the test labels in HAM10000's codes
             table = _ham_table(path, findings)
             table["diagnosis"] = table["diagnosis"].str.upper()
         else:
-            table = read_table(path, findings, required=("image", *classes)).rename(columns={"image": "image_id"})
+            table = files.read_table(path, findings, required=("image", *classes)).rename(columns={"image": "image_id"})
             table = _with_diagnosis(table, classes, path, findings)
-        data, masks = folders(base, f"ISIC2018_Task3_{word}_Input", f"ISIC2018_Task3_{word}_Images"), None
+        data, masks = files.folders(base, f"ISIC2018_Task3_{word}_Input", f"ISIC2018_Task3_{word}_Images"), None
         if part == "train":
-            data = data or folders(ham, *_HAM_FOLDERS) or [ham]
+            data = data or files.folders(ham, *_HAM_FOLDERS) or [ham]
             table = _with_lesions(table, root, findings)
-            masks = index_masks(ham, findings, _HAM_MASKS)
-        images = index_images(data, findings)
-        parts.append(attach(table, images, masks, findings, part=part))
+            masks = files.index_masks(ham, findings, _HAM_MASKS)
+        images = files.index_images(data, findings)
+        parts.append(files.attach(table, images, masks, findings, part=part))
     return _join(parts, base)
 
 
@@ -139,8 +126,10 @@ def _with_lesions(table: pd.DataFrame, root: Path, findings: Findings) -> pd.Dat
     meta = _ham_metadata(root / "ham10000", findings)
     if meta is not None:
         table = _left_join(table, meta.drop(columns="diagnosis"), "HAM10000_metadata.csv", findings)
-    path = find_table(root / "isic2018", "ISIC2018_Task3_Training_LesionGroupings")
+    path = files.find_table(root / "isic2018", "ISIC2018_Task3_Training_LesionGroupings")
     if path is None:
+        if meta is None:
+            findings.gaps.append("train: neither HAM10000_metadata nor LesionGroupings is there: splits would leak")
         return table
     lesions = _renamed(path, {"image": "image_id", "lesion_id": "lesion_id"}, findings)
     return _left_join(table.drop(columns="lesion_id", errors="ignore"), lesions, path.name, findings)
@@ -149,28 +138,30 @@ def _with_lesions(table: pd.DataFrame, root: Path, findings: Findings) -> pd.Dat
 def isic2019(root: Path, findings: Findings) -> pd.DataFrame:
     """Rows of the ISIC 2019 training part; the source is the prefix of the lesion id (HAM, BCN, MSK4)."""
     base, classes = root / "isic2019", CARDS["isic2019"].classes
-    path = find_table(base, "ISIC_2019_Training_GroundTruth")
+    path = files.find_table(base, "ISIC_2019_Training_GroundTruth")
     if path is None:
         raise DataError(f"ISIC_2019_Training_GroundTruth.csv is not in {base}: put the official files there.")
-    table = read_table(path, findings, required=("image", *classes)).rename(columns={"image": "image_id"})
+    table = files.read_table(path, findings, required=("image", *classes)).rename(columns={"image": "image_id"})
     # A row marked UNK belongs to none of the eight classes and is reported as such.
     table = _with_diagnosis(table, classes, path, findings)
-    meta_path = find_table(base, "ISIC_2019_Training_Metadata")
+    meta_path = files.find_table(base, "ISIC_2019_Training_Metadata")
     if meta_path is None:
         findings.gaps.append("train: ISIC_2019_Training_Metadata.csv not found, so no lesion ids: splits would leak")
     else:
         names = {"image": "image_id", "age_approx": "age", "sex": "sex", "anatom_site_general": "site"}
         meta = _renamed(meta_path, names | {"lesion_id": "lesion_id"}, findings)
-        meta["source"] = clean(meta["lesion_id"].astype("str").str.split("_").str[0])
+        if meta["lesion_id"].isna().all():
+            findings.gaps.append(f"train: no image has a lesion id in {meta_path.name}: splits would leak")
+        meta["source"] = files.clean(meta["lesion_id"].astype("str").str.replace("_.*", "", regex=True))
         table = _left_join(table, meta, meta_path.name, findings)
-    images = index_images(folders(base, "ISIC_2019_Training_Input"), findings)
-    return attach(table, images, None, findings, part="train")
+    images = files.index_images(files.folders(base, "ISIC_2019_Training_Input"), findings)
+    return files.attach(table, images, None, findings, part="train")
 
 
 def _label_files(base: Path, stem: str, words: dict[str, str], findings: Findings) -> Iterator[tuple[str, str, Path]]:
     """Yield (part, word, label file) of each part; one without a label file is a gap and left out."""
     for part, word in words.items():
-        path = find_table(base, stem.format(word), suffixes=(".csv", ".tab"))
+        path = files.find_table(base, stem.format(word), suffixes=(".csv", ".tab"))
         if path:
             yield part, word, path
         else:
@@ -184,13 +175,13 @@ def _join(parts: list[pd.DataFrame], base: Path) -> pd.DataFrame:
 
 
 def _with_diagnosis(table: pd.DataFrame, classes: tuple[str, ...], path: Path, findings: Findings) -> pd.DataFrame:
-    return table[["image_id"]].assign(diagnosis=one_hot(table, classes, path.name, findings))
+    return table[["image_id"]].assign(diagnosis=files.one_hot(table, classes, path.name, findings))
 
 
 def _renamed(path: Path, names: dict[str, str], findings: Findings) -> pd.DataFrame:
     """Columns of a table under the cohort's names, the age as a number."""
-    table = read_table(path, findings, required=tuple(names))[list(names)].rename(columns=names)
-    return table.assign(age=numbers(table["age"], f"{path.name} age", findings)) if "age" in table else table
+    table = files.read_table(path, findings, required=tuple(names))[list(names)].rename(columns=names)
+    return table.assign(age=files.numbers(table["age"], f"{path.name} age", findings)) if "age" in table else table
 
 
 def _left_join(table: pd.DataFrame, meta: pd.DataFrame, what: str, findings: Findings) -> pd.DataFrame:

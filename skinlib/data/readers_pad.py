@@ -4,22 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from skinlib.data.readers_files import (
-    DataError,
-    Findings,
-    attach,
-    find_table,
-    folders,
-    index_images,
-    need_ids,
-    numbers,
-    read_table,
-    read_text,
-    some,
-)
+from skinlib.data import readers_files as files
+from skinlib.data.readers_files import DataError, Findings, some
 
 # The official columns in order: name in the cohort, kind, and for a clinical feature its answers or "number".
 COLUMNS = pd.read_csv(Path(__file__).with_name("pad_ufes_20.csv"), index_col="column", keep_default_na=False)
+MOST_MM = 500  # of a lesion
 _YES_NO, _COUNTRIES, _NUMBERS = (list(COLUMNS.index[COLUMNS["kind"] == k]) for k in ("yes_no", "country", "number"))
 
 
@@ -31,29 +21,33 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
     with a category UNK can be rebuilt; ``spelt_brasil`` likewise names those whose BRAZIL is spelt BRASIL. Student
     outlines in ``masks_weak/`` go to ``weak_mask_path``: they serve to find healthy skin and are no ground truth.
     """
-    bases = [root / "pad_ufes_20", *folders(root / "pad_ufes_20", "*")]
-    base = next((folder for folder in bases if find_table(folder, "metadata")), None)
+    bases = [root / "pad_ufes_20", *files.folders(root / "pad_ufes_20", "*")]
+    base = next((folder for folder in bases if files.find_table(folder, "metadata")), None)
     if base is None:
         raise DataError(f"metadata.csv of PAD-UFES-20 is not under {root / 'pad_ufes_20'}: put it there.")
-    path = find_table(base, "metadata")
-    table = read_table(path, findings, required=tuple(COLUMNS.index))
-    raw = read_text(path)
+    path = files.find_table(base, "metadata")
+    raw = files.read_text(path)
+    table = files.with_columns(raw, COLUMNS.index, path, findings)[list(COLUMNS.index)]
+    raw = raw.rename(columns=str.lower)
     answers = raw[[c for c in _YES_NO + _COUNTRIES if c in raw]].apply(lambda column: column.str.upper())
     for name, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
         table[name] = [" ".join(answers.columns[row]) for row in (answers == word).to_numpy()]
     for name in _YES_NO:
         table[name] = _yes_no(table[name], name, findings)
     for name in _NUMBERS:
-        table[name] = numbers(table[name], f"{path.name} column {name}", findings)
+        table[name] = files.numbers(table[name], f"{path.name} column {name}", findings)
+    for name in ("diameter_1", "diameter_2"):
+        if len(wrong := table.loc[~table[name].between(0, MOST_MM) & table[name].notna(), name]):
+            findings.faults.append(f"{path.name} column {name}: not 0 to {MOST_MM} mm: {some(wrong.unique())}")
     table[_COUNTRIES] = table[_COUNTRIES].replace("BRASIL", "BRAZIL")
     # The official table names PNG files; a reduced copy may hold JPEG: the stem is the image.
     table["image_id"] = table.pop("img_id").str.replace(r"\.[A-Za-z]+$", "", regex=True)
     for name in ("patient_id", "lesion_id"):
-        need_ids(table, name, path, findings)
-    where = folders(base, "images", "imgs_part_*")
-    where += [inner for folder in where for inner in folders(folder, "imgs_part_*")]
-    table = attach(table.rename(columns=COLUMNS["cohort"]), index_images(where, findings), None, findings)
-    weak = index_images(folders(base, "masks_weak"), findings, ending="_mask")
+        files.need_ids(table, name, path, findings)
+    where = files.folders(base, "images", "imgs_part_*")
+    where += [inner for folder in where for inner in files.folders(folder, "imgs_part_*")]
+    table = files.attach(table.rename(columns=COLUMNS["cohort"]), files.index_images(where, findings), None, findings)
+    weak = files.index_images(files.folders(base, "masks_weak"), findings, ending="_mask")
     return table.assign(source="ufes", weak_mask_path=table["image_id"].map(weak).astype("str"))
 
 

@@ -23,10 +23,8 @@ def find_data(profile: dict, given: str | Path = "", results: Path | None = None
     root = Path(given or os.environ.get("SKINLIB_DATA") or project_root() / "data" / "raw").expanduser().resolve()
     folder = root / CARDS[profile["dataset"]].folder
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"profile {profile['name']} needs {profile['dataset']} and {folder} is not there; give the data root "
-            f"(DATA=<root>), or fetch it: skinlib data get {profile['dataset']} --root {root}"
-        )
+        fetch = f"skinlib data get {profile['dataset']} --root {root}"
+        raise FileNotFoundError(f"{folder} is not there; give the data root (DATA=<root>), or fetch it: {fetch}")
     return root
 
 
@@ -37,7 +35,7 @@ def synthesise(profile: dict, root: Path) -> Path:
     wanted, root = data_digest(profile), root.resolve()  # what a link leads to is replaced, not the link
     with Lock(root.parent / f".{root.name}.lock"):
         made = root / "made_from.json"
-        if made.is_file() and read_json(made)["digest"] == wanted:
+        if made.is_file() and read_json(made).get("digest") == wanted:
             return root
         _refuse_what_was_not_drawn(root, made)
         with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as name:
@@ -59,14 +57,10 @@ def _files(folder: Path) -> list[Path]:
 def _refuse_what_was_not_drawn(root: Path, made: Path) -> None:
     if root.exists() and not root.is_dir():
         raise FileExistsError(f"{root} is no folder; name one for the data")
-    drawn = read_json(made).get("files", {}) if made.is_file() else {}
-    drawn = drawn if isinstance(drawn, dict) else dict.fromkeys(drawn, "")  # of older versions: names alone
+    drawn = dict(read_json(made).get("files", {})) if made.is_file() else {}
     there = {str(path.relative_to(root)): path for path in _files(root)}
     if others := sorted(k for k, path in there.items() if drawn.get(k, "none") not in ("", file_digest(path))):
-        raise FileExistsError(
-            f"{root} holds {len(others)} files that were not drawn by this command, such as {others[0]}; nothing was "
-            "changed. Name an empty folder, or move them away"
-        )
+        raise FileExistsError(f"{root} holds {len(others)} files not drawn here, first {others[0]}; name another")
 
 
 def generator_files() -> list[Path]:

@@ -222,23 +222,26 @@ def save(split: pd.DataFrame, path: str | Path, cohort: pd.DataFrame) -> Path:
     """Write the split as CSV, and next to it (``.json``) the fingerprints of the split and of its cohort."""
     check(split)
     path = Path(path)
-    write_atomic(path, split[COLUMNS].to_csv(index=False, lineterminator="\n"))
     record = {"cohort": cohort_fingerprint(cohort), "split": fingerprint(split), "images": len(cohort)}
-    write_json(path.with_suffix(".json"), record)
-    return path
+    write_json(path.with_suffix(".json"), record)  # first: a table without it was not left by a kill
+    return write_atomic(path, split[COLUMNS].to_csv(index=False, lineterminator="\n"))
 
 
 def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
     """Read a split; refuse one that leaks groups (`GroupOverlapError`), was edited, or was made for other data."""
     path = Path(path)
     text = dict.fromkeys(("image_id", "group", "part"), str)
-    split = pd.read_csv(path, dtype=text, keep_default_na=False)  # an image may be called NA
+    try:
+        split = pd.read_csv(path, dtype=text, keep_default_na=False)  # an image may be called NA
+        record = read_json(path.with_suffix(".json"))
+        data, made, number = record["cohort"], record["split"], record["images"]
+    except (ValueError, KeyError, OSError) as error:
+        raise DataError(f"{path} or its .json is damaged or gone ({error}); delete both to make them anew") from error
     check(split)
-    record = read_json(path.with_suffix(".json"))
-    if fingerprint(split) != record["split"]:
+    if fingerprint(split) != made:
         raise DataError(f"{path} was edited after it was made; delete it and its .json to make it anew")
-    if cohort_fingerprint(cohort) != record["cohort"]:
-        raise DataError(f"{path} is of other data ({record['images']} images then, {len(cohort)} now); delete it")
+    if cohort_fingerprint(cohort) != data:
+        raise DataError(f"{path} is of other data ({number} images then, {len(cohort)} now); delete it")
     return split
 
 

@@ -16,6 +16,8 @@ from skinlib.evaluation.tables import PredictionTableError, classes, label_findi
 PARTS = ("train", "val", "test", "external")
 ROW_KEY = ("image_id", "view", "system", "seed", "fold")
 TEXT_COLUMNS = ("image_id", "lesion_id", "patient_id", "dataset", "split", "part", "system", "view", "label")
+ROW_IDS = ("image_id", "lesion_id", "patient_id")
+SPELT = r"\.0$|\.(jpe?g|png|bmp|tiff?|webp)$"
 UNPOOLED = ("system", "seed", "view")
 MOST_DRAWN, FEW = 100_000_000, 200  # rows of all resamples together, for tables of a million rows; least resamples
 THRESHOLD_COLUMNS = "t low high feasible chosen_on gamma recall precision f1 note".split()
@@ -42,11 +44,20 @@ def check(table, *, where="prediction table"):
         if len(repeated):
             findings.append(f"{len(repeated)} rows repeat the same {', '.join(key)}, first image {repeated.iloc[0]}")
     findings += probability_findings(table, classes(table))
+    findings += [line for name in ROW_IDS if name in table for line in _spellings(table[name])]
     if "label" in table:
         findings += label_findings(table, len(classes(table)))
     if findings:
         raise PredictionTableError(findings, where)
     return table
+
+
+def _spellings(column):
+    """Two spellings of one id (A and a, 7 and 7.0, x and x.jpg), which would count as two lesions or people."""
+    ids = pd.Series(column.dropna().astype(str).unique())
+    alike = ids[ids.str.lower().str.replace(SPELT, "", regex=True).duplicated(keep=False)]
+    if len(alike):
+        yield f"{column.name}: {len(alike)} ids differ in spelling alone, such as {', '.join(alike.sort_values()[:2])}"
 
 
 def read_predictions(path):
@@ -79,6 +90,8 @@ def read_predictions(path):
         table["p_benign"], table["p_malignant"] = table.pop("p_benign"), table.pop("p_malignant")
     if "label" in table:
         named = given["label"].isin(classes(table))  # a class may be called UNK
+        if not named.any() and len(classes(table)) > 2 and "malignant" in classes(table):
+            findings.append("label is a number, and p_malignant one of several classes: write the names of classes")
         table["label"] = given["label"].where(named, table["label"])
         table["label"] = _label_indices(table["label"], classes(table))
     try:
@@ -153,7 +166,7 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
 def _check_one_model(table, groups):
     findings = [f"no column {column} to group by" for column in groups if column not in table]
     for column in UNPOOLED:
-        if column in table and (number := table[column].nunique()) > 1:
+        if column in table and (number := table[column].nunique(dropna=False)) > 1:
             findings.append(f"{number} values of {column}: keep one, or average the probabilities first")
     key = [column for column in ("image_id", "part") if column in table]
     if table.duplicated(key).any():

@@ -75,10 +75,7 @@ def per_image(predicted: np.ndarray, truth: np.ndarray, image_id: Sequence[str],
     """
     for masks in (predicted, truth):
         if masks.dtype != bool or masks.shape != (len(image_id), *truth.shape[1:]) or masks.ndim != 3:
-            raise ValueError(
-                f"masks must be bool and ({len(image_id)}, H, W), got {predicted.dtype} {predicted.shape} and "
-                f"{truth.dtype} {truth.shape}"
-            )
+            raise ValueError(f"{masks.dtype} {masks.shape} are no masks; give bool ({len(image_id)}, H, W), both alike")
     pairs = {"tp": predicted & truth, "fp": predicted & ~truth, "fn": ~predicted & truth, "tn": ~predicted & ~truth}
     cells = {name: np.count_nonzero(pixels, axis=(1, 2)) for name, pixels in pairs.items()}
     distance = np.array([hausdorff(a, b) for a, b in zip(predicted, truth, strict=True)], float)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from skinlib.evaluation import calibration
 from skinlib.figures.flow import data_flow  # noqa: F401 - with the two below for those who import all charts at once
@@ -63,34 +62,6 @@ def confusion_matrices(
             axis.set(ylabel="" if number % columns else "true (rows add to 100 %)")
         figure.suptitle(title, fontsize=10)
     return figure
-
-
-def roc(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    *,
-    threshold: float | None = None,
-    published: tuple[float, float] | None = None,
-    axis=None,
-) -> Figure:
-    """Draw ROC curves, name -> (labels (N,) 0 or 1, scores (N,)), with their AUC in the legend.
-
-    Marked are each curve's working point, positive where score >= threshold, and the published
-    (false positive rate, recall).
-    """
-    with style():
-        axis = axis or new(height=4.0, width=4.4)[1][0]
-        for colour, (name, (y, score)) in zip(COLOURS, curves.items(), strict=False):
-            fpr, tpr, _ = roc_curve(y, score)
-            axis.plot(fpr, tpr, color=colour, label=f"{name}: AUC {roc_auc_score(y, score):.3f}")
-            if threshold is not None:
-                hit, at = np.asarray(score) >= threshold, f"{name} at t = {threshold:.2f}"
-                axis.plot(hit[np.equal(y, 0)].mean(), hit[np.equal(y, 1)].mean(), "o", color=colour, label=at)
-        if published is not None:
-            axis.plot(*published, "D", color=PUBLISHED, label="published")
-        axis.plot([0, 1], [0, 1], ":", color="grey", linewidth=1)
-        axis.set(xlabel="false positive rate", ylabel="recall (true positive rate)", aspect="equal")
-        axis.legend(loc="lower right")
-    return axis.figure
 
 
 def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None, title: str = "") -> Figure:

@@ -9,24 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2.functional import resize
+from PIL import Image
 from tqdm.auto import tqdm
 
 from skinlib.data.pictures import PictureError, read_image, read_mask
 from skinlib.images import colour as colour_steps
 from skinlib.paths import Lock, new_folder, read_json, write_json
-from skinlib.provenance import canonical_json, cohort_fingerprint, digest
+from skinlib.provenance import canonical_json, cohort_fingerprint, digest, file_digest
 
-CACHE_VERSION = 2  # raise it whenever a decoded or resized pixel can come out different
+CACHE_VERSION = 3  # raise it whenever a decoded or resized pixel can come out different
 
 
 def _fitted(array: np.ndarray, size: tuple[int, int], *, mask: bool = False) -> np.ndarray:
-    planes = torch.from_numpy(np.ascontiguousarray(array)).reshape(*array.shape[:2], -1).permute(2, 0, 1)
-    mode = InterpolationMode.NEAREST if mask else InterpolationMode.BILINEAR
-    out = resize(planes, list(size), interpolation=mode, antialias=not mask)
-    return out.permute(1, 2, 0).reshape(*size, *array.shape[2:]).numpy()
+    # Pillow reckons in integers, so every processor gets the same pixels; torch's resize differs by one between them.
+    how = Image.Resampling.NEAREST if mask else Image.Resampling.BILINEAR  # antialiased
+    return np.asarray(Image.fromarray(array).resize(size[::-1], how))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +63,11 @@ def _opened(folder: Path, shape: tuple[int, ...]) -> Cache | None:
     """Return a whole cache; None where there is none or its files do not fit, so that it is made anew."""
     load = lambda name: np.load(folder / name, mmap_mode="r")
     try:
-        has_mask = np.array(read_json(folder / "cache.json")["has_mask"], bool)
+        record = read_json(folder / "cache.json")
+        has_mask = np.array(record["has_mask"], bool)
         found = Cache(load("images.npy"), load("masks.npy") if has_mask.any() else None, has_mask)
+        if any(file_digest(folder / name) != then for name, then in record["digests"].items()):
+            return None
     except (OSError, ValueError, KeyError, EOFError):
         return None
     fits = found.images.shape == shape and len(has_mask) == len(found.images)
@@ -102,4 +102,5 @@ def _decode_all(cohort: pd.DataFrame, size: tuple[int, int], colour: str, masks:
         if planes is not None and not planes.any():
             raise PictureError(f"no mask has a lesion pixel, {mask_paths[has_mask.argmax()]} first; nothing to learn")
         images.flush()
-        write_json(temporary / "cache.json", {"has_mask": has_mask.tolist()})
+        digests = {file.name: file_digest(file) for file in temporary.glob("*.npy")}
+        write_json(temporary / "cache.json", {"has_mask": has_mask.tolist(), "digests": digests})

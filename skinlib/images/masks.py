@@ -21,9 +21,8 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 
 def remove_small(mask: np.ndarray, share: float = SMALL) -> np.ndarray:
     """Return a mask (H, W) bool without the components of less than a share (0 to 1) of the image's pixels."""
-    parts, count = ndimage.label(mask, _EIGHT)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    keep = sizes >= share * mask.size
+    parts = ndimage.label(mask, _EIGHT)[0]
+    keep = np.bincount(parts.ravel()) >= share * mask.size
     keep[0] = False
     return keep[parts]
 

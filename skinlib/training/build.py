@@ -39,6 +39,8 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     ``parents`` are the finished runs that its system is built on.
     """
     config, system = prepared.config, models.system_of(prepared.config)
+    if not any(len(splits.part(prepared.cohort, prepared.split, config.fold, name)) for name in ("val", "test")):
+        raise DataError("no image is left for validation or test: give a fold, or a test_share above 0")
     if system.reads_features(config):
         found = features.column(parents, prepared.cohort, tta=config.tta, device=str(where.device))
         prepared = dataclasses.replace(prepared, columns=prepared.columns | {"features": found})

@@ -29,6 +29,7 @@ def save(
         save_tensors(model.state_dict(), temporary / "model.safetensors")
         save_tensors(best, temporary / "best.safetensors")
         save_tensors(_flat(optimiser), temporary / "optimiser.safetensors")
+        record = record | {"run": folder.parent.name}
         write_atomic(temporary / "record.json", json.dumps(record, allow_nan=False))  # keys keep their order
     for old in folder.iterdir():  # older states, and what a killed save left
         if old != final:
@@ -42,10 +43,12 @@ def load(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> tu
         return None
     newest, device = whole[-1], str(next(model.parameters()).device)
     try:
+        if (run := (record := read_json(newest / "record.json")).pop("run")) != folder.parent.name:
+            raise LookupError(f"it is of {run}")
         model.load_state_dict(load_file(newest / "model.safetensors", device=device))
         _restore(optimiser, load_file(newest / "optimiser.safetensors", device=device))
-        return load_file(newest / "best.safetensors"), read_json(newest / "record.json")
-    except (SafetensorError, RuntimeError, IndexError) as error:
+        return load_file(newest / "best.safetensors"), record
+    except (SafetensorError, RuntimeError, LookupError) as error:
         raise ValueError(f"{newest} is damaged, or of another run ({error}); delete {folder}") from error
 
 

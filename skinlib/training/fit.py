@@ -66,8 +66,12 @@ def place(device: str = "auto", precision: str = "auto") -> Place:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and world > 1:
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    found = torch.device(device)
-    gpu = found.type == "cuda"
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r} is unknown; choose auto, cpu or cuda") from error
+    if (gpu := found.type == "cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} is asked for, and torch finds no GPU here; choose auto or cpu")
     if precision == "auto":
         fast = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if fast else "fp32"

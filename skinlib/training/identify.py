@@ -52,7 +52,7 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
     data = provenance.cohort_fingerprint(cohort)[:8]
     path = Path(results_root) / "splits" / f"{name}-seed{config.split_seed}-{data}.csv"
     with Lock(path.with_suffix(".lock")):
-        if not path.with_suffix(".json").is_file():
+        if not path.is_file():
             if config.split == "official":
                 split = splits.official(cohort, folds=config.folds, seed=config.split_seed)
             elif config.split in splits.LEAK_ARMS:
@@ -140,4 +140,7 @@ def changed_code(then: dict[str, str], system: str) -> tuple[str, ...]:
 def read_config(path: str | Path) -> RunConfig:
     """Read a configuration file as the plan writes it: a RunConfig, or a mapping with one under ``config``."""
     values = read_json(path)
-    return RunConfig.from_dict(values.get("config", values))
+    within = values.get("config", values)
+    if not isinstance(within, dict) or (within is not values and not set(RunConfig.__annotations__).isdisjoint(values)):
+        raise ValueError(f"{path}: give a RunConfig, or a mapping that has one, and no other setting, under config")
+    return RunConfig.from_dict(within)

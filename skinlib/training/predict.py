@@ -117,7 +117,7 @@ def predict_corrupted(
 def cohort_elsewhere(
     run: Run, dataset: str, data_root: str | Path, *, allow_missing: bool = False
 ) -> tuple[pd.DataFrame, int]:
-    """Read another data set in a run's label space, without what the run's own data show too.
+    """Read another data set in a run's label space, without what the run's own data show too, for `predict`.
 
     Returns the cohort, and how many images were left out because their image or lesion id is one of the run's own data
     set (ISIC 2019 holds HAM10000 again). Raises ValueError when the other set lacks a class of the label space.
@@ -132,11 +132,3 @@ def cohort_elsewhere(
     known = other["image_id"].isin(own["image_id"])
     known |= other["lesion_id"].notna() & other["lesion_id"].isin(own["lesion_id"].dropna())
     return other[~known].reset_index(drop=True), int(known.sum())
-
-
-def predict_elsewhere(run: Run, dataset: str, data_root: str | Path, *, allow_missing: bool = False) -> pd.DataFrame:
-    """Apply a run to `cohort_elsewhere`: the prediction table, part ``external``, in the run's own classes."""
-    other, left_out = cohort_elsewhere(run, dataset, data_root, allow_missing=allow_missing)
-    if other.empty:
-        raise ValueError(f"all {left_out} images of {dataset} are in {run.config.dataset} too: choose another set")
-    return predict(run, other)

@@ -77,10 +77,7 @@ def _finished(folder: Path, stale: str) -> Run | None:
         return None
     found = load(folder)
     if found.stale and stale == "stop":
-        raise StaleRun(
-            f"run {found.id} was made by other code: {', '.join(found.stale)} changed since. Retrain it "
-            f"(delete {folder}) or say stale='reuse', which marks every exhibit"
-        )
+        raise StaleRun(f"run {found.id}: other code in {', '.join(found.stale)}; delete {folder}, or say stale='reuse'")
     return None if found.stale and stale == "retrain" else found
 
 

@@ -100,7 +100,7 @@ def predict_images(arguments: argparse.Namespace) -> None:
     _refuse_overwriting(arguments.images, arguments.out)
     cohort = images_of(arguments.images)
     table = predict.predict(runs.load(arguments.run), cohort, tta=arguments.tta)
-    write_atomic(arguments.out.resolve(), table.to_csv(index=False))  # a link is written through
+    _write_results({arguments.out.resolve(): table})  # a link is written through
     print(f"{len(table)} rows in {arguments.out}")
     if others := cohort.attrs.get("left_out"):
         print(f"left out, for they are no images of a kind that is read: {some(others)}")
@@ -121,13 +121,23 @@ def evaluate_table(arguments: argparse.Namespace) -> None:
             _refuse_overwriting(arguments.table, file)
         if len(files) < len(found):
             raise ValueError(f"two of {', '.join(found)} would be one file; rename a column")
-        for file, frame in files.items():
-            write_atomic(file, frame.to_csv(index=False))
+        _write_results(files)
 
 
 def _refuse_overwriting(given: Path, out: Path) -> None:
     if out.suffix != ".csv" or (out.exists() and (not out.is_file() or out.samefile(given))):
         raise ValueError(f"{out} is no path for the result: give a .csv file that is not the table that is read")
+
+
+def _write_results(tables: dict) -> None:
+    """Write tables as CSV, all or none; what is there is replaced where its header says that it is an older one."""
+    texts = {file: frame.to_csv(index=False) for file, frame in tables.items()}
+    for file, text in texts.items():
+        head = text.partition("\n")[0].encode()
+        if file.exists() and file.read_bytes()[: len(head) + 1].rstrip() not in (head, b""):
+            raise ValueError(f"{file} is there and no older result of this command; give another path, or move it away")
+    for file, text in texts.items():
+        write_atomic(file, text)
 
 
 def run_notebook(arguments: argparse.Namespace) -> int | None:

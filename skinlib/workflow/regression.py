@@ -4,7 +4,8 @@
 runs are trained with other seeds. A cell that does not move is data, whatever its name; one that moves is trained and
 has a band; one that moves when the same seeds are trained again measures the machine. `compare` asks for every cell
 exactly. Only where the same code trained other weights from the same configurations, on another kind of machine, a
-trained number may lie anywhere in its band, and what follows from it (interval, p value, note) is not compared.
+trained number may lie anywhere in its band, and what follows from it (interval, p value, note) is not compared. Of
+thousands of numbers some leave a band of four trainings by chance: a share of `CHANCE` may, by less than its width.
 """
 
 import io
@@ -21,6 +22,7 @@ from skinlib.provenance import file_digest, processor
 KEY = ["row", "metric"]
 ADDED = ["kind", "least", "most"]  # data, trained, conditional (its n moves too), machine, or new: no other seed known
 ANYWHERE = ["dataset", "split", "published"]  # what no training moves
+CHANCE = 0.02
 FEW = 20  # images: with fewer a trained cell has no band
 FIGURES = (".png", ".jpg")
 RUN = ["run", "id", "code"]
@@ -166,7 +168,10 @@ def compare_evidence(found: Path, reference: Path) -> int:
 
 def _report(checks: list[list[str]], found: Path) -> int:
     write_atomic(found / "regression.csv", pd.DataFrame(checks, columns=RESULT).to_csv(index=False))
-    bad = [check for check in checks if check[-1] == "FAILED"]
+    near = [check for check in checks if check[-1] == "near"]
+    bad = [check for check in checks if check[-1] == "FAILED"] + (near if len(near) > CHANCE * len(checks) else [])
+    if near:
+        print(f"{len(near)} trained numbers lie just outside their bands")
     for exhibit, row, metric, column, wanted, got, _ in bad:
         print(f"FAILED {exhibit}::{row}::{metric} - {column}: expected {wanted}, got {got}")
     print(f"regression: {f'{len(bad)} failed, ' if bad else ''}{len(checks) - len(bad)} passed")
@@ -209,19 +214,25 @@ def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame, *, exa
     return checks
 
 
-def _check(name: str, column: str, wanted: str, got: str, *, cell=("", ""), passed: bool | None = None) -> list[str]:
+def _check(
+    name: str, column: str, wanted: str, got: str, *, cell=("", ""), passed: bool | str | None = None
+) -> list[str]:
     fine = wanted == got if passed is None else passed
-    return [name, *cell, column, wanted, got, "passed" if fine else "FAILED"]
+    return [name, *cell, column, wanted, got, fine if isinstance(fine, str) else "passed" if fine else "FAILED"]
 
 
-def _free(old: dict, new: dict) -> tuple[str, bool]:
+def _free(old: dict, new: dict) -> tuple[str, bool | str]:
     """Return what is asked of a number that may move, and whether it fulfils it: it may be missing with a reason."""
     value, wanted = _number(new["ours"]), f"[{old['least']}, {old['most']}]"
     if old["kind"] == "machine":
         return "a number above 0", value > 0
     if math.isnan(value):
         return wanted, new["ours"] == "" and new["note"] != ""
-    return wanted, _number(new["n"]) < FEW or not old["least"] or float(old["least"]) <= value <= float(old["most"])
+    if _number(new["n"]) < FEW or not old["least"]:
+        return wanted, True
+    least, most = float(old["least"]), float(old["most"])
+    near = "near" if 2 * least - most <= value <= 2 * most - least else False
+    return wanted, least <= value <= most or near
 
 
 def _equal(old: str, new: str) -> bool:

@@ -45,10 +45,7 @@ def announce(work: Work) -> str:
     work.folder.mkdir(parents=True, exist_ok=True)
     need, disk, free = estimate(work), work.profile["disk_gb"], shutil.disk_usage(work.folder).free / 1e9
     if need["runs_left"] and free < disk:
-        raise ValueError(
-            f"{work.folder} has {free:.1f} GB free and profile {work.profile['name']} needs {disk:g} GB; make room, or "
-            "link results/ to a larger disk"
-        )
+        raise ValueError(f"{work.folder} has {free:.1f} GB free and needs {disk:g} GB; make room or link results/")
     origin = "synthetic, drawn here" if work.generated else "as given"
     return (
         f"profile {work.profile['name']}, data {work.data} ({origin})\n"

@@ -64,12 +64,14 @@ def test_masks_without_a_lesion_and_without_skin(cohort, tmp_path):
     mask("I0", np.zeros((48, 48), np.uint8))
     mask("I1", np.pad(np.ones((9, 9), np.uint8), ((0, 39), (0, 39))))  # 0 and 1: a lesion all the same
     mask("I2", np.resize(np.arange(5, dtype=np.uint8), (48, 48)))
+    mask("I3", 255 - 255 * np.pad(np.ones((30, 30), np.uint8), 9))
+    mask("I4", np.repeat(np.uint8([0, 100, 200]), 16)[:, None].repeat(48, 1))
     found = checks.odd_masks(cohort)
     marks = dict(zip(found["image_id"], found["marks"], strict=True))
-    assert marks == {"I0": "none"} | {name: "all" for name in cohort["image_id"] if name not in ("I0", "I1", "I2")}
+    assert marks == {"I0": "none", "I3": "the edge"} | dict.fromkeys(cohort["image_id"][5:], "all")
     lines = checks.of_files(cohort)
-    assert any("I0_segmentation.png marks none of its pixels" in line for line in lines)
-    assert any("I2_segmentation.png is no mask of lesion and skin" in line for line in lines)
+    assert any("I0_segmentation.png marks none of its picture" in line for line in lines)
+    assert sum("is no mask of lesion and skin" in line for line in lines) == 2  # I2 and I4
     (tmp_path / "images" / "I3.png").write_bytes((tmp_path / "images" / "I4.png").read_bytes())
     assert "I3 and I4 are the same file" in checks.of_files(cohort)
 

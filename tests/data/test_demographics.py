@@ -18,8 +18,7 @@ def named(values):
 
 def test_by_hand():
     values = encode(ROWS)
-    assert values.shape == (3, len(COLUMNS)) == (3, 20)
-    assert values.dtype == np.float32
+    assert values.shape == (3, len(COLUMNS)) == (3, 20) and values.dtype == np.float32
     assert values[:, 0].tolist() == [1.0, 0.0, -2.5]  # (70 - 50) / 20; unknown; a newborn is no unknown
     assert named(values) == [
         {"sex male", "site back"}, {"age unknown", "sex unknown", "site scalp"}, {"sex female", "site unknown"},

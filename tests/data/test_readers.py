@@ -6,6 +6,7 @@ import layouts
 import pandas as pd
 import pytest
 
+from skinlib.data import readers_files as files
 from skinlib.data.cards import CARDS
 from skinlib.data.readers import COLUMNS, read
 from skinlib.data.readers_files import DataError, images_of
@@ -202,6 +203,9 @@ def test_blank_lesion_ids_are_a_gap_since_a_grouped_split_would_leak(tmp_path):
     pd.read_csv(path, dtype=str).assign(patient_id="missing").to_csv(path, index=False)
     with pytest.raises(DataError, match=r"images have no patient id, so splits would leak: PAT_"):
         read("pad_ufes_20", tmp_path)
+    table = pd.DataFrame({"image_id": range(50), "lesion_id": ["0"] * 41 + list("abcdefghi")})
+    files.need_ids(table, "lesion_id", path, found := files.Findings())
+    assert found.gaps == ["metadata.csv: lesion_id 0 is that of 41 rows; a code for unknown?"]
 
 
 def test_isic2019_and_a_row_marked_unk_is_a_fault(tmp_path):
@@ -214,6 +218,9 @@ def test_isic2019_and_a_row_marked_unk_is_a_fault(tmp_path):
     path = tmp_path / "isic2019" / "ISIC_2019_Training_GroundTruth.csv"
     edit(path, "ISIC_0090003,0.0,0.0,0.0,1.0,0.0,0.0,0.0,0.0,0.0", "ISIC_0090003" + ",0.0" * 8 + ",1.0")
     with pytest.raises(DataError, match="do not mark exactly one class: ISIC_0090003"):
+        read("isic2019", tmp_path, allow_missing=True)
+    edit(tmp_path / "isic2019" / "ISIC_2019_Training_Metadata.csv", "lesion_id", "lesion")
+    with pytest.raises(DataError, match=r"no image has a lesion id in .*: splits would leak"):
         read("isic2019", tmp_path, allow_missing=True)
 
 
@@ -305,10 +312,9 @@ def test_gaps_of_images_and_masks_raise_unless_allowed_and_the_rows_stay(tmp_pat
     assert pd.isna(cohort.loc["ISIC_0090003", "mask_path"]) and len(cohort) == 5
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [("dx_type,age", "dx_type,years", "missing column age"), (",80.0,", ",old,", "not a number: old")],
-)
+@pytest.mark.parametrize(("old", "new", "words"), [
+    ("dx_type,age", "dx_type,years", "missing column age"), (",80.0,", ",old,", "not a number: old"),
+])  # fmt: skip
 def test_faults_always_raise(tmp_path, old, new, words):
     layouts.lay_ham(tmp_path)
     layouts.touch(tmp_path / "ham10000" / "HAM10000_images_part_2", "ISIC_0090001.png")
@@ -370,6 +376,7 @@ def test_images_of_a_folder_and_of_a_table(tmp_path):
     ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"), ("", "no CSV table"),
     ("image_path,site\na.png,\"arm\nb.png,leg\nc.png,\"\n", "row 1 below the header has a cell of several lines"),
     ("image_path,age,age \na.png,5,6\n", "the column age is there twice"),
+    ("sep=;\nimage_path\na.png\n", "'sep=;', is for Excel"), ("image_path\na\x07.png\n", "no UTF-8, or none"),
 ])  # fmt: skip
 def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
     (tmp_path / "list.csv").write_text(text)

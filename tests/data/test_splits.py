@@ -47,8 +47,7 @@ def test_the_test_part_is_one_and_each_other_image_validates_once(cohort, folds)
     tests = [set(rows.loc[rows["part"] == "test", "image_id"]) for _, rows in split.groupby("fold")]
     assert all(part == tests[0] for part in tests)
     times = split[split["part"] == "val"].groupby("image_id").size()
-    assert (times == 1).all()
-    assert set(times.index) == set(cohort["image_id"]) - tests[0]
+    assert (times == 1).all() and set(times.index) == set(cohort["image_id"]) - tests[0]
 
 
 @quick
@@ -188,6 +187,10 @@ def test_an_edited_file_is_refused_also_where_nothing_leaks(saved):
     split.assign(part=split["part"].replace({"test": "val", "val": "test"})).to_csv(path, index=False)
     with pytest.raises(DataError, match="was edited"):
         splits.load(path, cohort)
+    for damage in (lambda: path.write_bytes(b'"'), path.with_suffix(".json").unlink):
+        damage()
+        with pytest.raises(DataError, match="is damaged or gone"):
+            splits.load(path, cohort)
 
 
 def test_a_split_of_other_data_is_refused(saved):

@@ -94,5 +94,7 @@ def test_tables_that_must_not_be_pooled_are_refused(table):
     for column, words in (("system", "2 values of system"), ("fold", "there several times")):
         with pytest.raises(tables.PredictionTableError, match=words):
             evaluate(pd.concat([table.assign(**{column: value}) for value in (0, 1)]))
+    with pytest.raises(tables.PredictionTableError, match="2 values of system"):
+        evaluate(table.assign(system=["a", np.nan] * (len(table) // 2)))
     with pytest.raises(tables.PredictionTableError, match="no column tone"):
         evaluate(table, groups=["tone"])

@@ -53,8 +53,7 @@ def test_choice_is_the_best_of_all_thresholds(rows, gamma):
     best = thresholds.choose_threshold(table, recall=gamma, step=0.07)
     found = {t: binary_metrics(table, threshold=t) for t in thresholds.grid(0.07)}
     recalls = [found[t]["recall"] for t in found]
-    assert recalls == sorted(recalls, reverse=True)
-    assert best.feasible == (max(recalls) >= gamma)
+    assert recalls == sorted(recalls, reverse=True) and best.feasible == (max(recalls) >= gamma)
     allowed = [t for t in found if found[t]["recall"] >= min(gamma, max(recalls))]
     top = max(found[t]["f1"] for t in allowed)
     assert best.f1 == top and best.t == min(t for t in allowed if found[t]["f1"] == top)
@@ -84,8 +83,7 @@ def test_interval_repeats_the_whole_choice():
     table = random_table(120, lesions=60)
     fast = thresholds.threshold_interval(table, groups="lesion_id", n=60)
     slow = statistics.bootstrap_ci(lambda rows: thresholds.choose_threshold(rows).t, table, groups="lesion_id", n=60)
-    assert fast == pytest.approx(slow)
-    assert fast.value == thresholds.choose_threshold(table).t
+    assert fast == pytest.approx(slow) and fast.value == thresholds.choose_threshold(table).t
 
 
 @given(SCORED.filter(lambda rows: not all(label for label, _ in rows)), st.sampled_from([0.5, 0.8, 0.9, 1.0]))

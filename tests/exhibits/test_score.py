@@ -76,8 +76,7 @@ def test_units_of_two_columns_have_tuples_as_keys():
     assert one.trainings == 4
     assert score({"a": one}, ["recall"], BOOT)["units"].tolist() == [4]
     groups, strata = one.resampled()["groups"], one.resampled()["strata"]
-    assert len(groups) == 3
-    assert list(strata[2]) == list(rows["fold"])
+    assert len(groups) == 3 and list(strata[2]) == list(rows["fold"])
 
 
 def test_means_of_a_column_leave_out_what_is_not_known():
@@ -116,8 +115,7 @@ def test_a_row_without_trainings_is_repeated_for_those_of_the_other():
     of_folds = Scored(table(seeds=(0, 1), column="fold"), units=("fold",), threshold={0: 0.2, 1: 0.7})
     heads = pd.concat([table(seeds=(0, 1), column="fold").assign(seed=s) for s in (5, 6)])
     a, b = pair(of_folds, Scored(heads, units=("fold", "seed"), nested=True))
-    assert a.units == b.units == ("fold", "seed")
-    assert len(a.table) == len(b.table)
+    assert a.units == b.units == ("fold", "seed") and len(a.table) == len(b.table)
     assert a.thresholds().tolist() == a.table["fold"].map({0: 0.2, 1: 0.7}).tolist()
 
 

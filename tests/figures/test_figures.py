@@ -79,15 +79,6 @@ def test_one_legend_below_has_each_entry_once():
     assert all(axis.get_legend() is None for axis in axes)
 
 
-def test_roc_marks_the_threshold_and_the_published_point():
-    curves = {"final": (np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9]))}
-    (axis,) = figures.roc(curves, threshold=0.5, published=(0.2075, 0.8785)).axes
-    assert legend(axis) == ["final: AUC 0.750", "final at t = 0.50", "published"]
-    points = {line.get_label(): line.get_xydata().tolist() for line in axis.lines}
-    assert points["final at t = 0.50"] == [[0.5, 0.5]] and points["published"] == [[0.2075, 0.8785]]
-    assert axis.get_xlabel() == "false positive rate" and axis.get_ylabel().startswith("recall")
-
-
 def exhibit():
     return pd.DataFrame({
         "row": ["a", "b", "a"], "metric": ["roc_auc", "roc_auc", "fn"], "ours": [0.9, np.nan, 30],

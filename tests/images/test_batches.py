@@ -57,14 +57,12 @@ def test_processes_share_an_epoch_without_loss_or_repetition(n, visits, batch, s
 
 def test_the_order_depends_on_seed_and_epoch():
     order = lambda seed, epoch: tuple(batches(40, augment=GEOMETRY, seed=seed).order(epoch))
-    assert order(0, 0) == order(0, 0)
-    assert len({order(0, 0), order(0, 1), order(1, 0)}) == 3
+    assert order(0, 0) == order(0, 0) and len({order(0, 0), order(0, 1), order(1, 0)}) == 3
 
 
 def test_batches_of_an_epoch_differ_by_one_image_at_most():
     sizes = [len(batch["index"]) for batch in batches(13, augment=GEOMETRY, batch_size=6).epoch(0, CPU)]
-    assert sizes == [5, 4, 4]
-    assert len(batches(13, batch_size=6)) == 3
+    assert sizes == [5, 4, 4] and len(batches(13, batch_size=6)) == 3
 
 
 def test_validation_keeps_order_and_pixels():

@@ -49,8 +49,7 @@ def test_hair_coverage_is_the_area_of_the_lines():
 
 def test_short_strokes_wide_bars_and_bare_skin_are_no_hair():
     assert hair(draw([(100 + 30 * i, 100, 100 + 30 * i, 112) for i in range(4)])) == 0
-    assert hair(draw([(20, 128, 236, 128)], width=20)) == 0
-    assert hair(skin()) == 0
+    assert hair(draw([(20, 128, 236, 128)], width=20)) == 0 and hair(skin()) == 0
     assert ruler(skin()) == 0
 
 
@@ -58,8 +57,7 @@ def test_a_streak_inside_the_lesion_is_no_hair_but_one_across_is():
     mask = disc(256, 60)
     streak, across = draw([(100, 128, 150, 128)]), draw([(20, 128, 236, 128)])
     assert hair(streak) > 0
-    assert hair(streak, mask) == 0
-    assert hair(across, mask) == hair(across) > 0
+    assert hair(streak, mask) == 0 and hair(across, mask) == hair(across) > 0
 
 
 def test_coverage_hardly_depends_on_the_number_of_pixels():

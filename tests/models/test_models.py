@@ -95,8 +95,7 @@ def test_the_last_maps_are_what_is_pooled(name):
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, 64, 64))
     handle.remove()
-    assert len(seen) == 1
-    assert seen[0].shape == maps.shape
+    assert len(seen) == 1 and seen[0].shape == maps.shape
     assert torch.equal(seen[0].relu(), maps.relu())  # a last activation may lie between
 
 

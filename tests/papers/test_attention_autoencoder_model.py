@@ -205,8 +205,7 @@ def test_images_without_a_mask_are_left_out_of_the_mean_not_counted_as_zero():
     masked = {name: value[some] for name, value in batch.items()}
     alone = loss_of(model, config, masked)[1]
     for name in ("dice", "mask_cross_entropy"):
-        assert parts[name][1] == 2
-        assert parts[name] == pytest.approx(alone[name], rel=1e-4)
+        assert parts[name][1] == 2 and parts[name] == pytest.approx(alone[name], rel=1e-4)
     assert parts["reconstruction"][1] == parts["cross_entropy"][1] == 6  # these need no mask
     total, none = loss_of(model, config, batch | {"has_mask": torch.zeros(6, dtype=torch.bool)})
     assert none["dice"] == (0, 0)

@@ -60,8 +60,7 @@ def test_the_papers_values_stand():
     assert (PROPOSED.schedule, PROPOSED.schedule_step, PROPOSED.schedule_gamma) == ("step", 15, 0.1)
     assert (PROPOSED.image_size, PROPOSED.class_weights) == ((224, 224), True)
     assert PROPOSED.losses == {"cross_entropy": 0.5, "superres": 1.0}
-    assert PROPOSED.colour == "shades_of_gray+clahe"
-    assert round(2298 * PROPOSED.test_share) == 383
+    assert PROPOSED.colour == "shades_of_gray+clahe" and round(2298 * PROPOSED.test_share) == 383
     rates = [schedules.factor(PROPOSED, epoch, 0, 10, []) for epoch in (0, 14, 15, 30, 69)]
     assert rates == pytest.approx([1, 1, 0.1, 0.01, 1e-4])
     assert set(TABLE3) < set(TARGETS)

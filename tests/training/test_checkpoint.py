@@ -58,6 +58,10 @@ def test_a_damaged_state_is_named(tmp_path):
         with pytest.raises(ValueError, match=r"0001 is damaged, or of another run \(.*; delete "):
             checkpoint.load(tmp_path, *stepped("adam"))
         file.write_bytes(whole)
+    tmp_path.joinpath("other").mkdir()
+    tmp_path.joinpath("0001").rename(tmp_path / "other" / "0001")
+    with pytest.raises(ValueError, match="or of another run"):
+        checkpoint.load(tmp_path / "other", *stepped("adam"))
 
 
 def test_moments_lie_in_memory_as_their_parameters_do(tmp_path):
@@ -72,18 +76,16 @@ def test_moments_lie_in_memory_as_their_parameters_do(tmp_path):
 
 
 def test_nothing_to_load_is_none_and_changes_nothing_and_the_newest_whole_state_is_taken(tmp_path):
-    model, optimiser = stepped("adam")
+    (model, optimiser), last = stepped("adam"), tmp_path / "last"
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert checkpoint.load(tmp_path / "last", model, optimiser) is None
-    (tmp_path / ".0001.half").mkdir()
-    assert checkpoint.load(tmp_path, model, optimiser) is None
+    assert checkpoint.load(last, model, optimiser) is None
+    (last / ".0001.half").mkdir(parents=True)
+    assert checkpoint.load(last, model, optimiser) is None
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    checkpoint.save(tmp_path, model, optimiser, {}, {"history": [{}] * 9})
-    (tmp_path / "0009").rename(tmp_path / "old")
+    checkpoint.save(last, model, optimiser, {}, {"history": [{}] * 9})
     checkpoint.save(tmp_path / "x", model, optimiser, {}, {"history": [{}] * 10})
-    (tmp_path / "x" / "0010").rename(tmp_path / "0010")
-    (tmp_path / "old").rename(tmp_path / "0009")  # as a kill between renaming and cleaning leaves them
-    assert len(checkpoint.load(tmp_path, model, optimiser)[1]["history"]) == 10
+    (tmp_path / "x" / "0010").rename(last / "0010")  # as a kill between renaming and cleaning leaves them
+    assert len(checkpoint.load(last, model, optimiser)[1]["history"]) == 10
 
 
 def test_older_states_and_torn_ones_are_dropped_and_nothing_on_disk_is_a_pickle(tmp_path):
@@ -95,5 +97,5 @@ def test_older_states_and_torn_ones_are_dropped_and_nothing_on_disk_is_a_pickle(
     assert [p.name for p in tmp_path.iterdir()] == ["0003"]
     files = sorted(p.name for p in (tmp_path / "0003").iterdir())
     assert files == ["best.safetensors", "model.safetensors", "optimiser.safetensors", "record.json"]
-    assert json.loads((tmp_path / "0003" / "record.json").read_text()) == {"history": [{}] * 3}
+    assert json.loads((tmp_path / "0003" / "record.json").read_text())["history"] == [{}] * 3
     assert set(load_file(tmp_path / "0003" / "model.safetensors")) == set(model.state_dict())

@@ -117,8 +117,7 @@ def test_the_cohort_has_the_labels_of_its_space(tiny_config, data_root):
 
 def test_the_folder_holds_what_the_contract_says_and_no_pickle(finished_run):
     assert {p.name for p in finished_run.path.iterdir()} == FILES
-    assert finished_run.path.name == finished_run.id
-    assert finished_run.stale == ()
+    assert finished_run.path.name == finished_run.id and finished_run.stale == ()
     json.loads((finished_run.path / "environment.json").read_text())["packages"]["torch"]
 
 
@@ -228,7 +227,7 @@ def older(finished_run, data_root, results_root, tmp_path):
 
 
 def test_a_stale_run_stops_with_the_file_or_is_reused_with_a_mark(finished_run, older):
-    with pytest.raises(runs.StaleRun, match=r"training/losses\.py changed since.*stale='reuse'"):
+    with pytest.raises(runs.StaleRun, match=r"other code in training/losses\.py; .*stale='reuse'"):
         runs.ensure(finished_run.config, **older, stale="stop")
     with pytest.raises(runs.RunMissing, match="was made by other code"):
         runs.ensure(finished_run.config, **older, train=False)
@@ -267,6 +266,9 @@ def test_a_damaged_or_edited_run_is_named_and_counts_as_no_finished_one(finished
     (folder / "config.json").write_text(json.dumps(edited, indent=1, sort_keys=True) + "\n")
     with pytest.raises(ValueError, match=r"config.json is damaged, edited or gone"):
         runs.ensure(finished_run.config, **older, stale="reuse")
+    (folder / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"metrics.json is damaged, edited or gone"):
+        runs.load(folder)
 
 
 def test_changed_code_names_what_differs_came_or_went(monkeypatch):
@@ -291,6 +293,18 @@ def test_a_configuration_file_is_read_alone_or_in_a_plan(tmp_path, tiny_config):
     (tmp_path / "a.json").write_text(tiny_config.to_json())
     (tmp_path / "b.json").write_text(json.dumps({"id": "x", "config": tiny_config.to_dict()}))
     assert runs.read_config(tmp_path / "a.json") == runs.read_config(tmp_path / "b.json") == tiny_config
+    for text, words in (('{"config": {}, "lr": 7}', "no other setting"), ('{"lr": 1, "lr": 2}', "there twice")):
+        (tmp_path / "c.json").write_text(text)
+        with pytest.raises(ValueError, match=words):
+            runs.read_config(tmp_path / "c.json")
+
+
+def test_a_run_that_nothing_could_test_is_refused(tiny_config, data_root, tmp_path):
+    with pytest.raises(ValueError, match="no image is left for validation or test"):
+        runs.ensure(tiny_config.replace(fold=None, test_share=0.0), data_root=data_root, results_root=tmp_path)
+    for device in ["foo", *(["cuda"] if not torch.cuda.is_available() else [])]:
+        with pytest.raises(ValueError, match=r"'foo' is unknown|finds no GPU"):
+            fit.place(device)
 
 
 def test_evidence_is_a_run_without_its_weights(finished_run, tmp_path):

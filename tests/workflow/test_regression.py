@@ -116,6 +116,15 @@ def test_on_another_machine_another_training_passes_in_its_bands_and_says_so(exp
     assert len(failures(write(tmp_path / "here", trained), expected)) > 20, "on the same machine nothing may move"
 
 
+def test_few_numbers_may_lie_just_outside_their_bands(expected, tmp_path, monkeypatch):
+    least, most = stored(expected)[["least", "most"]].iloc[0]
+    for k, (share, allowed, failed) in enumerate([(0.9, 0.2, 0), (1.1, 0.2, 1), (0.9, 0.0, 1)]):
+        trained = trained_table(predictions())
+        trained.loc[0, "ours"] = most + share * (most - least)
+        monkeypatch.setattr(regression, "CHANCE", allowed)
+        assert regression.compare(write(tmp_path / str(k), trained, machine="another"), expected) == failed
+
+
 def test_where_the_code_has_changed_every_cell_counts(expected, tmp_path):
     trained = trained_table(predictions(9))
     assert len(failures(write(tmp_path / "found", trained, machine="another", code="c1"), expected)) > 20

@@ -26,9 +26,3 @@ def at_threshold(test: pd.DataFrame, val: pd.DataFrame) -> Scored:
     Source: Rumale et al. 2026, t* = argmax_t { F1(t) | Recall(t) >= gamma }.
     """
     return Scored(test, {int(seed): choose_threshold(rows, recall=MIN_RECALL).t for seed, rows in val.groupby("seed")})
-
-
-def final_system(runs: Runs, view: str = "mean") -> Scored:
-    """Return the paper's final system: folds and views averaged, threshold under the recall constraint."""
-    members = runs.where(arm="proposed")
-    return at_threshold(average_folds(members, view), members.val(view))
