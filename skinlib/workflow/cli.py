@@ -266,8 +266,7 @@ def build_parser() -> argparse.ArgumentParser:
     regression = command(words, "regression", run_regression, profile=False)
     regression("found", type=Path, nargs="?", help="default: results/smoke")
     regression("--accept", action="store_true", help="take them as the new expectation")
-    about = "with --accept: the same profile trained with other seeds, and once more with the same"
-    regression("--seeds", type=Path, nargs="*", default=[], help=about)
+    regression("--seeds", type=Path, nargs="*", default=[], help="with --accept: of other seeds, and of the same again")
     run = command(notebooks, "run", run_notebook)
     run("notebook", type=Path)
     run("--stamp", type=Path, help="file to write when it came to its end")

@@ -89,19 +89,20 @@ def judge(
 ) -> pd.DataFrame:
     """Return what is stored of an exhibit: its cells, each with its kind and, where it was trained, its band.
 
-    A metric that moves with the seed in one row of an exhibit is trained in all of them. A band holds the values of all
-    seeds, and to either side as much more as the metric moves in that row of the exhibit in which it moves most.
-    ``seeds`` and ``again`` are the same exhibit after trainings with other seeds, and with the same. Without other
-    seeds a cell is new, unless no run is behind the exhibit (``of_data``).
+    A metric that moves with the seed in one row of an exhibit is trained in all of them, with its like (called mel,
+    called nv). A band holds the values of all ``seeds``, and to either side as much more as it moves in that row in
+    which it moves most. ``again`` are trainings with the same seed. Without ``seeds`` all but ``of_data`` is new.
     """
-    metric, n = table["metric"], pd.to_numeric(table["n"], errors="coerce")
+    kind_of, n = table["metric"].str.partition(" ")[0], pd.to_numeric(table["n"], errors="coerce")
     moved = _moved(table, seeds)
-    trained, conditional = (moved[of].any(axis=1).groupby(metric).transform("any") for of in (moved.columns, ["n"]))
+    trained, conditional = (moved[of].any(axis=1).groupby(kind_of).transform("any") for of in (moved.columns, ["n"]))
     machine = _moved(table, again).any(axis=1)
     values = pd.DataFrame({k: _aligned(table, one)["ours"] for k, one in enumerate([table, *seeds])})
-    values = values.apply(pd.to_numeric, errors="coerce")[trained & ~machine & ~(n < FEW)].reindex(table.index)
+    values = values.apply(pd.to_numeric, errors="coerce")
+    loose = (n < FEW) | (n.isna() & values.isin((0, 1)).all(axis=1))  # a flag, yes or no, may turn over
+    values = values[trained & ~machine & ~loose].reindex(table.index)
     least, most = values.min(axis=1), values.max(axis=1)
-    more = (most - least).groupby(metric).transform("max")
+    more = (most - least).groupby(kind_of).transform("max")
     kinds = {"machine": machine, "conditional": conditional, "trained": trained}
     kind = np.select(list(kinds.values()), list(kinds), "data" if seeds or of_data else "new")
     return table.assign(kind=kind, least=_written(least - more), most=_written(most + more))

@@ -12,6 +12,7 @@ PROFILE = {
         "precision": "fp32", "split": "lesion", "image_size": [64, 64], "backbone": "resnet10t", "weights": "none",
         "folds": 3, "seeds": [0, 1], "epochs": 4, "lr": 2e-3, "plain_epochs": 5, "visits": 100, "tta": "d4",
         "comparison": {"image_size": [32, 32], "epochs": 2, "backbones": [["resnet50", "none"], ["vgg11", "imagenet"]]},
+        "ladder": {"epochs": 3},
     },
 }  # fmt: skip
 
@@ -19,7 +20,7 @@ PROFILE = {
 def test_the_names_of_the_runs(runs):
     steps = ["baseline", "lr_and_schedule", "lr_only", "schedule_only", "smoothing_only", "weights_only"]
     names = [*steps, "plain", "backbone/resnet50/none", "backbone/vgg11/imagenet"]
-    names += [f"proposed/fold{fold}" for fold in range(3)]
+    names += [f"{arm}/fold{fold}" for arm in ("proposed", "complete") for fold in range(3)]
     assert set(runs) == {f"{name}/seed{seed}" for name in names for seed in (0, 1)}
 
 
@@ -44,17 +45,16 @@ SMOOTHING, WEIGHTS = {"label_smoothing"}, {"class_weights"}
 
 @pytest.mark.parametrize(("first", "second", "fields"), [
     ("baseline", "lr_and_schedule", RATES | SCHEDULE), ("baseline", "lr_only", RATES),
-    ("lr_and_schedule", "proposed/fold0", SMOOTHING | WEIGHTS | {"tta"}), ("baseline", "schedule_only", SCHEDULE),
+    ("lr_and_schedule", "complete/fold0", SMOOTHING | WEIGHTS | {"tta"}), ("baseline", "schedule_only", SCHEDULE),
     ("proposed/fold0", "proposed/fold1", {"fold"}), ("lr_and_schedule", "smoothing_only", SMOOTHING),
-    ("lr_and_schedule", "weights_only", WEIGHTS),
+    ("lr_and_schedule", "weights_only", WEIGHTS), ("proposed/fold0", "complete/fold0", {"epochs"}),
     ("backbone/resnet50/none", "backbone/vgg11/imagenet", {"backbone", "weights"}),
     ("lr_and_schedule", "backbone/vgg11/imagenet", {"backbone", "weights", "image_size", "epochs"}),
     ("backbone/resnet50/none", "lr_and_schedule", {"backbone", "image_size", "epochs"}),
 ])  # fmt: skip
 def test_each_step_differs_only_in_what_it_says(runs, first, second, fields):
     for seed in (0, 1):
-        found = difference(runs[f"{first}/seed{seed}"], runs[f"{second}/seed{seed}"])
-        assert found - {"variant"} == fields
+        assert difference(runs[f"{first}/seed{seed}"], runs[f"{second}/seed{seed}"]) - {"variant"} == fields
     assert difference(runs[f"{first}/seed0"], runs[f"{first}/seed1"]) == {"seed"}
 
 

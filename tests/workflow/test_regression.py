@@ -94,11 +94,11 @@ def test_what_moves_with_the_seed_is_trained_and_has_a_band(expected):
 
 
 def test_a_band_is_as_worked_out_by_hand():
-    rows = {"row": ["a", "b", "c"], "metric": "auc", "n": ["40", "40", "9"]}
-    frame = lambda *values: pd.DataFrame(rows | {"ours": values})
-    table, seeds = frame("0.8", "0.7", "0.1"), [frame("0.9", "0.7", "0.9"), frame("0.84", "0.7", "")]
-    bands = regression.judge(table, seeds, [table])[["kind", "least", "most"]]
-    assert bands.values.tolist() == [["trained", "0.7", "1"], ["trained", "0.6", "0.8"], ["trained", "", ""]]
+    rows = {"row": list("abcdef"), "metric": ["auc", "auc", "auc", "called x", "called y", "f1"]}
+    frame = lambda values: pd.DataFrame(rows | {"n": "40 40 9 40 40 ".split(" "), "ours": values.split(" ")})
+    table, seeds = frame("0.8 0.7 0.1 3 0 1"), [frame("0.9 0.7 0.9 5 0 0"), frame("0.84 0.7  4 0 1")]
+    bands = regression.judge(table, seeds, [table])[["kind", "least", "most"]].T.to_numpy().tolist()
+    assert bands == [["trained"] * 6, ["0.7", "0.6", "", "1", "-2", ""], ["1", "0.8", "", "7", "2", ""]]
 
 
 def test_the_same_results_pass_every_cell(expected, tmp_path, capsys):

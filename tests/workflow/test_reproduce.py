@@ -31,7 +31,7 @@ disk_gb: 0.001
 notebooks: {time_limit_minutes: 2}
 recall_oriented:
   {precision: fp32, split: grouped, image_size: [16, 16], backbone: test_resnet, weights: none, folds: 2, seeds: [0],
-   epochs: 1, lr: 0.003, plain_epochs: 1, visits: 16, tta: none,
+   epochs: 1, lr: 0.003, plain_epochs: 1, visits: 16, tta: none, ladder: {},
    comparison: {image_size: [16, 16], epochs: 1, backbones: [[BACKBONE, none]]}}
 """
 

@@ -78,22 +78,24 @@ PROPOSED_RUN = SEEING_RUN = {"arm": "proposed", "fold": 0}
 def plan(profile: dict) -> list[Planned]:
     """Return the runs that the paper's exhibits need at a profile's sizes.
 
-    Labels are ``arm`` (proposed, plain, backbone, or a step of the ablation), ``seed``, ``fold`` but for plain, and of
-    a backbone ``backbone``, its name and weights. The mapping ``recall_oriented`` of a profile holds lists and sizes.
+    Labels are ``arm`` (proposed, plain, backbone, or a step of the ablation up to ``complete``), ``seed``, ``fold`` but
+    for plain, and ``backbone`` with weights. A profile's ``recall_oriented`` has sizes, ``ladder`` the ablation's own.
     """
     sizes = profile["recall_oriented"]
     same = ("split", "folds", "backbone", "weights", "image_size", "epochs", "visits", "precision", "tta", "lr")
     base = PROPOSED.replace(dataset=profile["dataset"], **{name: sizes[name] for name in same})
-    single = base.replace(fold=0, tta="none")
+    ladder = base.replace(**sizes["ladder"])
+    single = ladder.replace(fold=0, tta="none")
     compared, runs = sizes["comparison"], []
     for seed in sizes["seeds"]:
         for fold in range(base.folds):
-            labels = {"arm": "proposed", "fold": fold, "seed": seed}
-            runs.append(Planned(f"proposed/fold{fold}/seed{seed}", base.replace(fold=fold, seed=seed), labels))
+            for arm, whole in {"proposed": base, **({"complete": ladder} if sizes["ladder"] else {})}.items():
+                labels = {"arm": arm, "fold": fold, "seed": seed}
+                runs.append(Planned(f"{arm}/fold{fold}/seed{seed}", whole.replace(fold=fold, seed=seed), labels))
         plain = base.replace(**PLAIN, epochs=sizes["plain_epochs"], seed=seed)
         runs.append(Planned(f"plain/seed{seed}", plain, {"arm": "plain", "seed": seed}))
         for name, changes in (STEPS | UNBUNDLED).items():
-            rate = {"lr": ONE_RATE_SHARE * sizes["lr"]} if "lr_early" in changes else {}
+            rate = {"lr": ONE_RATE_SHARE * ladder.lr} if "lr_early" in changes else {}
             step = single.replace(variant=name, seed=seed, **changes, **rate)
             runs.append(Planned(f"{name}/seed{seed}", step, {"arm": name, "fold": 0, "seed": seed}))
         for name, weights in compared["backbones"]:
