@@ -56,6 +56,8 @@ def write_json(path: str | Path, value: object) -> Path:
 
 def read_json(path: str | Path) -> dict:
     """Read a JSON file that holds a mapping; a broken one is named in the error."""
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+        raise ValueError(f"{path} is no regular file")
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:  # other encodings are ValueErrors too

@@ -80,9 +80,3 @@ def likeness(pairs: pd.DataFrame, cohort: pd.DataFrame) -> np.ndarray:
         fine[key] = detail / length if length > 0 else np.full(detail.size, np.nan)
     r = np.array([fine[a] @ fine[b] for a, b in zip(*ends, strict=True)], dtype=np.float64)
     return r.clip(-1, 1)  # rounding: a copy is exactly 1
-
-
-def each_once(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Drop pairs whose two ids were met in an earlier pair: one picture may lie in several data sets."""
-    ids = [tuple(sorted(ids)) for ids in zip(pairs["image_a"], pairs["image_b"], strict=True)]
-    return pairs[~pd.Series(ids, index=pairs.index, dtype=object).duplicated()]

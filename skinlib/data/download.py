@@ -6,14 +6,13 @@ import stat
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pooch
 
 from skinlib.data.cards import CARDS, Archive
-from skinlib.data.readers_files import DataError
+from skinlib.data.readers_files import BROKEN_ARCHIVE, DataError
 from skinlib.paths import read_json, write_json
 
 CHECKSUMS = "checksums.json"
@@ -125,7 +124,7 @@ def unpack(archive: Path, target: Path, *, depth: int = 1) -> None:
             if size > free:  # zipfile writes no more than an archive declares
                 raise DownloadError(f"{archive.name} needs {size / 1e9:.1f} GB, the disk has {free / 1e9:.1f} free.")
             bundle.extractall(target, members)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
+    except (*BROKEN_ARCHIVE, EOFError, RuntimeError, UnicodeError, IndexError) as error:  # RuntimeError: encrypted
         raise UnpackError(f"{archive.name} is damaged: {error}. Download it again.") from error
     for inner in sorted(target.rglob("*.[zZ][iI][pP]")) if depth else ():
         unpack(inner, inner.parent, depth=depth - 1)
@@ -142,5 +141,5 @@ def _refuse(name: str, members: list[zipfile.ZipInfo], target: Path) -> None:
             raise UnpackError(f"{name} holds a file that an archive around it holds too: {member.filename}.")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UnpackError(f"{name} holds a link or device: {member.filename}.")
-    if len({member.filename for member in members}) < len(members):
+    if len({PurePosixPath(member.filename) for member in members}) < len(members):
         raise UnpackError(f"{name} holds a name twice.")

@@ -19,9 +19,10 @@ import pandas as pd
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = frozenset(("", *"- -- . ? #n/a unknown unk nan nat na n/a n.a. none null (null) nil missing <na>".split()))
 SEPARATORS, REST = ",;\t", "\0rest"
-AGES = (0, 120)  # years; beyond them a number is a code, such as 999 for "not known"
+AGES, DIAMETERS = (0, 120), (0, 500)  # years, mm; beyond them a number is a code, such as 999 for "not known"
+SPELT = {r"\.0$|\.(jpe?g|png|bmp|tiff?|webp)$": "", r"[\s_-]+": "_"}
 MANY = 40  # images of one lesion or patient
-_BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
+BROKEN_ARCHIVE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, tarfile.TarError)
 SYNTHETIC_MARKER = "synthetic.json"
 
 
@@ -154,7 +155,7 @@ def read_text(path: Path, **options) -> pd.DataFrame:
             except pd.errors.ParserWarning:  # rows longer than the header, of which pandas would drop the rest
                 names = how.pop("names", None) or list(pd.read_csv(path, nrows=0, **how).columns)
                 table = pd.read_csv(path, names=[*names, REST], **{"header": 0} | how)
-    except (ValueError, EOFError, OSError, pd.errors.ParserWarning, *_BROKEN_ARCHIVE) as error:
+    except (ValueError, EOFError, OSError, pd.errors.ParserWarning, *BROKEN_ARCHIVE) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
     table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
     given = [name.strip() for name in next(csv.reader([first], delimiter=how["sep"])) if "header" not in options]
@@ -197,6 +198,13 @@ def need_ids(table: pd.DataFrame, name: str, path: Path, findings: Findings) -> 
     most = table[name].value_counts().head(1)
     if len(most) and most.iloc[0] > max(MANY, len(table) / 20):
         findings.gaps.append(f"{path.name}: {name} {most.index[0]} is that of {most.iloc[0]} rows; a code for unknown?")
+
+
+def spellings(column: pd.Series) -> list[str]:
+    """Say which ids or groups are one in two spellings (A and a, 7 and 7.0, P 1 and P_1, x and x.jpg), if any are."""
+    names = pd.Series(column.dropna().astype(str).unique(), dtype=str)
+    alike = names[names.str.lower().replace(SPELT, regex=True).duplicated(keep=False)].sort_values()
+    return [f"{column.name}: {', '.join(alike[:2])}: {len(alike)} names differ in spelling alone"] if len(alike) else []
 
 
 def as_numbers(column: pd.Series) -> pd.Series:
@@ -249,12 +257,13 @@ def images_of(path: Path) -> pd.DataFrame:
             if blank := list(np.flatnonzero(cohort[name] == "")):
                 raise DataError(f"{path}: {name} is blank in row {blank[0] + 1} below the header; fill it in")
         answers = cohort.drop(columns=["image_id", "image_path"], errors="ignore").apply(clean)
-        if "age" in answers:
-            ages = as_numbers(answers["age"])
-            if (wrong := answers["age"].notna() & ~ages.between(*AGES)).any():
-                where = f"{answers.loc[wrong, 'age'].iloc[0]!r} in row {wrong.argmax() + 1} below the header"
-                raise DataError(f"{path}: age is {where}; give years from {AGES[0]} to {AGES[1]}, or leave it blank")
-            answers["age"] = ages
+        for name, (least, most) in {"age": AGES, "diameter_1": DIAMETERS, "diameter_2": DIAMETERS}.items():
+            if name in answers:
+                values = as_numbers(answers[name])
+                if (wrong := answers[name].notna() & ~values.between(least, most)).any():
+                    where = f"{answers.loc[wrong, name].iloc[0]!r} in row {wrong.argmax() + 1} below the header"
+                    raise DataError(f"{path}: {name} is {where}; give {least} to {most}, or leave it blank")
+                answers[name] = values
         if len(answers.columns):  # pandas tells numbers and yes-or-no answers from words
             ids = dict.fromkeys(("lesion_id", "patient_id"), str)
             typed = pd.read_csv(io.StringIO(answers.to_csv(index=False, na_rep="NaN")), dtype=ids)

@@ -9,7 +9,6 @@ from skinlib.data.readers_files import DataError, Findings, some
 
 # The official columns in order: name in the cohort, kind, and for a clinical feature its answers or "number".
 COLUMNS = pd.read_csv(Path(__file__).with_name("pad_ufes_20.csv"), index_col="column", keep_default_na=False)
-MOST_MM = 500  # of a lesion
 _YES_NO, _COUNTRIES, _NUMBERS = (list(COLUMNS.index[COLUMNS["kind"] == k]) for k in ("yes_no", "country", "number"))
 
 
@@ -37,8 +36,10 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
     for name in _NUMBERS:
         table[name] = files.numbers(table[name], f"{path.name} column {name}", findings)
     for name in ("diameter_1", "diameter_2"):
-        if len(wrong := table.loc[~table[name].between(0, MOST_MM) & table[name].notna(), name]):
-            findings.faults.append(f"{path.name} column {name}: not 0 to {MOST_MM} mm: {some(wrong.unique())}")
+        if len(wrong := table.loc[~table[name].between(*files.DIAMETERS) & table[name].notna(), name]):
+            findings.faults.append(
+                f"{path.name} column {name}: not 0 to {files.DIAMETERS[1]} mm: {some(wrong.unique())}"
+            )
     table[_COUNTRIES] = table[_COUNTRIES].replace("BRASIL", "BRAZIL")
     # The official table names PNG files; a reduced copy may hold JPEG: the stem is the image.
     table["image_id"] = table.pop("img_id").str.replace(r"\.[A-Za-z]+$", "", regex=True)

@@ -20,6 +20,8 @@ def find_data(profile: dict, given: str | Path = "", results: Path | None = None
         return project_root() / "results" / "reference" / profile["data"]["of"]
     if not given and profile["data"]["kind"] == "synthetic":
         return (results or project_root() / "results") / "synthetic" / profile["name"]
+    if profile["dataset"] not in CARDS:
+        raise ValueError(f"profile {profile['name']}: no data set {profile['dataset']!r}; there are {', '.join(CARDS)}")
     root = Path(given or os.environ.get("SKINLIB_DATA") or project_root() / "data" / "raw").expanduser().resolve()
     folder = root / CARDS[profile["dataset"]].folder
     if not folder.is_dir():
@@ -35,7 +37,8 @@ def synthesise(profile: dict, root: Path) -> Path:
     wanted, root = data_digest(profile), root.resolve()  # what a link leads to is replaced, not the link
     with Lock(root.parent / f".{root.name}.lock"):
         made = root / "made_from.json"
-        if made.is_file() and read_json(made).get("digest") == wanted:
+        drawn = read_json(made) if made.is_file() else {}
+        if drawn.get("digest") == wanted and all((root / name).is_file() for name in drawn["files"]):
             return root
         _refuse_what_was_not_drawn(root, made)
         with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as name:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skinlib.data.readers_files import DataError, as_numbers, clean, read_text
+from skinlib.data.readers_files import DataError, as_numbers, clean, read_text, spellings
 from skinlib.evaluation import calibration, fairness, metrics, tables, thresholds
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError
 from skinlib.evaluation.statistics import bootstrap_distribution
@@ -17,7 +17,6 @@ PARTS = ("train", "val", "test", "external")
 ROW_KEY = ("image_id", "view", "system", "seed", "fold")
 TEXT_COLUMNS = ("image_id", "lesion_id", "patient_id", "dataset", "split", "part", "system", "view", "label")
 ROW_IDS = ("image_id", "lesion_id", "patient_id")
-SPELT = r"\.0$|\.(jpe?g|png|bmp|tiff?|webp)$"
 UNPOOLED = ("system", "seed", "view")
 MOST_DRAWN, FEW = 100_000_000, 200  # rows of all resamples together, for tables of a million rows; least resamples
 THRESHOLD_COLUMNS = "t low high feasible chosen_on gamma recall precision f1 note".split()
@@ -44,20 +43,12 @@ def check(table, *, where="prediction table"):
         if len(repeated):
             findings.append(f"{len(repeated)} rows repeat the same {', '.join(key)}, first image {repeated.iloc[0]}")
     findings += probability_findings(table, classes(table))
-    findings += [line for name in ROW_IDS if name in table for line in _spellings(table[name])]
+    findings += [line for name in ROW_IDS if name in table for line in spellings(table[name])]
     if "label" in table:
         findings += label_findings(table, len(classes(table)))
     if findings:
         raise PredictionTableError(findings, where)
     return table
-
-
-def _spellings(column):
-    """Two spellings of one id (A and a, 7 and 7.0, x and x.jpg), which would count as two lesions or people."""
-    ids = pd.Series(column.dropna().astype(str).unique())
-    alike = ids[ids.str.lower().str.replace(SPELT, "", regex=True).duplicated(keep=False)]
-    if len(alike):
-        yield f"{column.name}: {len(alike)} ids differ in spelling alone, such as {', '.join(alike.sort_values()[:2])}"
 
 
 def read_predictions(path):
@@ -165,6 +156,7 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
 
 def _check_one_model(table, groups):
     findings = [f"no column {column} to group by" for column in groups if column not in table]
+    findings += [line for column in groups if column in table for line in spellings(table[column])]
     for column in UNPOOLED:
         if column in table and (number := table[column].nunique(dropna=False)) > 1:
             findings.append(f"{number} values of {column}: keep one, or average the probabilities first")

@@ -2,7 +2,8 @@
 
 Columns: `image_id, label, p_<class>...`, and where known `lesion_id, patient_id, dataset, split, part, fold, system,
 seed, view`. `label` is the index of the class in the order of the `p_` columns. The positive class of a binary question
-is `malignant`; `to_binary` makes that column from a table of diagnoses.
+is `malignant`; `to_binary` makes that column from a table of diagnoses. In a file with `p_malignant` and `p_benign` the
+label 1 is malignant, whatever the order of the columns.
 """
 
 import numpy as np
@@ -74,8 +75,8 @@ def to_binary(table, malignant):
     """
     values, names = probabilities(table)
     unknown = sorted(set(malignant) - set(names))
-    if unknown or not malignant:
-        raise PredictionTableError([f"malignant classes {unknown or 'not given'}; the table has {list(names)}"])
+    if unknown or not 0 < len(set(malignant)) < len(names):
+        raise PredictionTableError([f"malignant classes {unknown or 'are none or all'}; the table has {list(names)}"])
     inside = np.isin(names, list(malignant))
     result = table.drop(columns=[f"p_{name}" for name in names])
     if "label" in table:

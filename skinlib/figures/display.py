@@ -45,9 +45,3 @@ def to_batch(rows: pd.DataFrame, side: int) -> tuple[torch.Tensor, torch.Tensor]
     images = np.stack([shrink(image, Pixels.Resampling.BILINEAR) for image, _ in pairs])
     masks = np.stack([shrink(mask, Pixels.Resampling.NEAREST) for _, mask in pairs])
     return torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(masks)[:, None].float()
-
-
-def from_batch(images: torch.Tensor, masks: torch.Tensor) -> list[np.ndarray]:
-    """Return a batch as pictures for the eye, (side, side, 3) uint8 each, masks outlined."""
-    pixels = (images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    return [outlined(image, mask[0].numpy() > 0) for image, mask in zip(pixels, masks, strict=True)]

@@ -68,7 +68,7 @@ def _opened(folder: Path, shape: tuple[int, ...]) -> Cache | None:
         found = Cache(load("images.npy"), load("masks.npy") if has_mask.any() else None, has_mask)
         if any(file_digest(folder / name) != then for name, then in record["digests"].items()):
             return None
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError):
         return None
     fits = found.images.shape == shape and len(has_mask) == len(found.images)
     return found if fits and (found.masks is None or found.masks.shape == shape[:3]) else None

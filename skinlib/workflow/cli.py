@@ -88,7 +88,7 @@ def train_runs(arguments: argparse.Namespace) -> int | None:
         except Exception as error:
             if len(arguments.config) == 1:
                 raise
-            traceback.print_exc()
+            print(f"skinlib: {error}", file=sys.stderr) if is_for_the_user(error) else traceback.print_exc()
             failed.append(f"{file.stem} ({error})")
     if dist.is_initialized():  # after an error torchrun ends the others, which may be waiting for this one
         dist.destroy_process_group()
@@ -104,10 +104,10 @@ def predict_images(arguments: argparse.Namespace) -> None:
     from skinlib.data.readers_files import images_of, some
     from skinlib.training import predict, runs
 
-    _refuse_overwriting(arguments.images, arguments.out)
+    _refuse_overwriting(arguments.out)
     cohort = images_of(arguments.images)
     table = predict.predict(runs.load(arguments.run), cohort, tta=arguments.tta)
-    _write_results({arguments.out.resolve(): table})  # a link is written through
+    write_atomic(arguments.out.resolve(), table.to_csv(index=False))  # a link is written through
     print(f"{len(table)} rows in {arguments.out}")
     if others := cohort.attrs.get("left_out"):
         print(f"left out, for they are no images of a kind that is read: {some(others)}")
@@ -125,26 +125,16 @@ def evaluate_table(arguments: argparse.Namespace) -> None:
     if arguments.out:  # a column may be called a/b
         files = {arguments.out / f"{quote(name.replace(' ', '_'), '')}.csv": frame for name, frame in found.items()}
         for file in files:
-            _refuse_overwriting(arguments.table, file)
+            _refuse_overwriting(file)
         if len(files) < len(found):
             raise ValueError(f"two of {', '.join(found)} would be one file; rename a column")
-        _write_results(files)
+        for file, frame in files.items():
+            write_atomic(file, frame.to_csv(index=False))
 
 
-def _refuse_overwriting(given: Path, out: Path) -> None:
-    if out.suffix != ".csv" or (out.exists() and (not out.is_file() or out.samefile(given))):
-        raise ValueError(f"{out} is no path for the result: give a .csv file that is not the table that is read")
-
-
-def _write_results(tables: dict) -> None:
-    """Write tables as CSV, all or none; what is there is replaced where its header says that it is an older one."""
-    texts = {file: frame.to_csv(index=False) for file, frame in tables.items()}
-    for file, text in texts.items():
-        head = text.partition("\n")[0].encode()
-        if file.exists() and file.read_bytes()[: len(head) + 1].rstrip() not in (head, b""):
-            raise ValueError(f"{file} is there and no older result of this command; give another path, or move it away")
-    for file, text in texts.items():
-        write_atomic(file, text)
+def _refuse_overwriting(out: Path) -> None:
+    if out.suffix != ".csv" or out.exists():  # an older result, too: labels or notes may have been written into it
+        raise ValueError(f"{out} is no path for the result: give a .csv file that is not there yet")
 
 
 def run_notebook(arguments: argparse.Namespace) -> int | None:
@@ -222,7 +212,11 @@ def _work(arguments: argparse.Namespace):
     from skinlib.workflow.work import Work
 
     names = ("data", "results", "notebooks", "only")
-    return Work.open(profile, **{name: getattr(arguments, name, "") for name in names})
+    work = Work.open(profile, **{name: getattr(arguments, name, "") for name in names})
+    stamp = getattr(arguments, "stamp", None)
+    if stamp and not stamp.resolve().is_relative_to(work.state):  # it replaces what is there, and drops older ones
+        raise ValueError(f"{stamp}: --stamp is the workflow's own; a file of it lies below {work.state}")
+    return work
 
 
 def build_parser() -> argparse.ArgumentParser:

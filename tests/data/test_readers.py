@@ -203,6 +203,9 @@ def test_blank_lesion_ids_are_a_gap_since_a_grouped_split_would_leak(tmp_path):
     pd.read_csv(path, dtype=str).assign(patient_id="missing").to_csv(path, index=False)
     with pytest.raises(DataError, match=r"images have no patient id, so splits would leak: PAT_"):
         read("pad_ufes_20", tmp_path)
+    pd.read_csv(path, dtype=str).assign(patient_id=["PAT_9", "pat 9", "PAT_1"]).to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"patient_id: PAT_9, pat 9: 2 names differ in spelling alone"):
+        read("pad_ufes_20", as_synthetic(tmp_path))
     table = pd.DataFrame({"image_id": range(50), "lesion_id": ["0"] * 41 + list("abcdefghi")})
     files.need_ids(table, "lesion_id", path, found := files.Findings())
     assert found.gaps == ["metadata.csv: lesion_id 0 is that of 41 rows; a code for unknown?"]
@@ -387,7 +390,7 @@ def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
 @pytest.mark.parametrize("age", ["999", "-1", "unknown age", "55+", "inf", '"1,000"'])
 def test_an_age_that_is_no_age_is_refused_with_its_row(tmp_path, age):
     (tmp_path / "list.csv").write_text(f"image_path,Age,sex\na.png,55,male\nb.png,{age},female\n")
-    with pytest.raises(DataError, match=r"age is .* in row 2 below the header; give years from 0 to 120"):
+    with pytest.raises(DataError, match=r"age is .* in row 2 below the header; give 0 to 120"):
         images_of(tmp_path / "list.csv")
 
 

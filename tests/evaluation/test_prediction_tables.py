@@ -49,8 +49,8 @@ def test_every_fault_is_listed(tmp_path):
     ("image_id,label,p_benign,p_malignant\n", "no rows"),
     *((f"image_id,label,p_benign,p_malignant\na,{label},0.5,0.5\n", "unknown labels") for label in (2, 0.5)),
     ("image_id,label,p_a,p_b,p_malignant\na,1,.5,.2,.3\n", "label is a number, and p_malignant one of several"),
-    *((f"image_id,lesion_id,label,p_a,p_b\nx,{a},1,.5,.5\ny,{b},0,.5,.5\n", "lesion_id: 2 ids differ in spelling")
-      for a, b in (("L1", "l1"), ("7", "7.0"), ("a", "a.jpg"))),
+    *((f"image_id,lesion_id,label,p_a,p_b\nx,{a},1,.5,.5\ny,{b},0,.5,.5\n", "2 names differ in spelling")
+      for a, b in (("L1", "l1"), ("7", "7.0"), ("a", "a.jpg"), ("P 1", "P_1"))),
 ])  # fmt: skip
 def test_single_faults(tmp_path, text, fault):
     with pytest.raises(tables.PredictionTableError, match=fault):

@@ -40,6 +40,8 @@ class RecallOriented(Network):
 
 def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) -> RecallOriented:
     """Build the network of a configuration."""
+    if config.options:
+        raise ValueError(f"recall_oriented has no options, got {', '.join(config.options)}")
     how = {"weights_file": weights_file, "size": config.image_size}
     backbone = backbones.create(config.backbone, config.weights, **how)
     return RecallOriented(backbone, classes, config.dropout)
