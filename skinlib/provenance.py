@@ -62,7 +62,8 @@ def file_digest(path: str | Path) -> str:
 
 @functools.cache
 def _learn_digests(file: Path) -> None:
-    _digests.update(read_json(file) if file.is_file() else {})
+    known = read_json(file) if file.is_file() else {}
+    _digests.update({path: about for path, about in known.items() if isinstance(about, list) and len(about) == 4})
 
 
 def share_digests(results: str | Path) -> None:

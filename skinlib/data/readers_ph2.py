@@ -54,7 +54,7 @@ def _from_sheet(path: Path, findings: Findings) -> pd.DataFrame:
     """The first sheet of ``PH2_dataset.xlsx``: diagnosis and colours are columns marked with X there."""
     try:
         rows = _read_sheet(path)
-    except (zipfile.BadZipFile, ElementTree.ParseError, IndexError, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, ElementTree.ParseError, IndexError, KeyError, ValueError, RuntimeError) as error:
         raise DataError(f"{path} is no sheet of a spreadsheet program ({error}); put the official one there") from error
     start = next((i for i, row in enumerate(rows) if "image_name" in map(_name, row)), None)
     if start is None:
@@ -105,7 +105,7 @@ def _read_sheet(path: Path) -> list[list[str]]:
     for row in sheet.iter(f"{_SHEET}row"):
         cells: list[str] = []
         for cell in row.iter(f"{_SHEET}c"):
-            column, place = 0, re.match(r"[A-Z]+", cell.get("r", ""))
+            column, place = 0, re.match(r"[A-Z]{1,3}(?=\d)", cell.get("r", ""))
             for letter in place.group() if place else ():  # without its place a cell follows the one before
                 column = column * 26 + ord(letter) - ord("A") + 1
             value = "".join(t.text or "" for tag in ("v", "t") for t in cell.iter(f"{_SHEET}{tag}"))

@@ -138,8 +138,7 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
     if len(classes(table)) > 2:
         wanted = [metrics.multiclass(name) for name in metrics.MULTICLASS]
         lines += [line for name, rows in parts.items() for line in _intervals(name, rows, wanted, np.nan, bootstrap)]
-    columns = ["part", "metric", "value", "low", "high", "n", "threshold", "note"]
-    result["metrics"] = pd.DataFrame(lines, columns=columns)
+    result["metrics"] = pd.DataFrame(lines, columns="part metric value low high n threshold note".split())
     if scored:
         result["reliability"] = _each(scored, calibration.reliability)
     if len(classes(table)) > 2:

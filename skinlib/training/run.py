@@ -104,13 +104,14 @@ def load(path: str | Path) -> Run:
     if not (path / stored.DONE).is_file():
         raise RunMissing(f"{path} holds no finished run")
     metrics, config = read_json(path / stored.DONE), RunConfig.from_dict(read_json(path / stored.CONFIG))
-    code, digests = metrics.get("code"), metrics.get("digests", {})
-    known = isinstance(code, dict) and isinstance(digests, dict)
+    code, digests, parents = metrics.get("code"), metrics.get("digests", {}), metrics.get("parents", {})
+    known = isinstance(code, dict) and isinstance(digests, dict) and isinstance(parents, dict)
+    known &= bool(digests) == ("digests" in metrics) and all({"id", "weights"} <= set(one) for one in parents.values())
     for name, written in digests.items() if known else {stored.DONE: "another"}.items():
         there = (path / name).is_file()
         if file_digest(path / name) != written if there else name not in stored.NO_EVIDENCE:
             raise ValueError(f"{path / name} is damaged, edited or gone; delete the folder and train the run again")
-    stale = (*changed_code(code, config.system), *_replaced(path, metrics.get("parents", {})))
+    stale = (*changed_code(code, config.system), *_replaced(path, parents))
     return Run(path.name, path, config, metrics, stale)
 
 

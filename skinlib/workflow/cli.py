@@ -106,7 +106,9 @@ def predict_images(arguments: argparse.Namespace) -> None:
 
     _refuse_overwriting(arguments.out)
     cohort = images_of(arguments.images)
-    table = predict.predict(runs.load(arguments.run), cohort, tta=arguments.tta)
+    if (run := runs.load(arguments.run)).stale:
+        print(f"{run.id} was trained by other code: {', '.join(run.stale)} changed since")
+    table = predict.predict(run, cohort, tta=arguments.tta)
     write_atomic(arguments.out.resolve(), table.to_csv(index=False))  # a link is written through
     print(f"{len(table)} rows in {arguments.out}")
     if others := cohort.attrs.get("left_out"):
@@ -244,7 +246,7 @@ def build_parser() -> argparse.ArgumentParser:
     command(words, "plan", write_plan)
     train = command(words, "train", train_runs)
     train("config", type=Path, nargs="+")
-    train("--device", default="auto")
+    train("--device", default="auto", choices=("auto", "cpu", "cuda"))
     train("--stamp", type=Path, help="file to write when all are finished")
     predict = command(words, "predict", predict_images, profile=False)
     predict("run", type=Path, help="the run's folder, results/runs/<id>")

@@ -82,12 +82,15 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
         heading = "".join(notebook["cells"][0]["source"]).strip().partition("\n")[0] if notebook["cells"] else ""
         report["title"] = heading.lstrip("# ").strip() or path.stem
         check_parameters(notebook, parameters)
-        papermill.execute_notebook(path, written, parameters=dict(parameters), **options)
+        braced = [str(file).replace("{", "{{").replace("}", "}}") for file in (path, written)]  # else filled in
+        papermill.execute_notebook(*braced, parameters=dict(parameters), **options)
         outcome["status"] = "ok"
     except ParameterError as error:
         outcome["reason"] = f"parameters: {error}"
     except ValueError as error:
         outcome["reason"] = str(error)
+    except (SyntaxError, TypeError, AttributeError, LookupError) as error:  # cells that are none
+        outcome["reason"] = f"{path.name} is no whole notebook ({type(error).__name__}: {error})"
     except PapermillExecutionError as error:
         if error.ename == SKIPS:
             outcome |= {"status": "skipped", "reason": error.evalue}

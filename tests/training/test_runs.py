@@ -266,7 +266,7 @@ def test_a_damaged_or_edited_run_is_named_and_counts_as_no_finished_one(finished
     (folder / "config.json").write_text(json.dumps(edited, indent=1, sort_keys=True) + "\n")
     with pytest.raises(ValueError, match=r"config.json is damaged, edited or gone"):
         runs.ensure(finished_run.config, **older, stale="reuse")
-    (folder / "metrics.json").write_text("{}")
+    (folder / "metrics.json").write_text('{"code": {}, "parents": {"a": {}}}')
     with pytest.raises(ValueError, match=r"metrics.json is damaged, edited or gone"):
         runs.load(folder)
 

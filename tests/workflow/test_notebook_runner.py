@@ -101,3 +101,5 @@ def test_a_file_that_is_no_notebook_needs_nothing_and_fails_alone(tmp_path, name
     report = execute(path, tmp_path / "out", {}, minutes=1)
     assert report["status"] == "failed" and report["title"] == name
     assert report["reason"].startswith(f"{name}.ipynb is no notebook of format 4; open it in JupyterLab and save it")
+    path.write_text('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}')
+    assert "is no whole notebook (" in execute(path, tmp_path / "out", {}, minutes=1)["reason"]
