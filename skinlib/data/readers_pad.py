@@ -37,9 +37,7 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
         table[name] = files.numbers(table[name], f"{path.name} column {name}", findings)
     for name in ("diameter_1", "diameter_2"):
         if len(wrong := table.loc[~table[name].between(*files.DIAMETERS) & table[name].notna(), name]):
-            findings.faults.append(
-                f"{path.name} column {name}: not 0 to {files.DIAMETERS[1]} mm: {some(wrong.unique())}"
-            )
+            findings.faults.append(f"{path.name}, {name}: not {files.DIAMETERS} mm: {some(wrong.unique())}")
     table[_COUNTRIES] = table[_COUNTRIES].replace("BRASIL", "BRAZIL")
     # The official table names PNG files; a reduced copy may hold JPEG: the stem is the image.
     table["image_id"] = table.pop("img_id").str.replace(r"\.[A-Za-z]+$", "", regex=True)
