@@ -201,7 +201,7 @@ class _Profile(BaseModel, strict=True, extra="allow", allow_inf_nan=False):
     """What every profile says; the other keys are papers, whose plans read them, see `skinlib.workflow.catalogue`."""
 
     name: str
-    papers: Annotated[list[str], Field(min_length=1)]
+    papers: list[str]
     data: _Data
     dataset: str
     stale: Literal["retrain", "stop", "reuse"]

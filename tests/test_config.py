@@ -110,7 +110,7 @@ BOMB = "\n".join(f"{b}: &{b} [{', '.join(['*' + a] * 10)}]" for a, b in itertool
     ("x: [1, 2\ny: 3", "own.yaml is not YAML: .*line 3"), ("jobs: 1\njobs: 2", "the key jobs is there twice"),
     (f"a: &a [1, 1, 1]\n{BOMB}", "more than 100,000 values"), ("x: &x [*x]", "not YAML: maximum recursion"),
     ("x: " + "[" * 5000, "not YAML: maximum recursion"), ("threads: 0", "threads is 0: .*greater than or equal to 1"),
-    ("threads: lots", "threads is 'lots': .*integer"), ("papers: []", "papers is .*at least 1"),
+    ("threads: lots", "threads is 'lots': .*integer"), ("papers: null", "papers is None: .*list"),
     ("minutes: .nan", "minutes is nan: .*finite"), ("data: hello", "data is 'hello'"), ("bootstrap: -3", "is -3"),
     ("data: {kind: synthetic, imagez: 3}", "data.imagez is 3: Extra inputs are not permitted"),
     ("data: {kind: synthetic, images: 100000000000}", "images is 100000000000: .*less than or equal to 1000000"),
