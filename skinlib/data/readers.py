@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from skinlib.data.cards import CARDS, Card
-from skinlib.data.readers_files import AGES, DataError, Findings, is_synthetic, some, spellings
+from skinlib.data.readers_files import AGES, IDS, DataError, Findings, is_synthetic, some, spellings
 from skinlib.data.readers_isic import ham10000, isic2016, isic2017, isic2018_task3, isic2018_task12, isic2019
 from skinlib.data.readers_pad import pad_ufes_20
 from skinlib.data.readers_ph2 import ph2
@@ -119,7 +119,7 @@ def _schema(card: Card) -> pa.DataFrameSchema:
 
 def _validate(cohort: pd.DataFrame, card: Card, findings: Findings) -> None:
     """Add what pandera finds, one line a column and check, with the first image ids, and ids in two spellings."""
-    findings.faults += [line for name in ("image_id", "lesion_id", "patient_id") for line in spellings(cohort[name])]
+    findings.faults += [line for name in IDS for line in spellings(cohort[name])]
     try:
         _schema(card).validate(cohort, lazy=True)
     except pa.errors.SchemaErrors as error:

@@ -18,6 +18,7 @@ import pandas as pd
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = frozenset(("", *"- -- . ? #n/a unknown unk nan nat na n/a n.a. none null (null) nil missing <na>".split()))
+IDS = ("image_id", "lesion_id", "patient_id")
 SEPARATORS, REST = ",;\t", "\0rest"
 AGES, DIAMETERS = (0, 120), (0, 500)  # years, mm; beyond them a number is a code, such as 999 for "not known"
 SPELT = {r"\.0$|\.(jpe?g|png|bmp|tiff?|webp)$": "", r"[\s_-]+": "_"}

@@ -38,7 +38,7 @@ def synthesise(profile: dict, root: Path) -> Path:
     with Lock(root.parent / f".{root.name}.lock"):
         made = root / "made_from.json"
         drawn = read_json(made) if made.is_file() else {}
-        if drawn.get("digest") == wanted and all((root / name).is_file() for name in drawn["files"]):
+        if drawn.get("digest") == wanted and all((root / name).is_file() for name in drawn.get("files", ())):
             return root
         _refuse_what_was_not_drawn(root, made)
         with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.") as name:
@@ -63,7 +63,7 @@ def _refuse_what_was_not_drawn(root: Path, made: Path) -> None:
     drawn = dict(read_json(made).get("files", {})) if made.is_file() else {}
     there = {str(path.relative_to(root)): path for path in _files(root)}
     if others := sorted(k for k, path in there.items() if drawn.get(k, "none") not in ("", file_digest(path))):
-        raise FileExistsError(f"{root} holds {len(others)} files not drawn here, first {others[0]}; name another")
+        raise FileExistsError(f"{root} has {len(others)} files not drawn here, first {others[0]}; name another folder")
 
 
 def generator_files() -> list[Path]:

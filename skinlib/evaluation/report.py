@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skinlib.data.readers_files import DataError, as_numbers, clean, read_text, spellings
+from skinlib.data.readers_files import IDS, DataError, as_numbers, clean, read_text, spellings
 from skinlib.evaluation import calibration, fairness, metrics, tables, thresholds
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError
 from skinlib.evaluation.statistics import bootstrap_distribution
@@ -16,7 +16,6 @@ from skinlib.evaluation.tables import PredictionTableError, classes, label_findi
 PARTS = ("train", "val", "test", "external")
 ROW_KEY = ("image_id", "view", "system", "seed", "fold")
 TEXT_COLUMNS = ("image_id", "lesion_id", "patient_id", "dataset", "split", "part", "system", "view", "label")
-ROW_IDS = ("image_id", "lesion_id", "patient_id")
 UNPOOLED = ("system", "seed", "view")
 MOST_DRAWN, FEW = 100_000_000, 200  # rows of all resamples together, for tables of a million rows; least resamples
 THRESHOLD_COLUMNS = "t low high feasible chosen_on gamma recall precision f1 note".split()
@@ -43,7 +42,7 @@ def check(table, *, where="prediction table"):
         if len(repeated):
             findings.append(f"{len(repeated)} rows repeat the same {', '.join(key)}, first image {repeated.iloc[0]}")
     findings += probability_findings(table, classes(table))
-    findings += [line for name in ROW_IDS if name in table for line in spellings(table[name])]
+    findings += [line for name in IDS if name in table for line in spellings(table[name])]
     if "label" in table:
         findings += label_findings(table, len(classes(table)))
     if findings:

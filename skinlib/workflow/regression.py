@@ -169,8 +169,8 @@ def compare_evidence(found: Path, reference: Path) -> int:
 
 def _report(checks: list[list[str]], found: Path) -> int:
     write_atomic(found / "regression.csv", pd.DataFrame(checks, columns=RESULT).to_csv(index=False))
-    near = [check for check in checks if check[-1] == "near"]
-    bad = [check for check in checks if check[-1] == "FAILED"] + (near if len(near) > CHANCE * len(checks) else [])
+    near, banded = [one for one in checks if one[-1] == "near"], sum(one[4].startswith("[") for one in checks)
+    bad = [check for check in checks if check[-1] == "FAILED"] + (near if len(near) > CHANCE * banded else [])
     if near:
         print(f"{len(near)} trained numbers lie just outside their bands")
     for exhibit, row, metric, column, wanted, got, _ in bad:
@@ -224,7 +224,7 @@ def _check(
 
 def _free(old: dict, new: dict) -> tuple[str, bool | str]:
     """Return what is asked of a number that may move, and whether it fulfils it: it may be missing with a reason."""
-    value, wanted = _number(new["ours"]), f"[{old['least']}, {old['most']}]"
+    value, wanted = _number(new["ours"]), f"[{old['least']}, {old['most']}]" if old["least"] else "any number"
     if old["kind"] == "machine":
         return "a number above 0", value > 0
     if math.isnan(value):

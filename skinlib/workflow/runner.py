@@ -75,7 +75,7 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
     options["timeout_func"] = lambda cell: max(1, int(started + 60 * minutes - time.time()))
     folder.mkdir(parents=True, exist_ok=True)
     if written.resolve() == path.resolve():
-        raise ParameterError(f"{path} lies where executed notebooks are written; move it to another folder")
+        raise ValueError(f"{path} lies where executed notebooks are written; move it to another folder")
     written.unlink(missing_ok=True)  # of an earlier call
     try:
         notebook = read_notebook(path)

@@ -158,7 +158,7 @@ class Work:
     def stamp_run(self, run_id: str, system: str, *, planned: str) -> None:
         """Say that a run of a system is trained; a ValueError when it is not the run that was planned."""
         if run_id != planned:
-            raise ValueError(f"{planned} was planned, {run_id} trained: what is auto differs here; write fp32 or bf16")
+            raise ValueError(f"{planned} was planned, {run_id} trained: `precision: auto` differs here; say which")
         self.stamp(self.run_stamp({"id": run_id, "code": code_of(system)}), [run_id])
 
     def stamp(self, file: Path, ids: Sequence[str]) -> None:

@@ -85,15 +85,12 @@ def test_the_time_limit_is_the_notebooks_not_the_cells(tmp_path):
 ])  # fmt: skip
 def test_wrong_parameters_fail_before_anything_runs(tmp_path, name, given, reason):
     report = execute(NOTEBOOKS / f"{name}.ipynb", tmp_path, given, minutes=1)
-    assert report["status"] == "failed"
-    assert report["reason"].startswith(reason)
+    assert report["status"] == "failed" and report["reason"].startswith(reason)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["01_broken", "Untitled"])
-@pytest.mark.parametrize(
-    "text", ["", '{"cells": [{', "null", "[]", '{"nbformat": 3, "metadata": {}, "worksheets": []}']
-)
+@pytest.mark.parametrize("text", ["", '{"cells": [{', "null", "[]", '{"nbformat": 3, "worksheets": []}'])
 def test_a_file_that_is_no_notebook_needs_nothing_and_fails_alone(tmp_path, name, text):
     path = tmp_path / f"{name}.ipynb"
     path.write_text(text)
@@ -103,3 +100,6 @@ def test_a_file_that_is_no_notebook_needs_nothing_and_fails_alone(tmp_path, name
     assert report["reason"].startswith(f"{name}.ipynb is no notebook of format 4; open it in JupyterLab and save it")
     path.write_text('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}')
     assert "is no whole notebook (" in execute(path, tmp_path / "out", {}, minutes=1)["reason"]
+    with pytest.raises(ValueError, match="lies where executed notebooks are written"):
+        execute(path, tmp_path, {}, minutes=1)
+    assert path.is_file()
