@@ -387,10 +387,11 @@ def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
         images_of(tmp_path / "list.csv")
 
 
-@pytest.mark.parametrize("age", ["999", "-1", "unknown age", "55+", "inf", '"1,000"'])
-def test_an_age_that_is_no_age_is_refused_with_its_row(tmp_path, age):
-    (tmp_path / "list.csv").write_text(f"image_path,Age,sex\na.png,55,male\nb.png,{age},female\n")
-    with pytest.raises(DataError, match=r"age is .* in row 2 below the header; give 0 to 120"):
+@pytest.mark.parametrize("value", ["999", "-1", "unknown age", "55+", "inf", '"1,000"'])
+@pytest.mark.parametrize("name", ["Age", "diameter_1", "diameter_2"])
+def test_a_number_out_of_its_range_is_refused_with_its_row(tmp_path, name, value):
+    (tmp_path / "list.csv").write_text(f"image_path,{name},sex\na.png,55,male\nb.png,{value},female\n")
+    with pytest.raises(DataError, match=rf"{name.lower()} is .* in row 2 below the header; give 0 to"):
         images_of(tmp_path / "list.csv")
 
 

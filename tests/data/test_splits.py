@@ -138,15 +138,10 @@ def test_an_image_level_split_leaks_lesions_and_only_on_demand():
     assert leaks(splits.make(cohort, folds=2).merge(cohort, on="image_id")) == 0
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"folds": 1}, "at least 2 folds, got 1"),
-        ({"test": 1.0}, "test share is 1.0"),
-        ({"test": -0.1}, "test share"),
-        ({"test": 0.4}, "would be 0.50; give about 1/2, 1/3"),
-    ],
-)
+@pytest.mark.parametrize(("options", "message"), [
+    ({"folds": 1}, "at least 2 folds, got 1"), ({"test": 1.0}, "test share is 1.0"), ({"test": -0.1}, "test share"),
+    ({"test": 0.4}, "would be 0.50; give about 1/2, 1/3"),
+])  # fmt: skip
 def test_impossible_splits_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         splits.make(people([1] * 20), **options)

@@ -208,12 +208,11 @@ def test_asymmetry_and_border_are_seen_in_the_outline():
     assert perimeter(rough) > 1.1 * perimeter(smooth)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"network": "typical"}, {"network": "atypical"}, {"negative_network": True}, {"streaks": 8}, {"globules": 12},
-     {"milia": 12}, {"vessels": 6}, {"scales": 12}, {"lacunae": 5}, {"veil": True}, {"white_centre": True},
-     {"colors": ("dark_brown", "red")}],
-)  # fmt: skip
+@pytest.mark.parametrize("change", [
+    {"network": "typical"}, {"network": "atypical"}, {"negative_network": True}, {"streaks": 8}, {"globules": 12},
+    {"milia": 12}, {"vessels": 6}, {"scales": 12}, {"lacunae": 5}, {"veil": True}, {"white_centre": True},
+    {"colors": ("dark_brown", "red")},
+])  # fmt: skip
 def test_each_structure_changes_the_lesion_and_not_the_skin(change):
     plain, changed = (draw(lk, (96, 96)) for lk in (look(), look(**change)))
     difference = np.abs(plain.image.astype(int) - changed.image).max(axis=2)

@@ -119,8 +119,9 @@ def test_to_binary_adds_up_the_malignant_classes():
     found = tables.to_binary(table, ("mel", "bcc"))
     assert tables.classes(found) == ("benign", "malignant")
     assert found["p_malignant"].to_numpy() == pytest.approx([0.5, 0.9]) and found["label"].tolist() == [0, 1]
-    with pytest.raises(tables.PredictionTableError, match="scc"):
-        tables.to_binary(table, ("scc",))
+    for wrong in (("scc",), ("nv", "mel", "bcc")):
+        with pytest.raises(tables.PredictionTableError, match=r"malignant classes \['scc'\]|are none or all"):
+            tables.to_binary(table, wrong)
     with pytest.raises(tables.PredictionTableError, match="no column p_malignant"):
         tables.scores(table)
 

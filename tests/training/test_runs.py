@@ -103,6 +103,9 @@ def test_a_split_is_made_once_and_shared_by_label_spaces(tiny_config, data_root,
         other = runs.split_of(tiny_config.replace(**changes), data_root, tmp_path)
         assert splits.fingerprint(other) != splits.fingerprint(first), changes
     assert len(list((tmp_path / "splits").glob("*.csv"))) == 5
+    path.with_suffix(".json").unlink()
+    with pytest.raises(ValueError, match="is damaged or gone"):
+        runs.split_of(tiny_config, data_root, tmp_path)
 
 
 def test_the_cohort_has_the_labels_of_its_space(tiny_config, data_root):

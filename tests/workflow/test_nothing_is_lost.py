@@ -63,6 +63,8 @@ def test_synthesise_replaces_what_it_drew_and_nothing_else(profile, tmp_path, mo
         assert cli.main(line) == 2 and (root / "late.txt").read_text() == "mine"
     (root / "late.txt").unlink()
     assert cli.main(line) == 0 and set(files(root)) == set(first) and files(root) != first
+    (root / "synthetic_truth.csv").unlink()
+    assert cli.main(line) == 0 and set(files(root)) == set(first)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".d.")] == [".d.lock"]
 
 
