@@ -24,23 +24,6 @@ class Subject(NamedTuple):
     where: Mapping[str, str]  # dataset and split
 
 
-def narrowed(one: Subject, most: int, *, keep: Sequence[str] = ()) -> Subject:
-    """Return a subject of at most ``most`` inputs, ``keep`` and the first others; the rest stay those of its first row.
-
-    All coalitions of a few inputs can be asked by hand, those of twenty cannot.
-    """
-    names = [name for name in keep if name in one.inputs]
-    names = [*names, *(name for name in one.inputs if name not in names)][:most]
-    place, rest = one.inputs.columns.get_indexer(names), one.inputs.to_numpy(float)[0]
-
-    def function(inputs: np.ndarray) -> np.ndarray:
-        whole = np.tile(rest, (len(inputs), 1))
-        whole[:, place] = inputs
-        return one.function(whole)
-
-    return one._replace(function=function, inputs=one.inputs[names], background=one.background[names])
-
-
 def named(kept: pd.DataFrame, levels: Mapping[str, Sequence[str]]) -> pd.Series:
     """Return the level of each row of a long table, in words; missing where its number is a measurement."""
     each = zip(kept["input"], kept["value"], strict=True)

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.metrics import pairwise_distances, silhouette_samples
+from sklearn.metrics import pairwise_distances
 
 from skinlib.evaluation.resampled import Metric, ratio
 
 COMPONENTS = 50  # of the PCA before either projection (van der Maaten and Hinton 2008 took 30)
 PERPLEXITY, NEIGHBOURS = 30, 15  # of t-SNE and UMAP, their authors' usual values
 K = 10  # neighbours that vote, and whose ranks trustworthiness compares
-SPACES = ("features", "tsne", "umap")
 
 
 def reduced(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -82,28 +81,6 @@ def neighbours_vote(points: np.ndarray, labels: np.ndarray, groups: Sequence | N
     nearness = usable * (1 + np.linspace(1e-6, 0, order.shape[1]))  # breaks ties, and no more
     votes = np.stack([(nearness * (labels[order] == c)).sum(1) for c in range(len(classes))], axis=1)
     return votes.argmax(1) == labels
-
-
-def each_image(
-    features: np.ndarray, labels: np.ndarray, groups: Sequence | None = None, *, seed: int = 0
-) -> pd.DataFrame:
-    """Project features by t-SNE and UMAP and score every row.
-
-    Columns are ``tsne_x, tsne_y, umap_x, umap_y``; for each of `SPACES` (features: their principal components)
-    ``silhouette_<space>`` in [-1, 1], by class, and ``knn_<space>``, 1.0 where the neighbours vote for its class; for
-    the planes ``trust_<space>``.
-    """
-    components = reduced(features, seed=seed)
-    spaces = {"features": components, "tsne": tsne(components, seed=seed), "umap": umap(components, seed=seed)}
-    k = min(K, (len(components) - 1) // 2)
-    found = {}
-    for name, points in spaces.items():
-        if name != "features":
-            found |= {f"{name}_x": points[:, 0], f"{name}_y": points[:, 1]}
-            found[f"trust_{name}"] = trustworthiness(components, points, k)
-        found[f"silhouette_{name}"] = silhouette_samples(points, labels)
-        found[f"knn_{name}"] = neighbours_vote(points, labels, groups, k).astype(float)
-    return pd.DataFrame(found)
 
 
 def mean_over_classes(column: str) -> Metric:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
@@ -17,6 +18,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from skinlib import models, provenance
+from skinlib.config import RunConfig
 from skinlib.data import cards, splits
 from skinlib.data.readers_files import DataError
 from skinlib.images.batches import Batches
@@ -24,7 +26,7 @@ from skinlib.images.cache import Cache
 from skinlib.paths import read_json, write_atomic, write_json
 from skinlib.training import checkpoint, features, gradients, losses, stored
 from skinlib.training.fit import Place, fit
-from skinlib.training.identify import Prepared, changed_code
+from skinlib.training.identify import Prepared, changed_code, naming_options
 from skinlib.training.predict import outputs
 from skinlib.training.run import Run
 from skinlib.training.tables import keys, mask_scores, mean_mask_scores, prediction_table
@@ -45,14 +47,19 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
         found = features.column(parents, prepared.cohort, tta=config.tta, device=str(where.device))
         prepared = dataclasses.replace(prepared, columns=prepared.columns | {"features": found})
     masks, cache = losses.trained_on_masks(config), None
+    if masks and not system.reads_images(config):
+        raise ValueError(f"variant {config.variant} of {config.system} reads no images; leave out the losses on masks")
     if system.reads_images(config):
         how = {"root": results_root / "cache", "colour": config.colour, "masks": masks}
         cache = Cache.build(prepared.cohort, config.image_size, **how)
         if masks and not cache.has_mask.any():
             raise DataError(f"{config.system} trains on lesion masks, and no image of {config.dataset} has one")
     make = functools.partial(_batches, prepared, cache, masks=masks)
-    batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
-    model = models.build(config, weights_file=prepared.weights_file)
+    with naming_options(config):
+        batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
+        model = models.build(config, weights_file=prepared.weights_file)
+    classes = len(cards.class_names(config.dataset, config.label_space))
+    terms = losses.terms(config, batches.columns["label"], classes)
     if where.rank == 0:
         _begin(folder, config.system)
     _meet(where)  # no process reads a state that rank 0 is about to drop
@@ -60,8 +67,7 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     if fresh:  # else the state holds what was inherited and fitted
         model.inherit(lambda name: load_file(parents[name].path / stored.WEIGHTS))
         model.prepare(batches, where.device)
-    classes = len(cards.class_names(config.dataset, config.label_space))
-    terms = losses.terms(config, batches.columns["label"], classes)
+        _try(model, batches, terms, config, where)
     name = f"{config.variant} fold {config.fold} seed {config.seed}"
     bar = tqdm(total=len(batches) * config.epochs, desc=name, mininterval=2, disable=where.rank > 0)
     watchers: list[Callable] = [functools.partial(_show, bar)]
@@ -86,6 +92,20 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     if where.rank == 0:
         _finish(prepared, model, history, make=make, folder=folder, where=where, parents=parents)
     _meet(where)  # no process looks for the run before it is there
+
+
+@torch.no_grad()
+def _try(model: nn.Module, batches: Batches, terms: dict, config: RunConfig, where: Place) -> None:
+    """Refuse options that the network cannot work with, and losses on what it does not give, before the first step."""
+    batch = next(batches.epoch(0, where.device))
+    with naming_options(config), torch.random.fork_rng(devices=[]):
+        output = where.apply(model.to(where.device).eval(), batch)
+    for name, term in terms.items():
+        try:
+            term(output, batch)
+        except KeyError as error:
+            gives = f"variant {config.variant} of {config.system} gives {', '.join(output)}"
+            raise ValueError(f"the loss {name} needs {error}; {gives}: leave it out") from error
 
 
 def _meet(where: Place) -> None:

@@ -1,8 +1,10 @@
 """What a configuration will compute: data, split, weights, code, and the name that follows from them."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,19 @@ class Prepared:
     parents: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name -> id, of its system's ``parents``
 
 
+@contextlib.contextmanager
+def naming_options(config: RunConfig) -> Iterator[None]:
+    """Say which options a configuration has where a system's code or torch cannot work with them."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        ours = Path(traceback.extract_tb(error.__traceback__)[-1].filename).is_relative_to(Path(__file__).parents[1])
+        if not config.options or type(error).__module__ != "builtins" or (ours and isinstance(error, ValueError)):
+            raise
+        told = f"{config.system} cannot work with its options ({type(error).__name__}: {error})"
+        raise ValueError(f"{told}: {dict(config.options)!s:.300}") from error
+
+
 def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Path, device: str = "auto") -> Prepared:
     """Read data, split and weights of a configuration and give the run its id; nothing is trained."""
     config, system = config.replace(precision=place(device, config.precision).precision), models.system_of(config)
@@ -100,9 +115,10 @@ def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Pa
     split = split_of(config, data_root, results_root)
     weights_file = find_weights(config.backbone, config.weights, data_root)
     weights = provenance.file_digest(weights_file) if weights_file else config.weights
-    columns = models.columns(config, cohort, Path(results_root) / "runs")
     place_of = (str(data_root), str(results_root), device)
-    parents = {name: _parent_id(parent.to_json(), *place_of) for name, parent in system.parents(config).items()}
+    with naming_options(config):
+        columns = models.columns(config, cohort, Path(results_root) / "runs")
+        parents = {name: _parent_id(parent.to_json(), *place_of) for name, parent in system.parents(config).items()}
     identity = run_id(
         config,
         data=_data_fingerprint(config, cohort, columns, parents),

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from skinlib.across.shap_inputs import Subject, named, narrowed, swarm
+from skinlib.across.shap_inputs import named, swarm
 from skinlib.data import demographics
 from skinlib.papers.joint_ensemble import exhibits as ensemble
 
@@ -54,14 +54,3 @@ def test_the_head_gets_the_features_of_the_image_that_is_named():
     function = ensemble.head_function(types.SimpleNamespace(model=lambda: model), seen)
     rows = np.array([[1, 50, 0, 0], [0, 70, 1, 2]], float)  # image, age, sex, site
     assert function(rows) == pytest.approx(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).softmax(1).numpy() * 100, rel=1e-5)
-
-
-def test_a_narrowed_subject_leaves_the_other_inputs_as_the_first_row_has_them():
-    inputs = pd.DataFrame({"itch": [1.0, 0.0], "age": [50.0, 60.0], "grew": [2.0, 3.0]})
-    total = lambda asked: asked @ np.array([[1.0], [10.0], [100.0]])  # (M, 1)
-    one = Subject(total, inputs, inputs.tail(1), inputs[[]], ("sum",), {}, (), {})
-    two = narrowed(one, 2, keep=("image", "age"))
-    assert list(two.inputs) == list(two.background) == ["age", "itch"]
-    assert two.function(two.inputs.to_numpy())[:, 0].tolist() == [1 + 500 + 200, 0 + 600 + 200]
-    whole = narrowed(one, 4)
-    assert np.array_equal(whole.function(inputs.to_numpy()), total(inputs.to_numpy()))

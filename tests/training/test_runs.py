@@ -310,6 +310,22 @@ def test_a_run_that_nothing_could_test_is_refused(tiny_config, data_root, tmp_pa
             fit.place(device)
 
 
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"losses": {"dice": 1.0}}, "the loss dice needs 'mask'; variant proposed of recall_oriented gives logits"),
+    ({"system": "joint_reverse_mtl", "variant": "seg"}, "the loss cross_entropy needs 'logits'; variant seg"),
+    ({"system": "joint_ensemble", "variant": "fused", "losses": {"dice": 1.0}}, "fused of joint_ensemble reads no im"),
+    *[({"system": "attention_autoencoder", "options": {"latent": wrong}}, "cannot work with its options.*'latent': ")
+      for wrong in ("16", 16.5, 0, None)],
+    ({"system": "attention_autoencoder", "options": {"share": "half"}}, r"its options \(TypeError: .*'share': 'half'"),
+    ({"system": "joint_ensemble", "variant": "fused", "options": {"members": ["a"]}}, "options .*'members': ..a"),
+])  # fmt: skip
+def test_losses_and_options_that_a_system_cannot_work_with_are_named_before_training(
+    tiny_config, data_root, tmp_path, changes, words
+):
+    with pytest.raises(ValueError, match=words):
+        runs.ensure(tiny_config.replace(**changes), data_root=data_root, results_root=tmp_path)
+
+
 def test_evidence_is_a_run_without_its_weights(finished_run, tmp_path):
     kept = runs.load(stored.copy_evidence(finished_run.path, tmp_path))
     assert {p.name for p in kept.path.iterdir()} == {p.name for p in finished_run.path.iterdir()} - {stored.WEIGHTS}
