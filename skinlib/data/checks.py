@@ -30,31 +30,24 @@ def _paths(cohort: pd.DataFrame) -> pd.DataFrame:
     return tall.dropna(subset="path").assign(kind=lambda t: t["kind"].str.removesuffix("_path")).reset_index(drop=True)
 
 
+def _asked(question: Callable, *items: Iterable) -> tuple[list, list]:
+    """Return what each file answers and why it cannot be read, None where that is not so."""
+
+    def ask(*item: str) -> tuple:
+        try:
+            return question(*item), None
+        except pictures.PictureError as error:
+            return None, str(error)
+
+    found = _over_files(ask, *items)
+    return [answer for answer, _ in found], [reason for _, reason in found]
+
+
 def unreadable(cohort: pd.DataFrame) -> pd.DataFrame:
     """Files that cannot be decoded to the end: ``image_id, dataset, kind`` (image or mask), ``path, reason``."""
-    files = _paths(cohort)
-    files["reason"] = pd.Series(_over_files(_decode_error, files["kind"], files["path"]), dtype="str")
-    return files.dropna(subset="reason").reset_index(drop=True)
-
-
-def _decode_error(kind: str, path: str) -> str | None:
-    try:
-        pictures.read_mask(path) if kind == "mask" else pictures.read_image(path)
-    except pictures.PictureError as error:
-        return str(error)
-    return None
-
-
-def _asked(question: Callable, paths: Iterable[str]) -> list:
-    """Return what each file answers, None where it cannot be read."""
-
-    def ask(path: str) -> object:
-        try:
-            return question(path)
-        except pictures.PictureError:
-            return None
-
-    return _over_files(ask, paths)
+    files, read = _paths(cohort), {"image": pictures.read_image, "mask": pictures.read_mask}
+    reasons = _asked(lambda kind, path: read[kind](path).size, files["kind"], files["path"])[1]
+    return files.assign(reason=pd.Series(reasons, dtype="str")).dropna(subset="reason").reset_index(drop=True)
 
 
 def mask_size(cohort: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +57,7 @@ def mask_size(cohort: pd.DataFrame) -> pd.DataFrame:
     """
     rows = cohort.dropna(subset=["image_path", "mask_path"])[["image_id", "dataset", "image_path", "mask_path"]]
     size = lambda path: "{} x {}".format(*pictures.size_of(path))
-    sizes = {f"{kind}_size": _asked(size, rows[f"{kind}_path"]) for kind in ("image", "mask")}
+    sizes = {f"{kind}_size": _asked(size, rows[f"{kind}_path"])[0] for kind in ("image", "mask")}
     table = rows[["image_id", "dataset"]].assign(**sizes).dropna()
     return table[table["image_size"] != table["mask_size"]].reset_index(drop=True)
 
@@ -75,7 +68,7 @@ def odd_masks(cohort: pd.DataFrame) -> pd.DataFrame:
     Returns ``image_id, dataset, path, marks``. Files that cannot be read are left out, ``unreadable`` names them.
     """
     files = _paths(cohort).query("kind == 'mask'")
-    marks = pd.Series(_asked(lambda path: _odd(pictures.read_mask(path)), files["path"]), files.index, dtype=object)
+    marks = pd.Series(_asked(lambda path: _odd(pictures.read_mask(path)), files["path"])[0], files.index, dtype=object)
     return files[["image_id", "dataset", "path"]].assign(marks=marks).dropna(subset="marks").reset_index(drop=True)
 
 

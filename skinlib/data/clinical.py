@@ -23,7 +23,7 @@ ENCODINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "literature": CLEANED | {"background_father": (*CLEANED["background_father"], "BRASIL")},
     "cleaned": CLEANED,
 }
-_SPELLINGS = {"FALSE": "False", "TRUE": "True"}
+_SPELLINGS = {"FALSE": "False", "TRUE": "True"} | {str(skin): f"{skin}.0" for skin in range(1, 7)}
 
 
 def questions(encoding: str = "cleaned") -> dict[str, tuple[str, ...]]:

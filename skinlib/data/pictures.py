@@ -62,6 +62,10 @@ def _opened(path: str | Path, use):
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise PictureError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS:,}; shrink it")
+            if (
+                pages := getattr(image, "n_frames", 1)
+            ) > 1 and image.format != "MPO":  # a telephone's first is the whole
+                raise PictureError(f"it has {pages} pages or frames; save the one that is meant")
             return use(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
@@ -113,5 +117,8 @@ def _mask_plane(image: Image.Image) -> tuple[np.ndarray, int]:
         return np.asarray(_in_8_bits(image)), 255
     pixels = np.asarray(image.convert("RGBA"))
     plane = pixels[..., :3].max(-1) * (pixels[..., 3] > MASK_ABOVE)
+    shades = (np.ptp(pixels[..., :3], -1) > 16) & (np.abs(pixels[..., :3].mean(-1) - 128) < 108)
+    if len(np.unique(plane)) > 64 and shades.mean() > 0.5:
+        raise PictureError("it looks like a photograph, not like a mask")
     alone = len(np.unique(plane)) == 1 and len(np.unique(pixels[..., 3])) > 1
     return (pixels[..., 3] if alone else plane), 255

@@ -5,6 +5,7 @@ import io
 import lzma
 import os
 import tarfile
+import unicodedata
 import warnings
 import zipfile
 import zlib
@@ -95,7 +96,7 @@ def index_images(where: Iterable[Path], findings: Findings, *, ending: str = "")
                 continue
             if not stem.lower().endswith(ending) or stem.endswith("_superpixels"):
                 continue
-            stem = stem[: len(stem) - len(ending)]
+            stem = unicodedata.normalize("NFC", stem[: len(stem) - len(ending)])  # a Mac writes names decomposed
             if stem in found:
                 twice.add(stem)
                 where_twice |= {str(folder), str(Path(found[stem]).parent)}
@@ -130,8 +131,8 @@ def find_table(base: Path, stem: str, suffixes: tuple[str, ...] = (".csv",)) -> 
 
 
 def clean(column: pd.Series) -> pd.Series:
-    """Strings without outer blanks; a blank and the words of `UNKNOWN` become missing."""
-    stripped = column.astype("str").str.strip()
+    """Strings without outer blanks, letters composed (NFC); a blank and the words of `UNKNOWN` become missing."""
+    stripped = column.astype("str").str.strip().str.normalize("NFC")
     return stripped.mask(stripped.str.lower().isin(UNKNOWN) | stripped.isna())
 
 
@@ -155,7 +156,10 @@ def read_text(path: Path, **options) -> pd.DataFrame:
                 table = pd.read_csv(path, **how)
             except pd.errors.ParserWarning:  # rows longer than the header, of which pandas would drop the rest
                 names = how.pop("names", None) or list(pd.read_csv(path, nrows=0, **how).columns)
-                table = pd.read_csv(path, names=[*names, REST], **{"header": 0} | how)
+                try:
+                    table = pd.read_csv(path, names=[*names, REST], **{"header": 0} | how)
+                except pd.errors.ParserWarning as error:
+                    raise ValueError("rows have several cells more than the header") from error
     except (ValueError, EOFError, OSError, pd.errors.ParserWarning, *BROKEN_ARCHIVE) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
     table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
@@ -189,6 +193,13 @@ def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findi
     for name in lacking:
         table[name] = pd.Series(np.nan, index=table.index, dtype="str")
     return table.apply(clean)
+
+
+def noted(answers: pd.DataFrame) -> dict[str, list[str]]:
+    """Return of each row, as names joined by blanks, which answers are UNK (asked, not known), and which BRASIL."""
+    words = {"answered_unknown": "UNK", "spelt_brasil": "BRASIL"}
+    said = lambda word: (answers.apply(lambda column: column.str.upper()) == word).to_numpy(bool)
+    return {note: [" ".join(answers.columns[row]) for row in said(word)] for note, word in words.items()}
 
 
 def need_ids(table: pd.DataFrame, name: str, path: Path, findings: Findings) -> None:
@@ -257,7 +268,10 @@ def images_of(path: Path) -> pd.DataFrame:
         for name in {"image_id", "image_path"} & set(cohort):
             if blank := list(np.flatnonzero(cohort[name] == "")):
                 raise DataError(f"{path}: {name} is blank in row {blank[0] + 1} below the header; fill it in")
-        answers = cohort.drop(columns=["image_id", "image_path"], errors="ignore").apply(clean)
+        answers = cohort.drop(columns=["image_id", "image_path"], errors="ignore")
+        answers = answers.assign(**noted(answers) | dict(answers.items())).apply(clean)
+        for name in {"sex", "site"} & set(answers):
+            answers[name] = answers[name].str.lower()
         for name, (least, most) in {"age": AGES, "diameter_1": DIAMETERS, "diameter_2": DIAMETERS}.items():
             if name in answers:
                 values = as_numbers(answers[name])
@@ -265,10 +279,9 @@ def images_of(path: Path) -> pd.DataFrame:
                     where = f"{answers.loc[wrong, name].iloc[0]!r} in row {wrong.argmax() + 1} below the header"
                     raise DataError(f"{path}: {name} is {where}; give {least} to {most}, or leave it blank")
                 answers[name] = values
-        if len(answers.columns):  # pandas tells numbers and yes-or-no answers from words
-            ids = dict.fromkeys(("lesion_id", "patient_id"), str)
-            typed = pd.read_csv(io.StringIO(answers.to_csv(index=False, na_rep="NaN")), dtype=ids)
-            cohort = cohort.assign(**typed)
+        # pandas tells numbers and yes-or-no answers from words
+        typed = pd.read_csv(io.StringIO(answers.to_csv(index=False, na_rep="NaN")), dtype=dict.fromkeys(IDS, str))
+        cohort = cohort.assign(**typed)
         cohort["image_path"] = [str((path.parent / name).absolute()) for name in cohort["image_path"]]
     if cohort.empty:
         raise DataError(f"no image in {path}; it takes {', '.join(IMAGE_SUFFIXES)}")

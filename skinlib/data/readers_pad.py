@@ -28,9 +28,7 @@ def pad_ufes_20(root: Path, findings: Findings) -> pd.DataFrame:
     raw = files.read_text(path)
     table = files.with_columns(raw, COLUMNS.index, path, findings)[list(COLUMNS.index)]
     raw = raw.rename(columns=str.lower)
-    answers = raw[[c for c in _YES_NO + _COUNTRIES if c in raw]].apply(lambda column: column.str.upper())
-    for name, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
-        table[name] = [" ".join(answers.columns[row]) for row in (answers == word).to_numpy()]
+    table = table.assign(**files.noted(raw[[c for c in _YES_NO + _COUNTRIES if c in raw]]))
     for name in _YES_NO:
         table[name] = _yes_no(table[name], name, findings)
     for name in _NUMBERS:

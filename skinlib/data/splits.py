@@ -170,17 +170,6 @@ def leak_arm(cohort: pd.DataFrame, arm: str, *, share: float = 0.5, seed: int = 
     return made.sort_values("image_id", ignore_index=True)
 
 
-def with_training(split: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
-    """Return a split to which the cohort's other images are added as training images of every fold.
-
-    Nothing keeps an added image from being a picture of the test part: `skinlib.data.extra` says which are.
-    """
-    added = cohort[~cohort["image_id"].isin(split["image_id"])]
-    rows = pd.DataFrame({"image_id": added["image_id"], "group": groups(added, "image"), "part": "train"})
-    more = [rows.assign(fold=fold)[COLUMNS] for fold in sorted(split["fold"].unique())]
-    return pd.concat([split, *more], ignore_index=True)
-
-
 def _fold_members(rows: pd.DataFrame, folds: int, seed: int) -> list[np.ndarray]:
     """Labels (of the index) of the rows that each fold holds out; groups stay whole, classes are spread evenly."""
     if (number := rows["group"].nunique()) < folds:

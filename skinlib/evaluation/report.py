@@ -29,8 +29,8 @@ def check(table, *, where="prediction table"):
     has = f"; it has {', '.join(map(str, table.columns))}"
     findings = [f"no column {name}{has}" for name in ("image_id", "label") if name not in table]
     if "part" in table and not table["part"].isin(PARTS).all():
-        unknown = sorted({str(part) for part in table["part"][~table["part"].isin(PARTS)]})
-        findings.append(f"part is {unknown[:5]} in some rows, not one of {', '.join(PARTS)}")
+        unknown = sorted({str(part) for part in table["part"].fillna("blank")} - {*PARTS})
+        findings.append(f"part is {', '.join(unknown[:5])} in some rows, not one of {', '.join(PARTS)}")
     if table.empty:
         findings.append("no rows")
     if "image_id" in table:

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
-from PIL import Image as Pixels
 from scipy.ndimage import binary_erosion
 
 from skinlib.figures.images import image_grid
@@ -34,14 +32,3 @@ def sheet(
         titles = list(rows["diagnosis"])
     pairs = [read_pair(row, size=size) for row in rows.itertuples(index=False)]
     return image_grid([outlined(*pair) for pair in pairs], titles, columns=columns, title=title)
-
-
-def to_batch(rows: pd.DataFrame, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cohort rows, all with masks, as training sees them: images (N, 3, H, W) in [0, 1], masks (N, 1, H, W)."""
-    if rows["mask_path"].isna().any():
-        raise ValueError(f"{int(rows['mask_path'].isna().sum())} of {len(rows)} rows have no mask; drop them first")
-    pairs = [read_pair(row) for row in rows.itertuples(index=False)]
-    shrink = lambda array, how: np.asarray(Pixels.fromarray(array).resize((side, side), how))
-    images = np.stack([shrink(image, Pixels.Resampling.BILINEAR) for image, _ in pairs])
-    masks = np.stack([shrink(mask, Pixels.Resampling.NEAREST) for _, mask in pairs])
-    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(masks)[:, None].float()

@@ -23,8 +23,8 @@ def planned(paper: str, profile: dict) -> list[Planned]:
         raise ValueError(f"no plan for paper {paper!r}; there are {', '.join(paper_names())}")
     try:
         found = importlib.import_module(f"{__name__}.{paper}.plan").plan(profile)
-    except (KeyError, TypeError, AttributeError) as error:
-        what = f"it lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"the key {error} is missing or unknown" if isinstance(error, KeyError) else error
         raise ValueError(f"profile {profile['name']}: the settings of {paper} make no plan ({what})") from error
     if by := int(os.environ.get("SKINLIB_SEED", 0)):
         found = [one._replace(config=RunConfig.from_dict(_shifted(one.config.to_dict(), by))) for one in found]

@@ -47,7 +47,7 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
     """
     if config.extra_training:
         split = split_of(config.replace(extra_training=None), data_root, results_root)
-        return splits.with_training(split, cohort_of(config, data_root))
+        return _with_training(split, cohort_of(config, data_root))
     cohort = cohort_of(config.replace(label_space="diagnosis"), data_root)
     name = f"{config.dataset}-{config.split}-{config.folds}fold-{config.test_share:g}test"
     provenance.share_digests(results_root)
@@ -67,6 +67,17 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
             splits.save(split, path, cohort)
         split = splits.load(path, cohort)
     return split[split["image_id"].isin(cohort_of(config, data_root)["image_id"])]
+
+
+def _with_training(split: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return a split to which the cohort's other images are added as training images of every fold.
+
+    Nothing keeps an added image from being a picture of the test part: `skinlib.data.extra` says which are.
+    """
+    added = cohort[~cohort["image_id"].isin(split["image_id"])]
+    rows = pd.DataFrame({"image_id": added["image_id"], "group": splits.groups(added, "image"), "part": "train"})
+    more = [rows.assign(fold=fold)[splits.COLUMNS] for fold in sorted(split["fold"].unique())]
+    return pd.concat([split, *more], ignore_index=True)
 
 
 def cohort_in_parts(config: RunConfig, study) -> pd.DataFrame:
@@ -128,6 +139,13 @@ def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Pa
     )
     provenance.share_digests(results_root)
     return Prepared(identity, config, cohort, split, weights_file, columns, parents)
+
+
+def check_networks(configs: Mapping[str, RunConfig]) -> None:
+    """Build each kind of network once: a name that nothing knows is told before hours of training."""
+    for config in {(c.system, c.variant, c.backbone, str(c.options)): c for c in configs.values()}.values():
+        with naming_options(config):
+            models.build(config.replace(weights="none"))
 
 
 @functools.lru_cache(maxsize=256)

@@ -120,8 +120,7 @@ def evaluate_table(arguments: argparse.Namespace) -> None:
     from skinlib.evaluation.report import evaluate, read_predictions
 
     table = read_predictions(arguments.table)
-    choices = {"groups": arguments.groups, "malignant": arguments.malignant, "recall": arguments.recall}
-    found = evaluate(table, **choices)
+    found = evaluate(table, groups=arguments.groups, malignant=arguments.malignant, recall=arguments.recall)
     for name, frame in found.items():
         print(f"\n{name}\n{frame.to_string(index=False)}")
     if arguments.out:  # a column may be called a/b

@@ -113,11 +113,12 @@ class Work:
 
     def _plan(self, paper: str) -> dict[str, dict]:
         from skinlib.models import system_of
-        from skinlib.training import runs
+        from skinlib.training.identify import check_networks, identify
 
-        plan, finished = {}, self.profile["data"]["kind"] == "reference"
-        for name, config in {} if finished else plan_of(paper, self.profile).items():
-            found = runs.identify(config, data_root=self.data, results_root=self.results)
+        plan, real = {}, self.profile["data"]["kind"] != "reference"
+        check_networks(configs := plan_of(paper, self.profile) if real else {})
+        for name, config in configs.items():
+            found = identify(config, data_root=self.data, results_root=self.results)
             plan[name] = {"id": found.id, "code": code_of(config.system), "visits": image_visits(config, self.profile)}
             plan[name]["parents"] = parents = sorted(found.parents.values())
             if not system_of(config).reads_images(config):  # a training of seconds: one job for all of its kind

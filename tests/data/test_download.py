@@ -198,18 +198,14 @@ def test_ph2_is_placed_by_hand(tmp_path):
         download.get("ph3", tmp_path)
 
 
-def link_zip() -> bytes:
-    info = zipfile.ZipInfo("evil")
-    info.external_attr = 0o120777 << 16
-    return zipped({info: "/etc/passwd"})
-
-
+LINK = zipfile.ZipInfo("evil")
+LINK.external_attr = 0o120777 << 16
 HOSTILE = {
     "parent.zip": zipped({"good.jpg": b"1", "../evil.txt": b"evil"}),
     "deep.zip": zipped({"a/b/../../../evil.txt": b"evil"}), "absolute.zip": zipped({"/tmp/evil.txt": b"evil"}),
     "windows.zip": zipped({"..\\evil.txt": b"evil"}), "drive.zip": zipped({"C:/evil.txt": b"evil"}),
     "twice.zip": zipped({"a.jpg": b"1", "inner.zip": zipped({"a.jpg": b"2"})}),
-    "link.zip": link_zip(), "nested.zip": zipped({"inner.zip": zipped({"../../evil.txt": b"evil"})}),
+    "link.zip": zipped({LINK: "/etc/passwd"}), "nested.zip": zipped({"inner.zip": zipped({"../../evil.txt": b"evil"})}),
 }  # fmt: skip
 
 

@@ -140,6 +140,19 @@ def test_a_mask_whose_marks_lie_about_the_border_of_the_rule_is_refused(saved):
             read_mask(saved(values.astype(np.uint8)))
 
 
+def test_a_photograph_is_no_mask_and_of_several_pages_none_is_meant(saved, tmp_path):
+    skin = np.random.default_rng(0).normal([200, 150, 130], 15, (20, 20, 3)).clip(0, 255).astype(np.uint8)
+    with pytest.raises(PictureError, match="looks like a photograph"):
+        read_mask(saved(skin))
+    pages = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (0, 255)]
+    for name in ("a.tif", "a.png", "a.webp"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        with pytest.raises(PictureError, match="has 2 pages or frames"):
+            read_image(tmp_path / name)
+    pages[0].save(tmp_path / "telephone.jpg", format="MPO", save_all=True, append_images=pages[1:])
+    assert read_image(tmp_path / "telephone.jpg").max() == 0
+
+
 def test_the_size_of_a_turned_tiff_is_that_of_its_pixels(saved):
     path = saved(np.zeros((30, 10, 3), np.uint8), "a.tif", exif=oriented(6))
     assert size_of(path) == read_image(path).shape[1::-1]

@@ -9,7 +9,7 @@ import pytest
 from skinlib.data import readers_files as files
 from skinlib.data.cards import CARDS
 from skinlib.data.readers import COLUMNS, read
-from skinlib.data.readers_files import DataError, images_of
+from skinlib.data.readers_files import DataError, clean, images_of
 
 LAYS = {
     "ham10000": layouts.lay_ham, "isic2016": layouts.lay_2016, "isic2017": layouts.lay_2017,
@@ -379,6 +379,7 @@ def test_images_of_a_folder_and_of_a_table(tmp_path):
     ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"), ("", "no CSV table"),
     ("image_path,site\na.png,\"arm\nb.png,leg\nc.png,\"\n", "row 1 below the header has a cell of several lines"),
     ("image_path,age,age \na.png,5,6\n", "the column age is there twice"),
+    ("image_path,age\na.png,5,6,7\n", "rows have several cells more than the header"),
     ("sep=;\nimage_path\na.png\n", "'sep=;', is for Excel"), ("image_path\na\x07.png\n", "no UTF-8, or none"),
 ])  # fmt: skip
 def test_tables_that_name_no_images_are_refused(tmp_path, text, message):
@@ -396,9 +397,13 @@ def test_a_number_out_of_its_range_is_refused_with_its_row(tmp_path, name, value
 
 
 def test_a_list_with_answers_keeps_their_kinds(tmp_path):
-    rows = ["image_path;image_id;age;smoke;diameter_1;site;patient_id", "a.png;NA;61;False;2;arm;007"]
-    (tmp_path / "list.csv").write_text("\n".join([*rows, "b.png;0012;unknown;True;3.5;None;7.0"]))
+    rows = ["image_path;image_id;age;smoke;diameter_1;site;patient_id;itch", "a.png;NA;61;False;2;Arm;007;unk"]
+    (tmp_path / "list.csv").write_text("\n".join([*rows, "b.png;0012;unknown;True;3.5;None;7.0;"]))
     cohort = images_of(tmp_path / "list.csv")
+    assert (
+        cohort["answered_unknown"].tolist()[0] == "itch" and cohort["answered_unknown"].isna()[1]
+    )  # asked; never asked
+    assert cohort["site"].iloc[0] == "arm" and clean(pd.Series(["A\u0308 "])).tolist() == ["\u00c4"]
     assert cohort["patient_id"].tolist() == ["007", "7.0"]
     assert cohort["image_id"].tolist() == ["NA", "0012"] and cohort["age"].tolist()[0] == 61
     assert cohort["smoke"].tolist() == [False, True] and cohort["diameter_1"].tolist() == [2, 3.5]

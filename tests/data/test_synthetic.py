@@ -104,8 +104,7 @@ def test_marker_and_truth_table(ham):
     assert json.loads((root / "synthetic.json").read_text())["sets"] == ["ham10000"]
     stored = pd.read_csv(root / TRUTH_FILE, dtype={"part": "str"}, keep_default_na=False)
     pd.testing.assert_frame_equal(stored, truth, check_dtype=False, rtol=1e-4)
-    assert len(truth) == 500
-    assert truth["ita_category"].nunique() == 6
+    assert len(truth) == 500 and truth["ita_category"].nunique() == 6
     assert (truth["malignant"] == truth["kind"].isin(MALIGNANT_KINDS)).all()
     assert not [path for path in root.iterdir() if path.name.startswith(".drawing")]
 
@@ -123,9 +122,7 @@ def test_lesions_are_pictured_several_times_and_patients_have_several(ham):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
-    def files(root):
-        return {p.relative_to(root): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
+    files = lambda root: {p.relative_to(root): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         synthesise(tmp_path / name, images=56, size=32, seed=seed)
     one, two, other = (files(tmp_path / name) for name in "abc")
@@ -193,18 +190,11 @@ def test_a_plain_lesion_is_a_disc_of_the_radius_that_the_truth_says_in_wide_pict
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=2)
 
 
-def overlap_with_mirror(mask: np.ndarray) -> float:
-    flipped = mask[:, ::-1]
-    return (mask & flipped).sum() / (mask | flipped).sum()
-
-
-def perimeter(mask: np.ndarray) -> int:
-    return int((mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum())
-
-
 def test_asymmetry_and_border_are_seen_in_the_outline():
+    mirrored = lambda mask: (mask & mask[:, ::-1]).sum() / (mask | mask[:, ::-1]).sum()  # what both share
+    perimeter = lambda mask: (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
     smooth, skewed, rough = (draw(look(**c), (200, 200)).mask for c in ({}, {"asymmetry": 1.0}, {"border": 1.0}))
-    assert overlap_with_mirror(smooth) > 0.97 > 0.9 > overlap_with_mirror(skewed)
+    assert mirrored(smooth) > 0.97 > 0.9 > mirrored(skewed)
     assert perimeter(rough) > 1.1 * perimeter(smooth)
 
 

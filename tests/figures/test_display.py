@@ -9,7 +9,7 @@ from PIL import Image
 
 from skinlib.across import data_sets, leakage
 from skinlib.data.cards import CARDS
-from skinlib.figures.display import LINE, outlined, sheet, to_batch
+from skinlib.figures.display import LINE, outlined, sheet
 from skinlib.figures.style import STAMP, displayed, new
 
 
@@ -42,19 +42,6 @@ def test_a_sheet_has_a_title_for_each_row(tmp_path):
     rows = pd.DataFrame({"image_id": list("abc"), "image_path": paths, "diagnosis": ["nv", "mel", "nv"]})
     figure = sheet(rows.assign(mask_path=np.nan))
     assert [axis.get_title() for axis in figure.axes] == ["nv", "mel", "nv"]
-
-
-def test_a_batch_has_the_pixels_and_masks(tmp_path):
-    rng = np.random.default_rng(0)
-    image, mask = rng.integers(0, 256, (8, 8, 3)), np.zeros((8, 8, 3))
-    mask[:4] = 255
-    paths = {"image_path": [save(tmp_path / "i.png", image)], "mask_path": [save(tmp_path / "m.png", mask)]}
-    images, masks = to_batch(pd.DataFrame(paths), 8)
-    assert (images.shape, masks.shape) == ((1, 3, 8, 8), (1, 1, 8, 8))
-    assert masks[0, 0].sum(1).tolist() == [8.0] * 4 + [0.0] * 4
-    assert np.array_equal((images[0] * 255).round().permute(1, 2, 0), image)
-    with pytest.raises(ValueError, match="1 of 1 rows have no mask"):
-        to_batch(pd.DataFrame(paths | {"mask_path": [np.nan]}), 8)
 
 
 def pairs(*rows):

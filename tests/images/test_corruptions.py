@@ -7,13 +7,9 @@ GREY = np.full((3, 40, 60, 3), 120, np.uint8)
 LEVELS = {"blur": (0.01, 0.1), "noise": (0.05, 0.2), "hair": (3, 40)}
 
 
-def busy() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
-
-
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_a_higher_level_changes_more_and_none_changes_nothing(kind):
-    images = busy()
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
     none, little, much = (corrupt(images, kind, level) for level in (0, *LEVELS[kind]))
     assert np.array_equal(none, images) and none is not images
     assert none.dtype == little.dtype == np.uint8 and little.shape == images.shape

@@ -60,15 +60,12 @@ def test_every_validation_and_test_image_has_a_mask_and_a_row_of_scores(joint, o
         assert set(table["part"]) == {"val", "test"}
 
 
-def true_masks(run, data_root):
-    cohort = runs.cohort_of(run.config, data_root)
-    cache = Cache.build(cohort, run.config.image_size, root=run.path.parents[1] / "cache")
-    return dict(zip(cohort["image_id"], cache.masks > 0, strict=True))
-
-
 @pytest.mark.parametrize("stage", ["raw", "postprocessed"])
 def test_the_scores_are_those_of_the_stored_masks(joint, data_root, stage):
-    truth, masks, table = true_masks(joint, data_root), joint.masks(), joint.segmentation(stage)
+    cohort = runs.cohort_of(joint.config, data_root)
+    cache = Cache.build(cohort, joint.config.image_size, root=joint.path.parents[1] / "cache")
+    truth = dict(zip(cohort["image_id"], cache.masks > 0, strict=True))
+    masks, table = joint.masks(), joint.segmentation(stage)
     stacked = np.stack([masks[name] for name in table["image_id"]])
     stacked = postprocess(stacked) if stage == "postprocessed" else stacked
     true = np.stack([truth[name] for name in table["image_id"]])

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from skinlib.config import RunConfig
+from skinlib.config import RunConfig, load_profile
 from skinlib.papers import paper_names, plan_of
 from skinlib.paths import project_root, write_json
+from skinlib.training.identify import check_networks
 from skinlib.workflow import catalogue, reproduce
 from skinlib.workflow import index as notebook_index
 from skinlib.workflow.work import Work
@@ -77,6 +78,19 @@ def test_the_repository_has_plans_for_the_papers_of_its_profiles():
     assert all(callable(importlib.import_module(f"skinlib.papers.{name}.plan").plan) for name in paper_names())
     with pytest.raises(ValueError, match="no plan for paper 'nobody'"):
         plan_of("nobody", {})
+
+
+@pytest.mark.parametrize(("paper", "changes", "words"), [
+    ("recall_oriented", {"backbone": "resnet999"}, "timm knows no model 'resnet999'"),
+    ("joint_reverse_mtl", {"variants": ["seg", "mtl9"]}, "no variant 'mtl9'; there are cls"),
+    ("recall_oriented", {"tta": "flip"}, "smoke: the settings of recall_oriented make no plan .*tta is 'flip'"),
+    ("joint_reverse_mtl", {"lambdas": [[0.9]]}, "settings of joint_reverse_mtl make no plan .*unpack"),
+    ("joint_reverse_mtl", {"controls": ["forwards"]}, "the key 'forwards' is missing or unknown"),
+])  # fmt: skip
+def test_a_name_or_value_that_nothing_knows_is_told_when_the_runs_are_planned(paper, changes, words):
+    profile = load_profile("smoke")
+    with pytest.raises(ValueError, match=words):
+        check_networks(plan_of(paper, profile | {paper: profile[paper] | changes}))
 
 
 def test_real_data_that_are_not_there_are_an_error_that_says_what_to_do(place, tmp_path):
