@@ -23,7 +23,7 @@ RC = {
     "axes.spines.top": False,
     "axes.titlesize": 10,
     "axes.labelsize": 9,
-    "figure.dpi": 100,
+    "figure.dpi": DRAWING_DPI,  # that of the files: letters are as wide as the layout takes them for
     "font.size": 9,
     "grid.alpha": 0.3,
     "legend.fontsize": 8,

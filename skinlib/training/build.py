@@ -58,6 +58,10 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     with naming_options(config):
         batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
         model = models.build(config, weights_file=prepared.weights_file)
+    if batches.visits // len(batches) < 2:  # batch norm has no statistics of one image
+        raise ValueError(
+            f"{batches.visits} images in batches of {config.batch_size} leave one alone; change batch_size"
+        )
     classes = len(cards.class_names(config.dataset, config.label_space))
     terms = losses.terms(config, batches.columns["label"], classes)
     if where.rank == 0:
@@ -65,7 +69,7 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     _meet(where)  # no process reads a state that rank 0 is about to drop
     fresh = not (folder / STATE).is_dir()
     if fresh:  # else the state holds what was inherited and fitted
-        model.inherit(lambda name: load_file(parents[name].path / stored.WEIGHTS))
+        model.inherit(lambda name: load_file(parents[name].weights_file))
         model.prepare(batches, where.device)
         _try(model, batches, terms, config, where)
     name = f"{config.variant} fold {config.fold} seed {config.seed}"

@@ -130,13 +130,9 @@ def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Pa
     with naming_options(config):
         columns = models.columns(config, cohort, Path(results_root) / "runs")
         parents = {name: _parent_id(parent.to_json(), *place_of) for name, parent in system.parents(config).items()}
-    identity = run_id(
-        config,
-        data=_data_fingerprint(config, cohort, columns, parents),
-        split=splits.fingerprint(split),
-        weights=weights,
-        precision=config.precision,
-    )
+        data = _data_fingerprint(config, cohort, columns, parents)
+        about = {"split": splits.fingerprint(split), "weights": weights, "precision": config.precision}
+        identity = run_id(config, data=data, **about)
     provenance.share_digests(results_root)
     return Prepared(identity, config, cohort, split, weights_file, columns, parents)
 

@@ -73,6 +73,8 @@ def predict(run: Run, cohort: pd.DataFrame, *, tta: str = "none", keep_views: bo
     config, batches = run.config, batches_of(run, cohort, tta=tta)
     where = place(precision=config.precision)
     per_view = outputs(run.model(), batches, tta=tta, where=where, progress="predict").probabilities
+    if not per_view["mean"].shape[1]:
+        raise ValueError(f"run {run.id} ({config.variant}) outlines lesions and gives no probabilities")
     kept = per_view if keep_views else {"mean": per_view["mean"]}
     return prediction_table(cohort, kept, config, part="external", split="none")
 

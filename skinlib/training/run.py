@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -61,16 +62,21 @@ class Run:
 
     def masks(self) -> dict[str, np.ndarray]:
         """Return image id -> (H, W) bool, the raw masks of validation and test images at the run's image size."""
-        return stored.load_masks(self._whole(stored.MASKS))
+        return stored.load_masks(self._there(stored.MASKS))
+
+    @property
+    def weights_file(self) -> Path:
+        """The trained weights, or those in half precision of a published run; `RunMissing` where there is neither."""
+        return self._there(stored.HALF if (self.path / stored.HALF).is_file() else stored.WEIGHTS)
 
     @property
     def restored(self) -> bool:
-        """Whether the run came back from evidence: it then has no weights and no masks."""
-        return not (self.path / stored.WEIGHTS).is_file()
+        """Whether the run came back from evidence without weights."""
+        return not any((self.path / name).is_file() for name in (stored.WEIGHTS, stored.HALF))
 
     def weights(self) -> str:
         """Return the digest of the trained weights."""
-        return file_digest(self._whole(stored.WEIGHTS))
+        return file_digest(self.weights_file)
 
     def parents(self) -> dict[str, Run]:
         """Return name -> finished run, of the runs that this one was built on."""
@@ -78,16 +84,18 @@ class Run:
 
     def model(self) -> nn.Module:
         """Return the trained network, on the CPU, in evaluation mode; `RunMissing` where it has no weights."""
-        model, file = models.build(self.config.replace(weights="none")), self._whole(stored.WEIGHTS)
+        model, file = models.build(self.config.replace(weights="none")), self.weights_file
         try:
-            model.load_state_dict(load_file(file))
+            model.load_state_dict(state := load_file(file))
+            if wrong := [k for k, t in state.items() if not t.isfinite().all() or t.dtype in (torch.int8, torch.uint8)]:
+                raise RuntimeError(f"{wrong[0]} holds no weights")
         except (SafetensorError, RuntimeError) as error:
             raise ValueError(f"{file} is damaged ({error}); delete its folder and train the run again") from error
         return model.eval()
 
-    def _whole(self, name: str) -> Path:
+    def _there(self, name: str) -> Path:
         """Return the path of a file that evidence does not keep; a whole run may still lack masks."""
-        if self.restored:
+        if not any((self.path / file).is_file() for file in (stored.WEIGHTS, name)):
             raise RunMissing(f"{self.path} has no {name}: delete the folder and train the run again")
         return self.path / name
 
@@ -105,8 +113,10 @@ def load(path: str | Path) -> Run:
         raise RunMissing(f"{path} holds no finished run")
     metrics, config = read_json(path / stored.DONE), RunConfig.from_dict(read_json(path / stored.CONFIG))
     code, digests, parents = metrics.get("code"), metrics.get("digests", {}), metrics.get("parents", {})
-    known = isinstance(code, dict) and isinstance(digests, dict) and isinstance(parents, dict)
-    known &= bool(digests) == ("digests" in metrics) and all({"id", "weights"} <= set(one) for one in parents.values())
+    known = all(isinstance(each, dict) for each in (code, digests, parents))
+    known = known and bool(digests) == ("digests" in metrics)
+    known = known and all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in parents.values())
+    known = known and all("weights" in one for one in parents.values())
     for name, written in digests.items() if known else {stored.DONE: "another"}.items():
         there = (path / name).is_file()
         if file_digest(path / name) != written if there else name not in stored.NO_EVIDENCE:

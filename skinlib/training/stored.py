@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from safetensors.torch import load_file, save
 
 from skinlib.paths import write_atomic
 
 CONFIG, ENVIRONMENT, HISTORY, GRADIENTS = "config.json", "environment.json", "history.csv", "gradients.csv"
 PREDICTIONS, SCORES = "predictions.csv.gz", "segmentation.csv.gz"
 WEIGHTS, MASKS = NO_EVIDENCE = "model.safetensors", "masks.npz"
+HALF = "half.safetensors"  # the weights in half precision, in the place of those of a run that was published
 DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 EVIDENCE = (CONFIG, ENVIRONMENT, HISTORY, GRADIENTS, PREDICTIONS, SCORES, DONE)  # a run without weights and masks
 TABLE = ".csv.gz"  # how the name of a table ends
@@ -43,6 +46,15 @@ def load_masks(path: Path) -> dict[str, np.ndarray]:
         shape = tuple(stored["shape"].tolist())
         pixels = np.unpackbits(stored["packed"], axis=1, count=shape[0] * shape[1]).astype(bool)
         return dict(zip(stored["image_id"].tolist(), pixels.reshape(-1, *shape), strict=True))
+
+
+def halve(run: Path, target: Path) -> Path:
+    """Write the weights of a run's folder in half precision; ValueError where a number is too large for that."""
+    tensors = load_file(run / WEIGHTS)
+    half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    if wrong := [name for name, t in half.items() if not torch.isfinite(t).all()]:
+        raise ValueError(f"{run}: {wrong[0]} has numbers that half precision does not hold")
+    return write_atomic(target, save(half))
 
 
 def copy_evidence(run: Path, folder: Path) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 from toy_problem import FILES
 
@@ -17,6 +17,7 @@ from skinlib.data import splits
 from skinlib.data.cards import class_names
 from skinlib.models.backbones import WEIGHTS_FOLDER, WeightsUnavailable
 from skinlib.training import build, fit, identify, runs, stored
+from skinlib.training.predict import predict
 
 MEETS = {"data": "d", "split": "s", "weights": "w", "precision": "fp32"}
 # Another value for every field; those of ``weights`` and ``precision`` enter by what they resolve to.
@@ -269,9 +270,10 @@ def test_a_damaged_or_edited_run_is_named_and_counts_as_no_finished_one(finished
     (folder / "config.json").write_text(json.dumps(edited, indent=1, sort_keys=True) + "\n")
     with pytest.raises(ValueError, match=r"config.json is damaged, edited or gone"):
         runs.ensure(finished_run.config, **older, stale="reuse")
-    (folder / "metrics.json").write_text('{"code": {}, "parents": {"a": {}}}')
-    with pytest.raises(ValueError, match=r"metrics.json is damaged, edited or gone"):
-        runs.load(folder)
+    for parents in ('{"a": {}}', "[1]", '{"a": 1}', '{"a": {"id": 5, "weights": "0"}}'):
+        (folder / "metrics.json").write_text(f'{{"code": {{}}, "parents": {parents}}}')
+        with pytest.raises(ValueError, match=r"metrics.json is damaged, edited or gone"):
+            runs.load(folder)
 
 
 def test_changed_code_names_what_differs_came_or_went(monkeypatch):
@@ -316,6 +318,8 @@ def test_a_run_that_nothing_could_test_is_refused(tiny_config, data_root, tmp_pa
     ({"system": "joint_ensemble", "variant": "fused", "losses": {"dice": 1.0}}, "fused of joint_ensemble reads no im"),
     *[({"system": "attention_autoencoder", "options": {"latent": wrong}}, "cannot work with its options.*'latent': ")
       for wrong in ("16", 16.5, 0, None)],
+    ({"visits": 3, "batch_size": 2}, "3 images in batches of 2 leave one alone"),
+    ({"system": "attention_autoencoder", "options": {"share": float("nan")}}, "its options .*'share': nan"),
     ({"system": "attention_autoencoder", "options": {"share": "half"}}, r"its options \(TypeError: .*'share': 'half'"),
     ({"system": "joint_ensemble", "variant": "fused", "options": {"members": ["a"]}}, "options .*'members': ..a"),
 ])  # fmt: skip
@@ -326,8 +330,8 @@ def test_losses_and_options_that_a_system_cannot_work_with_are_named_before_trai
         runs.ensure(tiny_config.replace(**changes), data_root=data_root, results_root=tmp_path)
 
 
-def test_evidence_is_a_run_without_its_weights(finished_run, tmp_path):
-    kept = runs.load(stored.copy_evidence(finished_run.path, tmp_path))
+def test_evidence_is_a_run_without_its_weights_and_half_of_them_predict_the_same(finished_run, data_root, tmp_path):
+    kept = runs.load(stored.copy_evidence(finished_run.path, tmp_path / "runs"))
     assert {p.name for p in kept.path.iterdir()} == {p.name for p in finished_run.path.iterdir()} - {stored.WEIGHTS}
     assert (kept.config, kept.metrics, kept.stale) == (finished_run.config, finished_run.metrics, ())
     pd.testing.assert_frame_equal(kept.history, finished_run.history)
@@ -338,6 +342,18 @@ def test_evidence_is_a_run_without_its_weights(finished_run, tmp_path):
         kept.model()
     with pytest.raises(KeyError, match="no rows of the view 'left_right'; it has mean, identity"):
         kept.predictions("left_right")
+    stored.halve(finished_run.path, kept.path / stored.HALF)
+    whole, cohort = kept.predictions(), runs.cohort_of(kept.config, data_root).merge(kept.predictions()["image_id"])
+    again = predict(kept, cohort, tta="flips").set_index("image_id").loc[whole["image_id"], "p_malignant"]
+    assert not kept.restored and again.to_numpy() == pytest.approx(whole["p_malignant"].to_numpy(), abs=2e-3)
+    names = load_file(finished_run.path / stored.WEIGHTS)
+    for odd in (lambda t: t.to(torch.int8), lambda t: t.float() + float("inf")):
+        save_file({name: odd(t) for name, t in names.items()}, kept.path / stored.HALF)
+        with pytest.raises(ValueError, match=r"half.safetensors is damaged .* holds no weights"):
+            kept.model()
+    save_file({"a": torch.tensor([1e6])}, tmp_path / stored.WEIGHTS)
+    with pytest.raises(ValueError, match="a has numbers that half precision does not hold"):
+        stored.halve(tmp_path, tmp_path / stored.HALF)
 
 
 def test_without_views_the_one_that_there_is_has_both_names(finished_run):
