@@ -61,10 +61,14 @@ def read_predictions(path):
         given = read_text(path)
     except DataError as error:
         raise PredictionTableError([str(error)], path.name) from error
+    spelt = {name.lower(): name for name in given}
+    given = given.rename(columns={spelt[k]: k for k in (*TEXT_COLUMNS, *ROW_KEY) if k not in given and k in spelt})
     table = given.apply(lambda column: column.mask(column == "") if column.name == "image_id" else clean(column))
+    findings = []
     if "part" in table:
         table["part"] = table["part"].str.lower()
-    findings = []
+    elif "split" in table and table["split"].str.lower().isin(("val", "test")).any():
+        findings.append("the column split says val or test, and there is no column part: rename it")
     for column in [name for name in table.columns if name.startswith("p_")]:
         numbers = as_numbers(table[column])
         bad = table[column][numbers.isna() & table[column].notna()]

@@ -37,7 +37,7 @@ def test_every_fault_is_listed(tmp_path):
     for fault in (
         "theirs.csv", "p_nv: 1 values are no numbers, first 'half'", "image_id missing in 1 rows", "image a",
         "unknown labels ['mole']", "label missing in 1 rows", "p_nv outside [0, 1] in 1 rows", "p_mel missing",
-        "do not sum to 1", "part is ['dev']",
+        "do not sum to 1", "part is dev",
     ):  # fmt: skip
         assert fault in message, fault
     assert len(caught.value.findings) >= 9
@@ -49,6 +49,8 @@ def test_every_fault_is_listed(tmp_path):
     ("image_id,label,p_benign,p_malignant\n", "no rows"),
     *((f"image_id,label,p_benign,p_malignant\na,{label},0.5,0.5\n", "unknown labels") for label in (2, 0.5)),
     ("image_id,label,p_a,p_b,p_malignant\na,1,.5,.2,.3\n", "label is a number, and p_malignant one of several"),
+    ("image_id,label,p_a,p_b,split\na,1,.5,.5,Val\nb,1,.5,.5,test\n", "the column split says val or test"),
+    ("Image_ID,LABEL,p_a,p_b,Part,Patient_ID\na,1,.5,.5,Dev,p\n", r"^theirs.csv: part is dev in some rows[^;]*$"),
     *((f"image_id,lesion_id,label,p_a,p_b\nx,{a},1,.5,.5\ny,{b},0,.5,.5\n", "2 names differ in spelling")
       for a, b in (("L1", "l1"), ("7", "7.0"), ("a", "a.jpg"), ("P 1", "P_1"))),
 ])  # fmt: skip
