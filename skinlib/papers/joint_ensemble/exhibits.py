@@ -15,10 +15,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from skinlib.across.shap_inputs import Subject
-from skinlib.across.systems import proposed_runs, sample_of
-from skinlib.data import demographics, splits
-from skinlib.data.cards import class_names
+from skinlib.data import demographics
 from skinlib.evaluation import tables
 from skinlib.evaluation.fusion import Weights, weighted_mean
 from skinlib.evaluation.metrics import binary
@@ -34,7 +31,7 @@ from skinlib.images import abcd
 from skinlib.papers.joint_ensemble.model import Joint, members
 from skinlib.provenance import environment, generator
 from skinlib.training import features
-from skinlib.training.runs import Run, cohort_of, split_of
+from skinlib.training.runs import Run
 from skinlib.training.symmetries import views
 
 PAPER = "joint_ensemble"
@@ -223,24 +220,3 @@ def head_function(head: Run, seen: np.ndarray) -> Callable[[np.ndarray], np.ndar
         return model(meta=meta, features=rows)["logits"].softmax(1).numpy() * 100
 
     return function
-
-
-def subject(study) -> Subject:
-    """Return what SHAP values explain of the first head: test rows at even steps of their ids, and training rows."""
-    head = proposed_runs(study)[PAPER]
-    config, cohort = head.config, cohort_of(head.config, study.data_root)
-    split, place = split_of(config, study.data_root, study.results_root), pd.Index(cohort["image_id"])
-    sizes = {"test": 150, "train": 30}  # each explained row is asked 2^4 times the background
-    rows = [sample_of(splits.part(cohort, split, config.fold, part), most) for part, most in sizes.items()]
-    inputs = [metadata(some) for some in rows]
-    for table, some in zip(inputs, rows, strict=True):
-        table.insert(0, "image", place.get_indexer(some["image_id"]).astype(float))
-    return Subject(
-        head_function(head, features.column(head.parents(), cohort, tta=config.tta)),
-        *inputs,
-        rows[0][KEYS].reset_index(drop=True),
-        tuple(class_names(config.dataset, config.label_space)),
-        LEVELS,
-        (head, *head.parents().values()),
-        {"dataset": config.dataset, "split": config.split},
-    )
