@@ -108,16 +108,13 @@ class Fused(Network):
 
     def __init__(self, classes: int, widths: list[int], design: Mapping, *, dropout: float, seed: int = 0):
         super().__init__()
-        total, reduction = sum(widths), design["reduction"]
-        self.seed, self.reduced = seed, total
+        self.seed, total = seed, sum(widths)
+        reduction = design["reduction"] if widths else "none"
+        self.reduced = {"attention": design["width"], "pca": design["components"], "none": total}[reduction]
         self.register_buffer("centre", torch.zeros(total))
         self.register_buffer("scale", torch.ones(total))
-        self.attention = Attention(widths, design["width"]) if widths and reduction == "attention" else None
-        if self.attention is not None:
-            self.reduced = design["width"]
-        pca = widths and reduction == "pca"
-        self.reduced = design["components"] if pca else self.reduced
-        self.register_buffer("components", torch.zeros(self.reduced, total) if pca else None)
+        self.attention = Attention(widths, design["width"]) if reduction == "attention" else None
+        self.register_buffer("components", torch.zeros(self.reduced, total) if reduction == "pca" else None)
         self.meta = None
         if design["metadata"]:
             layers = nn.Linear(len(demographics.COLUMNS), META_WIDTH), nn.ReLU(), nn.Linear(META_WIDTH, META_WIDTH)

@@ -87,9 +87,9 @@ def rocs(curves: Mapping[str, Scored], areas: pd.DataFrame, *, title: str = "") 
 
 
 def neighbours(cohort: pd.DataFrame, features: np.ndarray) -> pd.DataFrame:
-    """Find for each image the nearest of its own class, the nearest of another, and the farthest of its own.
+    """Find each image's nearest of its own class, nearest of another, and farthest of its own; other patients' only.
 
-    Only among other patients' images, "" where there is none. Distances are root mean squares of features (N, D).
+    "" where there is none. Distances are root mean squares of features (N, D).
     """
     distance = euclidean_distances(features) / np.sqrt(features.shape[1])
     codes, patient = (pd.factorize(cohort[name])[0] for name in ("diagnosis", "patient_id"))
