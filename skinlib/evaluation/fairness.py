@@ -205,8 +205,3 @@ def _gap(found, first, second, name, level):
             note = f"no test: {error}"
     flagged = bool(abs(gap) > limit)
     return (name, first, second, *values, gap, low, high, p, np.nan, test, limit, flagged, detectable, note)
-
-
-def described(gap, words):
-    """Note of a row of `gaps`: `words`, where there is a test to speak of, and what the row says itself."""
-    return "; ".join(filter(None, [words if np.isfinite(gap.p) else "", gap.note]))

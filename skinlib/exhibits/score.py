@@ -241,9 +241,8 @@ def by_group(
     if reference and set(known[column]) > {reference}:
         gap = fairness.gaps(known, column, reference=reference, names=metrics, **options)
         words = "{} minus {}; {}; a gap of {:.4f} could be found (power 0.8)"
-        notes = [
-            fairness.described(c, words.format(reference, c.second, c.test, c.detectable)) for c in gap.itertuples()
-        ]
+        told = [words.format(reference, c.second, c.test, c.detectable) for c in gap.itertuples()]
+        notes = [_joined(*both) for both in zip(np.where(gap["p"].notna(), told, ""), gap["note"], strict=True)]
         rows = "gap to " + gap["second"] if gap["second"].nunique() > 1 else "gap"
         gap = gap.rename(columns={"gap": "ours", "p_holm": "p_adjusted"}).assign(row=rows, note=notes, n=len(known))
         values = pd.concat([values, gap.assign(family="side")])

@@ -89,9 +89,8 @@ class Decoder(nn.Module):
         self.last = nn.Conv2d(widths[-1], outputs, 1)
 
     def forward(self, x: torch.Tensor, skips: Sequence[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
-        """Return (B, outputs, *size) from latent maps and the maps of a `pyramid`, of which some may give sizes only.
-
-        It is float32 whatever the precision: it is compared pixel by pixel.
+        """Return (B, outputs, *size) from latent maps and the maps of a `pyramid`, of which some may give sizes only:
+        float32 whatever the precision, for it is compared pixel by pixel.
         """
         for level, skip, joins in zip(self.levels, reversed(skips), self.joins, strict=True):
             x = F.interpolate(x, size=skip.shape[-2:], mode="nearest")
