@@ -47,11 +47,10 @@ def delong_test(y, a, b, *, groups=None):
 
 
 def delong_unpaired(y1, s1, y2, s2, groups=None):
-    """Compare the AUCs of one score on two different sets of rows, (N1,) and (N2,) (light and dark skin).
+    """Compare the AUCs of one score on two sets of rows, (N1,) and (N2,) (light and dark skin), as `delong_test` does.
 
-    `groups` is a pair of arrays (N1,), (N2,) with the clusters of both sets, or None. A cluster may have rows in both
-    (one lesion photographed lighter and darker): their covariance is then taken into account. Returns auc_1, auc_2, z,
-    p; z > 0 where the first is higher; NaN rules and errors as in `delong_test`.
+    `groups` is a pair of arrays (N1,), (N2,), or None. A cluster may have rows in both sets (one lesion photographed
+    lighter and darker): their covariance is then taken into account.
     """
     values = None if groups is None else np.concatenate([np.asarray(part, dtype=object) for part in groups])
     codes = cluster_codes(values, len(y1) + len(y2))

@@ -40,10 +40,9 @@ GAP_COLUMNS = (
 
 
 def group_key(table, group):
-    """Name (N,) of each row's group as text; a missing value is the group "missing", never left out.
+    """Name (N,) of each row's group as text; `group` is a column, or a tuple of them for intersections ("dark, male").
 
-    `group` is a column, or a tuple of columns for intersections ("dark, male"). Raises `PredictionTableError` where one
-    is not there, or has more than 20 values (a measurement: bin it first).
+    `PredictionTableError` where one is not there, or has more than 20 values (a measurement: bin it first).
     """
     columns = (group,) if isinstance(group, str) else tuple(group)
     findings = [f"no column {column} to group by" for column in columns if column not in table]
@@ -140,11 +139,10 @@ def interval(replicates, level):
 
 
 def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0, found=None):
-    """Metrics (keys of `metrics.BINARY`) of each group, with cluster bootstrap intervals but for the counts.
+    """Metrics (keys of `metrics.BINARY`) by group ("all" first, "missing" last), with intervals but for the counts.
 
-    `group` is a column, or a tuple of columns for intersections. Returns a row a group ("all" first, "missing" last)
-    and metric: group, metric, value, low, high, n, clusters, positives, negatives, note. A metric of fewer than 10 rows
-    (of malignant or benign ones where it divides by them) is NaN and the note says why.
+    `group` is as in `group_key`. A metric of fewer than 10 rows (of malignant or benign ones where it divides by them)
+    is NaN and the note says why.
     """
     found = found or grouped(table, group, threshold=threshold, names=names, n=n, seed=seed)
     rows = []
@@ -161,12 +159,11 @@ def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, 
 
 
 def gaps(table, group, *, reference=None, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0, found=None):
-    """Gap of each group to a reference group, metric by metric, with interval, test, and the paper's flag.
+    """Gap of each group to a reference group, first - second, metric by metric but for the counts.
 
     The test is an unpaired clustered DeLong for roc_auc and the cluster bootstrap (two-sided) for the others; `p_holm`
     is adjusted over the rows of the table (recall and fn_rate are one test). `flagged` is the paper's rule |gap| >
-    `flag_limit`, no test. `reference` is the first group of each row, None the largest that is not "missing". The
-    columns are `GAP_COLUMNS`: gap = first - second, `detectable` is `smallest_detectable_gap`; counts have no gap.
+    `flag_limit`, no test. Without a `reference` it is the largest group that is not "missing".
     """
     names = [name for name in names if name not in COUNTS]
     found = found or grouped(table, group, threshold=threshold, names=names, n=n, seed=seed)
@@ -208,8 +205,3 @@ def _gap(found, first, second, name, level):
             note = f"no test: {error}"
     flagged = bool(abs(gap) > limit)
     return (name, first, second, *values, gap, low, high, p, np.nan, test, limit, flagged, detectable, note)
-
-
-def described(gap, words):
-    """Note of a row of `gaps`: `words`, where there is a test to speak of, and what the row says itself."""
-    return "; ".join(filter(None, [words if np.isfinite(gap.p) else "", gap.note]))

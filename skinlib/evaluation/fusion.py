@@ -36,10 +36,9 @@ class Weights:
 
 
 def stacked(members):
-    """Probabilities (M, N, K) of all members on the same rows, and the table of the first member, whose rows these are.
+    """Probabilities (M, N, K) of all members, name -> prediction table, and the first table, whose rows these are.
 
-    Members are name -> prediction table, rows in any order (matched by image_id, then seed and fold); tables that
-    differ in their rows, labels or classes are refused.
+    Tables that differ in their rows (matched by image_id, then seed and fold), labels or classes are refused.
     """
     if not members:
         raise tables.PredictionTableError(["there is no member to fuse"])
@@ -60,10 +59,7 @@ def _fused(first, values):
 
 
 def weighted_mean(members, weights):
-    """The rows of the first member with the weighted mean of all members' probabilities.
-
-    Weights are `Weights`, or name -> weight; `ValueError` where they are of other members or not on the simplex.
-    """
+    """The first member's rows with the mean of all probabilities by `Weights` or name -> weight, on the simplex."""
     given = weights.weights if isinstance(weights, Weights) else dict(weights)
     if set(given) != set(members):
         raise ValueError(f"weights are of {sorted(given)}, members are {sorted(members)}")
@@ -105,8 +101,7 @@ def best_member(members, *, objective="log_loss"):
 def simplex_weights(members, *, objective="log_loss", steps=20):
     """`Weights` that are best on validation rows, where they are never worse than the best member alone.
 
-    `objective` is log_loss, or balanced_accuracy: all points of a lattice of spacing 1 / steps are tried; of equal ones
-    the lowest log loss wins.
+    For balanced_accuracy a lattice of spacing 1 / steps is tried; of equal points the lowest log loss wins.
 
     Source: Ashok et al. 2023, section IV, "the weights are optimized based on model performance during validation". By
     what measure is not said: log loss is ours.
@@ -175,12 +170,10 @@ def _mean_recall(p, label, rows):
 
 
 def stack(out_of_fold, targets):
-    """Stacking: a multinomial logistic regression on the logarithms of all members' probabilities.
+    """Stacking: a multinomial logistic regression on the logarithms of all members' probabilities, C = 1 (ours).
 
     It learns on `out_of_fold`, validation rows by member, made without training on them and with a row of every class,
-    and fuses `targets`, tables of the same members. The L2 penalty on standardised inputs has C = 1 (ours).
-
-    Source: Wolpert 1992. The paper names stacking as what others do (section III).
+    and fuses `targets` of the same members. Source: Wolpert 1992; the paper (III) names it as what others do.
     """
     if list(out_of_fold) != list(targets):
         raise tables.PredictionTableError([f"stacking learns on {list(out_of_fold)} and is used on {list(targets)}"])
@@ -197,10 +190,10 @@ def stack(out_of_fold, targets):
 
 
 def error_correlation(members):
-    """How alike the members err, on any rows (chooses nothing): DataFrame of a row a pair.
+    """How alike the members err, on any rows (chooses nothing), a row a pair.
 
-    Columns a, b; correlation (phi) of their errors, NaN where one of them never or always errs; disagreement (share of
-    rows with different calls); both_wrong; either_right, the most that a choice between the two could reach.
+    Correlation is phi of their errors, NaN where one of them never or always errs; disagreement the share of rows with
+    different calls; either_right the most that a choice between the two could reach.
     """
     values, first = stacked(members)
     called = dict(zip(members, _calls(values, first), strict=True))

@@ -80,10 +80,9 @@ def as_arrays(table_or_y, p=None):
 
 
 def binary_metrics(table_or_y, p=None, threshold=0.5):
-    """All metrics of `BINARY` at a threshold, by name; tp, fn, tn, fp are int, a ratio without denominator is NaN.
+    """All metrics of `BINARY` at a threshold, by name; tp, fn, tn, fp are int.
 
-    Takes a prediction table with `p_malignant`, or labels (N,) of 0 and 1 and scores (N,) in [0, 1]; a row is called
-    positive where its score >= threshold.
+    Takes a prediction table with `p_malignant`, or labels (N,) of 0 and 1 and scores (N,) in [0, 1].
     """
     y, p = as_arrays(table_or_y, p)
     once = np.ones((1, len(y)))

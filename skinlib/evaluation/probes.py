@@ -28,10 +28,7 @@ CLASSIFIERS = ("forest", "logistic")
 
 
 def inputs(cohort: pd.DataFrame, sees: str) -> pd.DataFrame:
-    """Return what a probe is shown, a row an image: the columns of a question, a bool each (``asked``) or the answers.
-
-    Neither ``diagnosis`` nor ``biopsed`` nor an id is in it.
-    """
+    """Return what a probe is shown of each image: never ``diagnosis``, ``biopsed`` or an id."""
     if sees == "asked":
         return clinical.asked(cohort)
     if sees == "metadata_blanks":
@@ -68,10 +65,9 @@ def classifier(sees: str, kind: str, *, seed: int = 0) -> Pipeline:
 def probe(
     cohort: pd.DataFrame, split: pd.DataFrame, *, sees: str, kind: str = "forest", fold: int | None = 0, seed: int = 0
 ) -> pd.DataFrame:
-    """Train a probe on the training rows of a split and return its predictions of the others, a prediction table.
+    """Train a probe on the training rows of a split of PAD-UFES-20 and return its prediction table of the others.
 
-    ``cohort`` is PAD-UFES-20 with ``label`` the index of the diagnosis; ``fold`` None trains on validation rows too.
-    ``system`` is "probe_<sees>_<kind>"; a class without a training row has probability 0.
+    ``fold`` None trains on validation rows too; a class without a training row has probability 0.
     """
     names = class_names(cohort["dataset"].iloc[0])
     seen, label = inputs(cohort, sees), cohort["label"].to_numpy().astype(int)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from skinlib.data.readers_files import IDS, DataError, as_numbers, clean, read_text, spellings
-from skinlib.evaluation import calibration, fairness, metrics, tables, thresholds
+from skinlib.evaluation import fairness, metrics, tables, thresholds
 from skinlib.evaluation.resampled import Metric, UndefinedMetricError
 from skinlib.evaluation.statistics import bootstrap_distribution
 from skinlib.evaluation.tables import PredictionTableError, classes, label_findings, probability_findings
@@ -143,7 +143,7 @@ def evaluate(table, *, groups=(), malignant=(), recall=0.85, n=2000, level=0.95,
         lines += [line for name, rows in parts.items() for line in _intervals(name, rows, wanted, np.nan, bootstrap)]
     result["metrics"] = pd.DataFrame(lines, columns="part metric value low high n threshold note".split())
     if scored:
-        result["reliability"] = _each(scored, calibration.reliability)
+        result["reliability"] = _each(scored, thresholds.reliability)
     if len(classes(table)) > 2:
         result["classes"] = _each(parts, lambda rows: metrics.per_class(rows).reset_index())
         result["confusion"] = _each(parts, lambda rows: metrics.confusion(rows).reset_index())

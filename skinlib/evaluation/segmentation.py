@@ -68,10 +68,8 @@ def hausdorff(first: np.ndarray, second: np.ndarray, percentile: float = 95) -> 
 def per_image(predicted: np.ndarray, truth: np.ndarray, image_id: Sequence[str], *, stage: str = "raw") -> pd.DataFrame:
     """Score each predicted mask against its truth, both (B, H, W) bool, True on the lesion, at one working size.
 
-    Returns a row an image: ``image_id, dice, iou, mcc, hd95`` (pixels), ``thresholded_jaccard, empty_prediction``,
-    ``stage`` (what was done with the masks: ``raw``, ``postprocessed``), ``sensitivity, specificity`` (of pixels),
-    ``hd95_share`` (of the diagonal), and the pixel counts ``tp, fp, fn, tn``, from which pooled figures are made.
-    Nothing is missing; see the rule for 0/0 above.
+    A row an image with `COLUMNS`, none missing: ``hd95`` in pixels and as share of the diagonal, ``stage`` (``raw``,
+    ``postprocessed``), ``sensitivity, specificity`` of pixels, and pixel counts, from which pooled figures are made.
     """
     for masks in (predicted, truth):
         if masks.dtype != bool or masks.shape != (len(image_id), *truth.shape[1:]) or masks.ndim != 3:

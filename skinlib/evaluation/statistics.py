@@ -31,11 +31,11 @@ class Interval(NamedTuple):
 def resamples(groups, rows, n, seed, strata=None):
     """Bootstrap resamples as counts: yields float arrays (b, rows), n rows in all, the same for the same seed.
 
-    `groups` (rows,) has the cluster of each row, a missing one is one of its own; None: single rows; a tuple of such
-    arrays: crossed clusters (lesions and seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007).
-    Clusters (of several crossed ones the first) are drawn within their stratum of `strata` (rows,), that of their first
-    row: a resample then has as many clusters of each stratum as the table. A tuple has one for each of the crossed
-    clusters: folds and seeds whose strata are the folds are two stages, folds with their seeds, then seeds within them.
+    `groups` (rows,) has the cluster of each row, None: single rows; a tuple of such arrays: crossed clusters (lesions
+    and seeds: the counts multiply, the "pigeonhole" bootstrap of Owen 2007). Clusters (of crossed ones the first) are
+    drawn within their stratum of `strata` (rows,), that of their first row: a resample has as many of each stratum as
+    the table. A tuple has one for each of the crossed clusters: folds and seeds whose strata are the folds are two
+    stages, folds with their seeds, then seeds within them.
     """
     crossed = groups if isinstance(groups, tuple) else (groups,)
     within = strata if isinstance(strata, tuple) else (strata, *[None] * (len(crossed) - 1))
@@ -87,10 +87,7 @@ def bootstrap_distribution(metric, table, *, groups=None, n=2000, seed=0, strata
 
 
 def percentile_interval(replicates, level=0.95):
-    """Percentile interval of replicates (n,) of which some may be NaN: (low, high, how many are NaN).
-
-    Raises `UndefinedMetricError` where more than 5 % are NaN.
-    """
+    """Percentile interval of replicates (n,): low, high, how many are NaN; above 5 % an `UndefinedMetricError`."""
     undefined = int(np.isnan(replicates).sum())
     if undefined > MAX_UNDEFINED * len(replicates):
         said = f"the metric does not exist in {undefined} of {len(replicates)} resamples: too few rows"
@@ -142,8 +139,7 @@ def bootstrap_ci(metric, table, *, groups=None, n=2000, level=0.95, seed=0, stra
 def paired_bootstrap(metric, a, b, *, groups=None, n=2000, level=0.95, seed=0, strata=None):
     """Difference metric(a) - metric(b) of two tables of the same images, resampled alike: (difference, low, high, p).
 
-    Rows of tables are matched by image_id, then seed and fold (else a `PredictionTableError`); arrays are in the same
-    order already. Groups and strata are those of `a`; the rest as in `bootstrap_ci`. p is the two-sided bootstrap p.
+    Rows are matched as by `aligned`; groups and strata are those of `a`; p is the two-sided bootstrap p.
     """
     b = aligned(a, b)
     difference = _existing(metric, float(metric(a)) - float(metric(b)))

@@ -34,10 +34,9 @@ def classes(table):
 
 
 def probabilities(table):
-    """Class probabilities (N, K) of a table, float64 in [0, 1], and the K names of the classes, in order.
+    """Class probabilities (N, K) of a table, float64, and the K names of the classes, in order.
 
-    Raises `PredictionTableError` for fewer than two `p_` columns, a missing value, one outside [0, 1], or a row that
-    does not sum to 1 (to 0.01).
+    `PredictionTableError` for fewer than two `p_` columns, values missing or outside [0, 1], rows that do not sum to 1.
     """
     names = classes(table)
     findings = probability_findings(table, names)
@@ -69,10 +68,7 @@ def outcome(table):
 
 
 def to_binary(table, malignant):
-    """Collapse a table of diagnoses: `label` 0 or 1, `p_benign` and `p_malignant` instead of the diagnoses' columns.
-
-    Probabilities of the classes named in `malignant` are added up; `PredictionTableError` where one is no class.
-    """
+    """Collapse a table of diagnoses: `label` 0 or 1, `p_malignant` the sum over the classes that `malignant` names."""
     values, names = probabilities(table)
     unknown = sorted(set(malignant) - set(names))
     if unknown or not 0 < len(set(malignant)) < len(names):
@@ -110,8 +106,8 @@ def cluster_codes(groups, rows):
 def aligned(a, b, by=()):
     """Rows of b in the order of a, matched by image_id and `by`, and by seed and fold where those repeat.
 
-    Arrays (N,) are in the same order already, and need the same length. Raises `PredictionTableError` where the tables
-    hold different images or labels, or an image several times.
+    `PredictionTableError` where the tables hold different images or labels, or an image several times. Arrays (N,) are
+    in the same order already.
     """
     if not isinstance(a, pd.DataFrame):
         if len(a) != len(b):
@@ -137,10 +133,8 @@ def aligned(a, b, by=()):
 
 
 def require_validation(table, purpose):
-    """Refuse a table on which nothing may be chosen.
-
-    Raises `TestDataError` for rows of part test or external, `PredictionTableError` for other rows that are not of part
-    val, no rows, or no column `part`.
+    """Refuse a table on which nothing may be chosen: `TestDataError` for rows of part test or external,
+    `PredictionTableError` for others that are not of part val, no rows, or no column `part`.
     """
     if "part" not in table:
         raise PredictionTableError([f"no column part: {purpose} is chosen on rows of part val, so they must be marked"])

@@ -1,4 +1,4 @@
-"""Choosing the decision threshold on validation rows: the best F1 under a recall constraint.
+"""Choosing the decision threshold on validation rows: the best F1 under a recall constraint; reliability of scores.
 
     t* = argmax_t { F1(t) | Recall(t) >= gamma }
 
@@ -18,11 +18,13 @@ from scipy.sparse import csr_array
 from sklearn.metrics import roc_curve
 
 from skinlib.evaluation import tables
+from skinlib.evaluation.fairness import group_key
 from skinlib.evaluation.metrics import as_arrays
-from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio
-from skinlib.evaluation.statistics import bootstrap_ci
+from skinlib.evaluation.resampled import Metric, UndefinedMetricError, ratio, score_bins
+from skinlib.evaluation.statistics import bootstrap_ci, wilson_interval
 
 STEP = 0.02  # of the grid of thresholds; Rumale et al. 2026, section III
+FEWEST_POSITIVES = 10  # of a group, for which a threshold is recalibrated
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,7 @@ def _best(recall, f1, gamma):
 
 
 def recall_curve(table, *, step=STEP, points=None):
-    """Recall, precision and F1 at points or else at each candidate: DataFrame t, recall, precision, f1.
-
-    Any rows will do, for nothing is chosen.
-    """
+    """Recall, precision and F1 of any rows, for nothing is chosen, at points or else at each candidate t."""
     y, p = tables.outcome(table)
     points = candidates(y, p, step) if points is None else points
     recall, precision, f1 = (curve[0] for curve in _curves(y, p, points, np.ones((1, len(y)))))
@@ -91,8 +90,7 @@ def recall_curve(table, *, step=STEP, points=None):
 def choose_threshold(table, *, recall=0.85, step=STEP):
     """Threshold of highest F1 among the `candidates` that reach the recall gamma; ties as the module says.
 
-    The table holds validation rows (column `part` = val): a `TestDataError` refuses test and external rows, a
-    `PredictionTableError` others, an `UndefinedMetricError` a table without a malignant row.
+    The table holds validation rows (`tables.require_validation`); without a malignant one `UndefinedMetricError`.
     """
     if not 0 <= recall <= 1:
         raise ValueError(f"the recall to reach lies in [0, 1], got {recall}")
@@ -122,8 +120,8 @@ def threshold_interval(table, *, groups=None, n=2000, seed=0, level=0.95, recall
 def recall_at_specificity(table_or_y, p=None, specificity=0.9):
     """Highest recall on the ROC curve at which the specificity is at least the given one, and its threshold.
 
-    Arguments as in `metrics.binary_metrics`. The threshold is an observed score (infinite: nothing is called) and
-    describes the curve; one for use is chosen by `choose_threshold`. `UndefinedMetricError` with one class only.
+    The threshold is an observed score (infinite: nothing is called) and describes the curve; one for use is chosen by
+    `choose_threshold`. Arguments as in `metrics.binary_metrics`; `UndefinedMetricError` with one class only.
     """
     y, p = as_arrays(table_or_y, p)
     if y.min(initial=1) == y.max(initial=0):
@@ -132,3 +130,51 @@ def recall_at_specificity(table_or_y, p=None, specificity=0.9):
     reached = false_positive_rate <= 1 - specificity + 1e-12  # rounding must not cost a row
     best = np.where(reached, recall, -1).argmax()  # the first of equals: the highest threshold, so the best specificity
     return float(recall[best]), float(points[best])
+
+
+def reliability(table_or_y, p=None, *, bins=10):
+    """Reliability table, a row a bin of equal width on [0, 1], NaN where empty; arguments as `metrics.binary_metrics`.
+
+    The interval of the share of positives is Wilson's, with rows taken as independent.
+    """
+    y, p = as_arrays(table_or_y, p)
+    member, edges, rows = score_bins(p, bins), np.linspace(0, 1, bins + 1), []
+    for index in range(bins):
+        inside = member == index
+        n, positives = int(inside.sum()), int(y[inside].sum())
+        means = (float(p[inside].mean()), positives / n) if n else (np.nan, np.nan)
+        rows.append((edges[index], edges[index + 1], n, *means, *wilson_interval(positives, n)))
+    return pd.DataFrame(rows, columns=["lower", "upper", "n", "mean_score", "share", "low", "high"])
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """One global threshold `t` that serves every group, and whether it can."""
+
+    t: float
+    feasible: bool
+    recalls: dict  # of each group, at t
+    ignored: dict  # group with fewer than 10 malignant rows, which constrains nothing -> their number
+
+
+def recalibrate_threshold(table, groups, *, recall=0.85):
+    """Largest threshold at which the recall reaches the given one in **every** group of validation rows.
+
+    Without a feasible one: the largest t among those of highest recall in the worst group, with `feasible=False`. With
+    fewer than 10 malignant rows in each group there is an `UndefinedMetricError`.
+
+    Source: Rumale et al. 2026, "Fairness analysis", gives a result (t = 0.38, recall gap -42 %); the rule is ours.
+    """
+    tables.require_validation(table, "a threshold")
+    key = group_key(table, groups)
+    positives = pd.Series(tables.outcome(table)[0]).groupby(key).sum()
+    used = positives.index[positives >= FEWEST_POSITIVES]
+    if used.empty:
+        raise UndefinedMetricError(f"no group of {groups} has {FEWEST_POSITIVES} malignant rows")
+    points = candidates(*tables.outcome(table))
+    curves = {name: recall_curve(table[key == name], points=points).set_index("t")["recall"] for name in used}
+    curves = pd.DataFrame(curves)
+    worst = curves.min(axis=1)
+    t = float(worst.index[worst >= min(recall, worst.max())].max())
+    ignored = {name: int(count) for name, count in positives.drop(used).items()}
+    return Recalibrated(t, bool(worst.max() >= recall), curves.loc[t].to_dict(), ignored)

@@ -16,15 +16,10 @@ def choose(
     groups: Sequence | None = None,
     places: Sequence[str] = ("highest", "median", "lowest"),
 ) -> pd.DataFrame:
-    """Return the images at some places of the order of a measure, each image once: the row of ``table`` with ``place``.
+    """Return the images at some `PLACES` of the order of a measure, each once: the rows of ``table`` with ``place``.
 
-    Where there are fewer images than places the last places have no image, and ``image_id`` is missing.
-
-    Parameters
-    ----------
-    table : with ``image_id`` and the column ``by``; rows without a value are left out.
-    within : a column whose groups each give their own images; ``groups`` are its values, else those that there are.
-    places : of `PLACES`, quantiles of the order; equal values are ordered by image id.
+    Equal values are ordered by image id, rows without one are left out; where images are fewer than places, the last
+    places miss their ``image_id``. Each group of the column ``within``, of ``groups`` if given, has its own images.
     """
     known = table[table[by].notna()].sort_values([by, "image_id"], kind="stable", ignore_index=True)
     if within is not None:

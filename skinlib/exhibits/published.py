@@ -30,11 +30,8 @@ def exhibits(paper: str) -> list[str]:
 def published(paper: str, exhibit: str) -> pd.DataFrame:
     """Return one published exhibit as a long table, in the order of the paper; an exhibit of ours alone has no rows.
 
-    Returns the columns row, metric, published (float; NaN where the text has no number), source (where it is in the
-    paper), note ("" for none), and `CORRECTED` where the file has it. Shares are 0 to 1, times are seconds.
-
-    Raises ValueError (the paper is unknown, a column is missing, a value is no number, a cell is given twice, or a cell
-    has neither a number nor a note).
+    ``published`` is NaN where the text has no number, ``source`` the place in the paper; shares are 0 to 1, times are
+    seconds. An unknown paper, a file of another form, or a cell given twice or without number and note is a ValueError.
     """
     path = folder(paper) / f"{exhibit}.csv"
     if not path.is_file():

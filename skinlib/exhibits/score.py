@@ -42,10 +42,8 @@ def cells(rows: Sequence[Mapping]) -> pd.DataFrame:
 
 
 def counts(values: Mapping[tuple[str, str], float | tuple | list], *, about: Mapping | None = None) -> pd.DataFrame:
-    """Return cells that need no resampling, such as settings, data tables and cost.
-
-    ``values`` is (row, metric) -> number; or (number, low, high); or a list with a number a training, whose mean and
-    range are kept; or a mapping with ``ours`` and other columns of a cell. ``about`` is n, dataset, split, note of all.
+    """Return cells that need no resampling: (row, metric) -> number; or (number, low, high); or a list of numbers, one
+    a training, whose mean and range are kept; or columns of a cell. ``about`` is n, dataset, split, note of all.
     """
     rows = []
     for (row, metric), value in values.items():
@@ -122,12 +120,8 @@ def changes(
     with one pair those of the cluster bootstrap over patients. Holm runs over the rows given, for each metric apart; a
     step that cannot move a metric is not among them. Sensitivity without specificity is a ValueError.
 
-    Parameters
-    ----------
-    pairs : row -> (after, before).
-    family : ``primary``, what the paper claims, or ``side``; the plan of the paper says which.
-    suffix : put behind the metric's name; "" for a row that is itself a difference.
-    leak : the change is what a leak does: it *inflates* or *deflates*.
+    ``pairs`` are row -> (after, before). The plan of the paper says which ``family`` is ``primary``, what it claims.
+    The ``suffix`` of a metric is "" for a row that is itself a difference. A ``leak`` *inflates* or *deflates*.
     """
     names = [metric for _, metric in _named(metrics)]
     for one, other in OPPOSITE.items():
@@ -233,14 +227,11 @@ def gaps(pairs: Mapping[str, tuple[Scored, Scored]], metrics: Metrics, boot: Boo
 def by_group(
     one: Scored, column: str, metrics: Sequence[str], boot: Boot, *, reference: str = "", prefix: str = ""
 ) -> pd.DataFrame:
-    """Return metrics of calls for each group of a column, and their gaps to a reference group.
+    """Return metrics of calls for each group of a column, as `skinlib.evaluation.fairness` has them, as cells.
 
-    Values, intervals and tests are those of `skinlib.evaluation.fairness`; a group too small for a metric is an empty
-    cell whose note has its counts. ``one`` has the predictions of one training, each image once, at one threshold; a
-    missing value of the column is the group "missing".
-
-    ``reference`` adds the rows "gap", the reference minus the other group ("gap to <group>" of several), with p, and
-    what gap could have been found with a power of 0.8 in the note. Images without a group are not in a gap.
+    ``one`` has the predictions of one training, each image once, at one threshold. ``reference`` adds the rows "gap",
+    the reference minus the other group ("gap to <group>" of several), with p, and what gap could have been found with
+    a power of 0.8 in the note. Images without a group are not in a gap.
     """
     options = {"threshold": float(one.thresholds().iloc[0]), "n": boot.n, "seed": boot.seed}
     found = fairness.by_group(one.table, column, names=metrics, **options)
@@ -250,9 +241,8 @@ def by_group(
     if reference and set(known[column]) > {reference}:
         gap = fairness.gaps(known, column, reference=reference, names=metrics, **options)
         words = "{} minus {}; {}; a gap of {:.4f} could be found (power 0.8)"
-        notes = [
-            fairness.described(c, words.format(reference, c.second, c.test, c.detectable)) for c in gap.itertuples()
-        ]
+        told = [words.format(reference, c.second, c.test, c.detectable) for c in gap.itertuples()]
+        notes = [_joined(*both) for both in zip(np.where(gap["p"].notna(), told, ""), gap["note"], strict=True)]
         rows = "gap to " + gap["second"] if gap["second"].nunique() > 1 else "gap"
         gap = gap.rename(columns={"gap": "ours", "p_holm": "p_adjusted"}).assign(row=rows, note=notes, n=len(known))
         values = pd.concat([values, gap.assign(family="side")])

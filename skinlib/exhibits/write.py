@@ -15,17 +15,11 @@ WORDS = [*KEY, "dataset", "split", "note", "family", "verdict"]
 
 
 def exhibit(ours: pd.DataFrame, *, paper: str, exhibit: str, missing: str | None = None) -> pd.DataFrame:
-    """Join our numbers with the published ones; no published cell is dropped.
+    """Join our cells, as `skinlib.exhibits.score` makes them, with the published ones, of which none is dropped.
 
-    Parameters
-    ----------
-    ours : cells as `skinlib.exhibits.score` makes them: row, metric, ours and what else is known.
-    missing : reason written into every cell that has no number of ours and no note ("not run: no weights").
-
-    Returns `COLUMNS`, and `CORRECTED` where the published file has it: the published cells in the paper's order, then
-    ours alone in the order given.
-
-    Raises ValueError (a cell of ours is given twice, a column is unknown, or a cell has neither a number nor a reason).
+    ``missing`` is the reason in every cell that has no number of ours and no note ("not run: no weights"). The
+    published cells come in the paper's order, then ours alone. A cell that is given twice or has neither a number nor
+    a reason, and an unknown column, is a ValueError.
     """
     name = f"{paper}/{exhibit}"
     if not {*KEY, "ours"} <= set(ours) <= set(CELLS):
@@ -56,10 +50,7 @@ def select(frame: pd.DataFrame, metrics: Sequence[str], *, rows: Sequence[str] |
 def show(frame: pd.DataFrame, *, digits: int = 3, wide: bool = False) -> pd.io.formats.style.Styler:
     """Return an exhibit for the eye: rounded, ours with its interval, the published number next to it.
 
-    Parameters
-    ----------
-    digits : decimals of shares; counts stay whole numbers.
-    wide : a row of the exhibit a line, with its metrics side by side, instead of a cell a line.
+    Shares have ``digits`` decimals, counts none. ``wide``: a row of the exhibit a line, not a cell.
     """
     if frame.empty:
         return _escaped(frame[["row", "metric", "ours", "published", "n", "note"]]).hide(axis="index")

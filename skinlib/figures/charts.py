@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from skinlib.evaluation import calibration
+from skinlib.evaluation import thresholds
 from skinlib.figures.flow import data_flow  # noqa: F401 - with the two below for those who import all charts at once
 from skinlib.figures.images import cam_gallery, image_grid  # noqa: F401
 from skinlib.figures.style import COLOURS, PUBLISHED, WIDTH, legend_below, new, style
@@ -121,7 +121,7 @@ def reliability(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], *, bins: in
         figure, (top, bottom) = new(2, 1, height=4.6, width=4.4, sharex=True, height_ratios=[3, 1])
         top.plot([0, 1], [0, 1], ":", color="grey", label="as often as said")
         for colour, (name, (y, p)) in zip(COLOURS, curves.items(), strict=False):
-            found = calibration.reliability(y, p, bins=bins)
+            found = thresholds.reliability(y, p, bins=bins)
             known = found[found["n"] > 0]
             top.plot(known["mean_score"], known["share"], "o-", color=colour, label=str(name))
             bottom.stairs(found["n"], edges, color=colour)

@@ -1,7 +1,6 @@
 """Bricks of networks, and the systems that papers build of them: each is the ``SYSTEM`` of its ``model.py``."""
 
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ PAPERS = "skinlib.papers"
 
 def systems() -> list[str]:
     """Return the keys of the systems that can be built: the folders of `skinlib.papers`."""
-    return sorted(found.name for found in pkgutil.iter_modules(importlib.import_module(PAPERS).__path__) if found.ispkg)
+    return importlib.import_module(PAPERS).paper_names()
 
 
 def system_of(config: RunConfig) -> System:

@@ -4,6 +4,7 @@ A filled table must not tell which cells were filled, for that nearly gives the 
 answer, not shares of several, and a filled number is whole and within the range that was seen.
 """
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -133,8 +134,9 @@ def _guessing_loss(out: torch.Tensor, truth: torch.Tensor, hide: torch.Tensor, m
 
 
 def iterative(train: np.ndarray, table: np.ndarray, blocks: Mapping[str, slice], seed: int = 0) -> np.ndarray:
-    """Complete a table column by column with small networks (scikit-learn's IterativeImputer over MLPRegressor): the
-    other reading of "a neural network based imputation", only compared, for it is thirty times slower to fit.
+    """Complete a table column by column with small networks: the other reading of "a neural network based imputation".
+
+    It is only compared, for it is thirty times slower to fit.
     """
     network = MLPRegressor(hidden_layer_sizes=(16,), max_iter=60, early_stopping=True, random_state=seed)
     scaler = Imputer(blocks, method="frequent")
@@ -155,12 +157,11 @@ def iterative(train: np.ndarray, table: np.ndarray, blocks: Mapping[str, slice],
 def hidden_errors(
     train: np.ndarray, known: np.ndarray, blocks: Mapping[str, slice], *, share: float = ALONE, seed: int = 0
 ) -> pd.DataFrame:
-    """Hide known answers of rows that nothing was fitted on, fill them in again and report the error of each question.
+    """Hide known answers (M, D) of rows that nothing was fitted on, fill them in and report the error of each question.
 
-    ``train`` (N, D) and ``known`` (M, D) are encoded answers. Returns a row a question, method (`METHODS` but zeros,
-    and iterative) and pattern: ``alone``, a ``share`` of the answers hidden one by one; ``together``, hidden together
-    as training rows leave them blank. Columns: ``question, method, pattern, metric`` (``error_rate`` of answers,
-    ``mean_absolute_error`` of numbers in their unit), ``error``, ``n`` hidden answers.
+    A row a question, method (`METHODS` but zeros, and iterative) and pattern: ``alone``, a ``share`` of the answers
+    hidden one by one; ``together``, as training rows (N, D) leave them blank. ``error`` of the ``n`` hidden answers is
+    the ``metric`` ``error_rate``, or of numbers ``mean_absolute_error`` in their unit.
     """
     rng, blank = np.random.default_rng(seed), np.isnan(known)
     one_by_one = np.zeros_like(blank)
@@ -176,16 +177,11 @@ def hidden_errors(
         holes = np.where(hide, np.nan, known).astype(np.float32)
         guesses = {method: imputer(torch.from_numpy(holes)).numpy() for method, imputer in fitted.items()}
         guesses["iterative"] = iterative(train, holes, blocks, seed)
-        for method, guess in guesses.items():
-            for question, place in blocks.items():
-                hidden = hide[:, place.start]
-                if hidden.any():
-                    metric, error = _error(known[hidden, place], guess[hidden, place])
-                    rows.append((question, method, pattern, metric, error, int(hidden.sum())))
+        for (method, guess), (question, place) in itertools.product(guesses.items(), blocks.items()):
+            if (hidden := hide[:, place.start]).any():
+                truth, given = known[hidden, place], guess[hidden, place]
+                number = truth.shape[1] == 1
+                wrong = np.abs(truth - given) if number else truth.argmax(1) != given.argmax(1)
+                metric = "mean_absolute_error" if number else "error_rate"
+                rows.append((question, method, pattern, metric, float(wrong.mean()), len(wrong)))
     return pd.DataFrame(rows, columns=["question", "method", "pattern", "metric", "error", "n"])
-
-
-def _error(truth: np.ndarray, given: np.ndarray) -> tuple[str, float]:
-    if truth.shape[1] == 1:
-        return "mean_absolute_error", float(np.abs(truth - given).mean())
-    return "error_rate", float((truth.argmax(1) != given.argmax(1)).mean())

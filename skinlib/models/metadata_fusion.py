@@ -14,9 +14,8 @@ SLOTS = 32  # MetaBlock acts on the pooled vector laid out as (C, 32), as in its
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
-    """Return linear layers with a ReLU after each but the last, scale-preserving at the start (He et al. 2015).
-
-    The start is ours: under torch's own a stack of four gives features near 0, and whatever they multiply with them.
+    """Return linear layers with a ReLU after each but the last, scale-preserving at the start (He et al. 2015): ours,
+    for under torch's own start a stack of four gives features near 0, and whatever they multiply with them.
     """
     layers: list[nn.Module] = []
     for inside, outside in itertools.pairwise(sizes):

@@ -45,10 +45,7 @@ class Decoder(nn.Sequential):
 
 
 def pixels(image: torch.Tensor, normalisation: str) -> torch.Tensor:
-    """Return the images in [0, 1] that a batch's normalised images were made of.
-
-    Raises ValueError for ``minmax``, which forgets the range.
-    """
+    """Return the images in [0, 1] behind normalised ones; ValueError for ``minmax``, which forgets the range."""
     if normalisation == "none":
         return image
     if normalisation != "imagenet":
@@ -143,9 +140,8 @@ class EDSR(_Shifted):
 def teacher(target: str) -> nn.Module:
     """Build the frozen network that draws a target; ``ninasr_here`` is random until it is trained.
 
-    Published weights are looked for as ``ninasr_b0_x2.safetensors`` and ``edsr_baseline_x2.safetensors`` where
-    `find_weights` looks; tensors are named as in the authors' files. Raises WeightsUnavailable when there is no such
-    file, or it does not fit.
+    Published weights, with tensors named as in the authors' files, are where `find_weights` looks; WeightsUnavailable
+    when there are none, or they do not fit.
     """
     name, network = ("edsr_baseline_x2", EDSR()) if target == "edsr" else ("ninasr_b0_x2", NinaSR())
     if target != "ninasr_here":
@@ -189,12 +185,12 @@ def target_of(output: dict, batch: dict, config: RunConfig) -> torch.Tensor:
     return seen if target in ("self", "native") else enlarge(seen, target)
 
 
+def pixel_error(drawn: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean squared error of each image (B, 3, H, W), summed over the images, and their number."""
+    error = (drawn.float() - wanted).square().mean((1, 2, 3))
+    return error.sum(), error.new_tensor(float(len(error)))
+
+
 def squared_error(config: RunConfig, weights: torch.Tensor | None) -> Callable:
-    """Return the loss term of eq. 4: the mean squared error of each image in ``superres`` against `target_of` it."""
-
-    def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = output["superres"].float()
-        error = (drawn - target_of(output, batch, config)).square().mean((1, 2, 3))
-        return error.sum(), drawn.new_tensor(float(len(drawn)))
-
-    return term
+    """Return the loss term of eq. 4: the `pixel_error` of ``superres`` against `target_of` it."""
+    return lambda output, batch: pixel_error(output["superres"], target_of(output, batch, config))

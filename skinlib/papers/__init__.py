@@ -13,9 +13,7 @@ def paper_names() -> list[str]:
 
 
 def planned(paper: str, profile: dict) -> list[Planned]:
-    """Return the runs that ``paper`` needs under ``profile``, by its ``plan(profile)``.
-
-    ValueError for another name, or settings that make no plan.
+    """Return the runs that ``paper`` needs under ``profile``; ValueError for another name, or settings without a plan.
 
     The environment variable ``SKINLIB_SEED`` is added to every seed, for the same work with other luck.
     """

@@ -70,7 +70,8 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
     fresh = not (folder / STATE).is_dir()
     if fresh:  # else the state holds what was inherited and fitted
         model.inherit(lambda name: load_file(parents[name].weights_file))
-        model.prepare(batches, where.device)
+        with naming_options(config):
+            model.prepare(batches, where.device)
         _try(model, batches, terms, config, where)
     name = f"{config.variant} fold {config.fold} seed {config.seed}"
     bar = tqdm(total=len(batches) * config.epochs, desc=name, mininterval=2, disable=where.rank > 0)

@@ -222,7 +222,10 @@ def test_a_gap_between_clinics_is_none_within_them():
     table = pd.concat(frames, ignore_index=True).assign(dataset="d", split="s", seed=0)
     one = Scored(table.assign(image_id=[f"i{k}" for k in range(len(table))]))
     pooled = cell(by_group(one, "tone", ["roc_auc"], BOOT, reference="light"), "gap", "roc_auc")
-    assert pooled["ours"] > 0.2 and pooled["low"] > 0 and pooled["p"] < 0.05
+    assert pooled["ours"] > 0.2 and pooled["low"] > 0 and pooled["p"] < 0.05 and "a gap of 0." in pooled["note"]
+    few = one.where((table["tone"] == "light") | (table.index < 5))  # too few of the dark for a test
+    few = cell(by_group(few, "tone", ["recall"], BOOT, reference="light"), "gap", "recall")
+    assert few["note"].startswith("counts only")
     for clinic in "ab":
         within = by_group(one.where(table["source"] == clinic), "tone", ["roc_auc"], BOOT, reference="light")
         assert cell(within, "gap", "roc_auc")["low"] < 0 < cell(within, "gap", "roc_auc")["high"]

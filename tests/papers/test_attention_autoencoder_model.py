@@ -5,7 +5,7 @@ from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.images.batches import to_model_input
 from skinlib.models.backbones import depth_groups, last_maps
-from skinlib.models.pyramid import AttentionMap, Decoder, pyramid, skip_widths
+from skinlib.models.blocks import AttentionMap, Decoder, pyramid, skip_widths
 from skinlib.papers.attention_autoencoder.model import FUSIONS, VARIANTS, Fusion
 from skinlib.training import gradients, losses
 from skinlib.training.fit import total_loss

@@ -11,8 +11,7 @@ from skinlib.images import abcd
 from skinlib.images.batches import Batches
 from skinlib.models.backbones import WeightsUnavailable
 from skinlib.papers.joint_ensemble import model as joint_ensemble
-from skinlib.papers.joint_ensemble.fusion import Attention
-from skinlib.papers.joint_ensemble.model import SYSTEM
+from skinlib.papers.joint_ensemble.model import SYSTEM, Attention
 from skinlib.training import losses
 from skinlib.training.fit import total_loss
 

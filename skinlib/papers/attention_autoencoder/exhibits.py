@@ -50,10 +50,9 @@ def maps_of(run: Run, batches: Batches) -> dict[str, np.ndarray]:
 
 
 def measure_maps(runs: Iterable[Run], test: pd.DataFrame) -> pd.DataFrame:
-    """Measure the maps of networks on test images that have masks.
+    """Measure the maps of networks on test images that have masks, a row an image, run and kind of map.
 
-    Returns a row an image, run and kind of map: keys, network (its variant), kind, constant, range (largest less
-    smallest value), and, missing of a constant map, `MEASURED` and `common`.
+    ``network`` is the variant, ``range`` the largest less the smallest value. A constant map has no other measure.
     """
     tables = []
     for run in runs:
@@ -81,8 +80,7 @@ def common(maps: np.ndarray) -> np.ndarray:
 def blind_maps(run: Run, test: pd.DataFrame) -> pd.DataFrame:
     """Measure, on test images with masks, maps that saw no image, and the mask itself on the grid of a run's attention.
 
-    Returns a row an image and map: the image's keys, row (which map), `MEASURED`, and `common` of the mask. A flat map
-    has energy and band alone; the blobs are as large as the lesion.
+    ``row`` says which map. A flat one has energy and band alone; the blobs are as large as the lesion.
     """
     masks = batches_of(run, test, masks=True).cache.masks > 0
     with torch.inference_mode():

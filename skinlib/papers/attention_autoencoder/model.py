@@ -32,7 +32,7 @@ from torchvision.ops import Conv2dNormActivation
 from skinlib.config import RunConfig
 from skinlib.images.visits import nested_share
 from skinlib.models import backbones, superres
-from skinlib.models.pyramid import AttentionMap, Decoder, pyramid, skip_widths
+from skinlib.models.blocks import AttentionMap, Decoder, pyramid, skip_widths
 from skinlib.models.system import Network, System
 
 VARIANTS = ("baseline", "attention", "autoencoder", "proposed")
@@ -129,12 +129,11 @@ def build(config: RunConfig, classes: int, *, weights_file: Path | None = None) 
 
 def reconstruction(config: RunConfig, weights: torch.Tensor | None) -> Callable:
     """Return the term of the redrawn image: mean squared error of pixels in [0, 1], with ``minmax`` stretched ones."""
+    how = config.normalisation
 
     def term(output: dict, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
-        seen, how = batch["image"], config.normalisation
-        wanted = seen if how == "minmax" else superres.pixels(seen, how)
-        error = (output["reconstruction"].float() - wanted).square().mean((1, 2, 3))
-        return error.sum(), error.new_tensor(len(error))
+        wanted = batch["image"] if how == "minmax" else superres.pixels(batch["image"], how)
+        return superres.pixel_error(output["reconstruction"], wanted)
 
     return term
 

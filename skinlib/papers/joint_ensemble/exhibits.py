@@ -1,8 +1,7 @@
 """What notebooks on Ashok et al. 2023 share: rows and metrics of their tables, and what opens a network.
 
-A member is trained once a fold, a head once a fold and seed; all are tested on the same images. Folds share these and
-part of their training images, so an interval over few folds is too narrow rather than too wide. Members have one seed:
-what another seed of a member would do is in no interval.
+A member is trained once a fold, a head once a fold and seed, all tested on the same images. Folds share these and part
+of their training images: an interval over few is too narrow rather than too wide. No interval has a member's seed.
 """
 
 import dataclasses
@@ -15,10 +14,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from skinlib.across.shap_inputs import Subject
-from skinlib.across.systems import proposed_runs, sample_of
-from skinlib.data import demographics, splits
-from skinlib.data.cards import class_names
+from skinlib.data import demographics
 from skinlib.evaluation import tables
 from skinlib.evaluation.fusion import Weights, weighted_mean
 from skinlib.evaluation.metrics import binary
@@ -34,7 +30,7 @@ from skinlib.images import abcd
 from skinlib.papers.joint_ensemble.model import Joint, members
 from skinlib.provenance import environment, generator
 from skinlib.training import features
-from skinlib.training.runs import Run, cohort_of, split_of
+from skinlib.training.runs import Run
 from skinlib.training.symmetries import views
 
 PAPER = "joint_ensemble"
@@ -72,9 +68,8 @@ def as_binary(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def melanoma_at(one: Scored, val: pd.DataFrame, rule: Callable[[pd.DataFrame], float], note: str = "") -> Scored:
-    """Return the melanoma question of a row, each training called at the threshold that its validation rows give.
-
-    ``rule`` takes the validation rows of one training, as the question "melanoma or not", and gives the threshold.
+    """Return the melanoma question of a row, each training called at the threshold that ``rule`` makes of its
+    validation rows, as the question "melanoma or not".
     """
     tables.require_validation(val, "a threshold")
     keys = list(one.units) if len(one.units) > 1 else one.units[0]
@@ -99,8 +94,7 @@ def rank_correlation(a: pd.Series, b: pd.Series) -> Metric:
 def weighted_views(groups: Mapping[str, Runs], weights: Weights, cohort: pd.DataFrame, *, tta: str) -> pd.DataFrame:
     """Return the members' weighted mean over the views that the fused head sees: a test table of every fold.
 
-    A member's head is linear on its pooled features, and those of every view lie in the cache, so no image is read.
-    ``cohort`` is the whole one, as the members' runs saw it.
+    A member's head is linear on its pooled features, which lie in the cache for the whole ``cohort``: no image is read.
     """
     place, found = pd.Index(cohort["image_id"]), {}
     for name, group in groups.items():
@@ -116,11 +110,10 @@ def weighted_views(groups: Mapping[str, Runs], weights: Weights, cohort: pd.Data
 
 @torch.inference_mode()
 def branch_b(heads: Runs, cohort: pd.DataFrame, images: Sequence[str]) -> pd.DataFrame:
-    """Return what branch B predicts of some images, next to what was measured on mask and image; means over heads.
+    """Return what branch B predicts of some images next to what was measured, means over heads of one design.
 
-    The heads are of one design with attention, ``cohort`` is the whole one, whose features and measures lie on disk.
-    Columns are image_id, lesion_id, patient_id; each measure, ``predicted_<measure>``, and ``gate_<member>``, how much
-    attention gave it, 0 to 1.
+    ``cohort`` is the whole one, whose features and measures lie on disk. Each measure has ``predicted_<measure>``, each
+    member ``gate_<member>``, how much attention gave it, 0 to 1.
     """
     found = []
     for run in heads:
@@ -154,7 +147,7 @@ def map_measures(runs: Mapping[str, Run], cohort: pd.DataFrame, *, seed: int = 0
 
 
 def member_gallery(runs: Mapping[str, Run], cohort: pd.DataFrame, titles: Sequence[str], *, title: str = "") -> Figure:
-    """Draw the images of a cohort with the outlines, and below them, in a line a member, its Grad-CAM++ maps over them.
+    """Draw a cohort's images with the outlines and, in a line a member, its Grad-CAM++ maps over them.
 
     Members' logits have scales of their own, so each line has one: from 0 to its largest value in the figure.
     """
@@ -170,10 +163,7 @@ def member_gallery(runs: Mapping[str, Run], cohort: pd.DataFrame, titles: Sequen
 
 @torch.inference_mode()
 def timings(head: Run, runs: Mapping[str, Run], cohort: pd.DataFrame, *, device: str) -> pd.DataFrame:
-    """Time the full ensemble on 32 images in memory: all members and the head, with and without views, and each part.
-
-    Returns a table of part, place (CPU, one GPU), views, images, repeat, milliseconds and machine.
-    """
+    """Time the full ensemble on 32 images in memory: members and head, with and without views, and each part."""
     first, cohort = next(iter(runs.values())), cohort.head(32)
     image = next(features.batches_of(first, cohort).epoch(0, torch.device(device)))["image"]
     meta = torch.from_numpy(demographics.encode(cohort)).to(device)
@@ -211,9 +201,8 @@ def people(inputs: np.ndarray) -> np.ndarray:
 
 
 def head_function(head: Run, seen: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the head as a function of image (row of ``seen``), age, sex and site: (M, 4) -> percent of each class.
-
-    ``seen`` holds the features of its members, (N, V, C).
+    """Return the head as a function of image (row of its members' features ``seen``, (N, V, C)), age, sex and site:
+    (M, 4) -> percent of each class.
     """
     model = head.model()
 
@@ -223,24 +212,3 @@ def head_function(head: Run, seen: np.ndarray) -> Callable[[np.ndarray], np.ndar
         return model(meta=meta, features=rows)["logits"].softmax(1).numpy() * 100
 
     return function
-
-
-def subject(study) -> Subject:
-    """Return what SHAP values explain of the first head: test rows at even steps of their ids, and training rows."""
-    head = proposed_runs(study)[PAPER]
-    config, cohort = head.config, cohort_of(head.config, study.data_root)
-    split, place = split_of(config, study.data_root, study.results_root), pd.Index(cohort["image_id"])
-    sizes = {"test": 150, "train": 30}  # each explained row is asked 2^4 times the background
-    rows = [sample_of(splits.part(cohort, split, config.fold, part), most) for part, most in sizes.items()]
-    inputs = [metadata(some) for some in rows]
-    for table, some in zip(inputs, rows, strict=True):
-        table.insert(0, "image", place.get_indexer(some["image_id"]).astype(float))
-    return Subject(
-        head_function(head, features.column(head.parents(), cohort, tta=config.tta)),
-        *inputs,
-        rows[0][KEYS].reset_index(drop=True),
-        tuple(class_names(config.dataset, config.label_space)),
-        LEVELS,
-        (head, *head.parents().values()),
-        {"dataset": config.dataset, "split": config.split},
-    )

@@ -4,7 +4,7 @@ Values with a section are the paper's, which prints no learning rate, batch, epo
 says "ours", it is silent. Decision-level fusion needs no run: it is done on the members' prediction tables.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from skinlib.config import Augment, Planned, RunConfig
 from skinlib.papers.joint_ensemble.model import joint_of
@@ -77,7 +77,7 @@ PROPOSED_RUN, SEEING_RUN = {"arm": "proposed"}, {"arm": "joint"}  # a head reads
 
 
 def plan(profile: dict) -> list[Planned]:
-    """Return the runs that the paper's exhibits need at a profile's sizes.
+    """Return the runs that the paper's exhibits need; the profile's ``joint_ensemble`` holds lists and sizes.
 
     Labels are ``arm``, ``seed`` (0 of all members), ``fold`` where there are several, and by arm:
 
@@ -86,8 +86,6 @@ def plan(profile: dict) -> list[Planned]:
     - ``longer``, ``longer_only``: a ``member`` trained as long as all together, and the proposed head on it
     - ``leaky``, ``clean``, and ``source`` (left out, its name in ``source``): ``member``, or the head, which has none
     - ``same``: the proposed head on the members of ``source``, trained with every source
-
-    The mapping ``joint_ensemble`` of a profile holds lists and sizes.
     """
     sizes = profile["joint_ensemble"]
     folds = [one for fold in range(sizes["folds"]) for one in _fold(sizes, fold)]
@@ -106,13 +104,15 @@ def _fold(sizes: dict, fold: int) -> Iterator[Planned]:
         where, labels, known = f"fold{fold}/seed{seed}", {"fold": fold, "seed": seed}, head.options["members"]
         yield Planned(f"proposed/{where}", head, {"arm": "proposed"} | labels)
         for name in dict.fromkeys([*sizes["alone"], *more["modularity"]]):
-            lone = _changed(head, {"members": {name: known[name]}})
+            lone = head.replace(options=head.options | {"members": {name: known[name]}})
             yield Planned(f"only/{name}/{where}", lone, {"arm": "only", "member": name} | labels)
         for name in more["switches"]:
-            switched = _changed(head, **SWITCHES[name])
+            changes = SWITCHES[name]
+            switched = head.replace(**changes | {"options": head.options | changes.get("options", {})})
             yield Planned(f"switch/{name}/{where}", switched, {"arm": "switch", "switch": name} | labels)
         for name in more["modularity"]:
-            less = _changed(head, {"members": {other: known[other] for other in members if other != name}})
+            others = {other: known[other] for other in members if other != name}
+            less = head.replace(options=head.options | {"members": others})
             yield Planned(f"without/{name}/{where}", less, {"arm": "without", "member": name} | labels)
     for changes in sizes["joint"] if fold in sizes["joint_folds"] else ():
         joint = joint_of(heads[sizes["seeds"][0]], **JOINT | {"augment": MEMBER.augment} | changes)
@@ -161,8 +161,3 @@ def _head(sizes: dict, members: dict[str, RunConfig], *, seed: int, **changes) -
     options = sizes["design"] | {"members": {name: config.to_dict() for name, config in members.items()}}
     own = {"epochs": sizes["head_epochs"], "tta": sizes["views"], "options": options, "seed": seed}
     return HEAD.replace(**(same | own | {"precision": "fp32"} | changes))  # half precision would save nothing
-
-
-def _changed(proposed: RunConfig, options: Mapping | None = None, **changes) -> RunConfig:
-    """Return the proposed head with some options and settings changed."""
-    return proposed.replace(options=proposed.options | (options or {}), **changes)

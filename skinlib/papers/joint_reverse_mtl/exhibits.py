@@ -83,10 +83,7 @@ def compare(calls: Mapping, masks: Mapping, boot: Boot, **options) -> pd.DataFra
 
 
 def gallery(chosen: pd.DataFrame, images: pd.DataFrame, masks: Mapping[str, Mapping], *, title: str) -> Figure:
-    """Draw chosen images, their outlines (name of `LINES` -> image id -> (H, W) bool), and what both networks say.
-
-    ``chosen`` has, by image id, case, label, dice, dice_unet, p_malignant, p_malignant_cls; ``images`` are cohort rows.
-    """
+    """Draw chosen images, their outlines (name of `LINES` -> image id -> (H, W) bool), and what both networks say."""
     rows, pictures = images.set_index("image_id", drop=False), []
     for image_id, n in chosen.iterrows():
         pixels, truth = read_pair(rows.loc[image_id], size=512)

@@ -92,9 +92,8 @@ def _main(base: RunConfig, sizes: dict) -> Iterator[Planned]:
         yield Planned(variant, config, {"arm": "ladder", "row": variant})
     yield from _more_melanomas(base, sizes["arms"])
     for name in sizes["controls"]:
-        changed = {"options": {}} | CONTROLS[name]
-        options = base.options | changed.pop("options")
-        config = base.replace(variant="mtl2", options=options, **changed)
+        options = base.options | CONTROLS[name].get("options", {})
+        config = base.replace(variant="mtl2", **CONTROLS[name] | {"options": options})
         yield Planned(f"control/{name}", config, {"arm": "control", "row": f"control/{name}"})
 
 

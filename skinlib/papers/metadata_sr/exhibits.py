@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 from sklearn.metrics import euclidean_distances, roc_curve
 from torchvision.transforms.v2.functional import resize
 
-from skinlib.across.shap_inputs import Subject
-from skinlib.across.systems import proposed_runs, sample_of
 from skinlib.data import clinical
 from skinlib.data.cards import class_names
 from skinlib.exhibits.runs import Runs
@@ -23,7 +21,6 @@ from skinlib.images.colour import apply
 from skinlib.models import backbones, columns, superres
 from skinlib.papers.metadata_sr.plan import RIVALS
 from skinlib.training.features import batches_of
-from skinlib.training.identify import cohort_in_parts
 from skinlib.training.runs import Run
 
 METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "roc_auc": "macro_auc"}  # theirs -> ours
@@ -32,7 +29,6 @@ WORDS |= {"pundhir": "Visual", "without": "Proposed without the task", "proposed
 BACKBONES = {"vgg13": "VGG-13", "resnet50": "ResNet-50", "efficientnet_b4": "EfficientNet-B4"}
 BACKBONES |= {"mobilenetv2_100": "MobileNet-V2", "densenet121": "DenseNet-121"}
 GRID = np.linspace(0, 1, 201)  # false positive rates at which ROC curves of several splits are averaged
-EXPLAINED, BACKGROUND = 60, 20  # rows; permutations of 22 inputs ask each explained one 441 times the background
 UNKNOWN = -1.0  # in place of a number that was not given
 
 
@@ -91,9 +87,9 @@ def rocs(curves: Mapping[str, Scored], areas: pd.DataFrame, *, title: str = "") 
 
 
 def neighbours(cohort: pd.DataFrame, features: np.ndarray) -> pd.DataFrame:
-    """Find for each image the nearest of its own class, the nearest of another, and the farthest of its own.
+    """Find each image's nearest of its own class, nearest of another, and farthest of its own; other patients' only.
 
-    Only among other patients' images, "" where there is none. Distances are root mean squares of features (N, D).
+    "" where there is none. Distances are root mean squares of features (N, D).
     """
     distance = euclidean_distances(features) / np.sqrt(features.shape[1])
     codes, patient = (pd.factorize(cohort[name])[0] for name in ("diagnosis", "patient_id"))
@@ -187,23 +183,3 @@ def fused_function(run: Run, cohort: pd.DataFrame) -> Callable[[np.ndarray], np.
         return model.head(fused).softmax(1).numpy() * 100
 
     return function
-
-
-def subject(study) -> Subject:
-    """Return what is explained of the proposed network: test rows at even steps of their ids, against training rows."""
-    run = proposed_runs(study)["metadata_sr"]
-    parts = dict(iter(cohort_in_parts(run.config, study).groupby("part")))
-    test, train = sample_of(parts["test"], EXPLAINED), sample_of(parts["train"], BACKGROUND)
-    both = pd.concat([test, train], ignore_index=True)
-    codes = coded(both)
-    codes.insert(0, "image", np.arange(len(both), dtype=float))
-    return Subject(
-        fused_function(run, both),
-        codes.iloc[: len(test)],
-        codes.iloc[len(test) :].reset_index(drop=True),
-        test[["image_id", "lesion_id", "patient_id"]],
-        tuple(class_names(run.config.dataset, run.config.label_space)),
-        levels(),
-        (run,),
-        {"dataset": run.config.dataset, "split": run.config.split},
-    )

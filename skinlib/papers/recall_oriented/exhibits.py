@@ -11,10 +11,7 @@ MIN_RECALL = 0.85  # gamma of the threshold rule; the paper does not print it: o
 
 
 def average_folds(members: Runs, view: str = "mean") -> pd.DataFrame:
-    """Return the mean of the folds' networks on the test images, one ensemble a seed.
-
-    ``view`` is ``mean`` of the test-time views, or ``identity``: without test-time augmentation.
-    """
+    """Return the mean of the folds' networks on the test images, one ensemble a seed; ``view`` as of `Runs.test`."""
     groups = members.by("seed").values()
     means = [ensemble([one.test(view) for one in group.by("fold").values()]) for group in groups]
     return pd.concat(means, ignore_index=True)
