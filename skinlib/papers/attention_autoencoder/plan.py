@@ -112,6 +112,8 @@ def _transfer(base: RunConfig, sizes: dict) -> Iterator[Planned]:
     """
     for name, weights, share in itertools.product(sizes["variants"], sizes["weights"], sizes["shares"]):
         one = _variant(base, name).replace(weights=weights)
+        if not 0 < share <= 1:
+            raise ValueError(f"transfer.shares has {share}; give shares of more than 0, at most 1")
         if share < 1:
             one = one.replace(visits=sizes["visits"], options=one.options | {"share": share})
         labels = {"arm": "transfer", "variant": name, "weights": weights, "share": float(share)}
