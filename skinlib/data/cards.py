@@ -53,6 +53,11 @@ class Card:
         return sum(self.counts[part].values()) if part in self.counts else None
 
 
+class _Cards(dict):
+    def __missing__(self, name: str) -> Card:
+        raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(self)}.")
+
+
 def _read_cards() -> dict[str, Card]:
     cards = {}
     for name, facts in yaml.safe_load(Path(__file__).with_name("cards.yaml").read_text(encoding="utf-8")).items():
@@ -73,7 +78,7 @@ def _archives(entry: dict) -> Iterator[Archive]:
         yield Archive(**{"filename": entry["url"].rpartition("/")[2], **entry})
 
 
-CARDS: dict[str, Card] = _read_cards()
+CARDS: dict[str, Card] = _Cards(_read_cards())
 
 
 def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
@@ -85,8 +90,6 @@ def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     """
     if space not in SPACES:
         raise ValueError(f"Unknown label space {space!r}: choose one of {', '.join(SPACES)}.")
-    if dataset not in CARDS:
-        raise ValueError(f"Unknown data set {dataset!r}: choose one of {', '.join(CARDS)}.")
     card = CARDS[dataset]
     if not card.classes:
         raise ValueError(f"{dataset} has no diagnosis, so it has no label space {space!r}.")

@@ -41,8 +41,6 @@ def get(name: str, root: str | Path, *, accept_licence: bool = False, tell: Call
 
     Raises LicenceNotAccepted, DownloadError or UnpackError.
     """
-    if name not in CARDS:
-        raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")
     card, root = CARDS[name], Path(root)
     facts = {"licence": card.licence, "source": card.source, "please cite": card.citation, "note": card.notes}
     tell("\n  ".join([card.title, *(f"{word}: {fact}" for word, fact in facts.items())]))

@@ -41,8 +41,6 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
 
     Raises DataError (with every finding in ``.findings``: any fault, or any gap without ``allow_missing``).
     """
-    if name not in CARDS:
-        raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")
     card, root = CARDS[name], Path(root).absolute()
     if not (root / card.folder).is_dir():
         raise DataError(f"{card.title} is not under {root}: the folder {card.folder}/ is missing.")

@@ -17,7 +17,7 @@ from skinlib.data.synthetic_draw import Look
 _TABLE = pd.read_csv(Path(__file__).with_name("kinds.csv"), index_col=["group", "name"])
 # Drawn class -> group -> name -> chance, mean (outline, a clipped normal; age) or, for clinic and region, share.
 KINDS = {
-    kind: {group: rows.droplevel("group").to_dict() for group, rows in column.groupby("group", sort=False)}
+    kind: {group: rows.droplevel("group").dropna().to_dict() for group, rows in column.groupby("group", sort=False)}
     for kind, column in _TABLE.items()
 }
 MALIGNANT_KINDS = tuple(kind for kind, of_kind in KINDS.items() if of_kind["patient"]["malignant"])
