@@ -98,10 +98,8 @@ def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     if space == "diagnosis":
         return card.classes
     codes = card.stand_ins | {code.lower(): code for code in card.classes}
-    if absent := [name for name in SELECTIONS[space] if name not in codes]:
-        raise ValueError(
-            f"{dataset} has no {', '.join(absent)} for label space {space!r}, but {', '.join(card.classes)}"
-        )
+    if absent := ", ".join(name for name in SELECTIONS[space] if name not in codes):
+        raise ValueError(f"{dataset} has no {absent} for label space {space!r}, but {', '.join(card.classes)}")
     return tuple(codes[name] for name in SELECTIONS[space])
 
 

@@ -102,7 +102,9 @@ def _as_cohort(rows: pd.DataFrame, card: Card) -> pd.DataFrame:
     return table[[*COLUMNS, *own]].sort_values("image_id", ignore_index=True, kind="stable")
 
 
-def _schema(card: Card) -> pa.DataFrameSchema:
+def _validate(cohort: pd.DataFrame, card: Card, findings: Findings) -> None:
+    """Add what pandera finds, one line a column and check, with the first image ids, and ids in two spellings."""
+    findings.faults += [line for name in IDS for line in spellings(cohort[name])]
     columns = {
         "image_id": pa.Column("str", unique=True),
         "sex": pa.Column("str", pa.Check.isin(["male", "female"]), nullable=True),
@@ -112,14 +114,8 @@ def _schema(card: Card) -> pa.DataFrameSchema:
     }
     if card.classes:
         columns["diagnosis"] = pa.Column("str", pa.Check.isin(list(card.classes)))
-    return pa.DataFrameSchema(columns)
-
-
-def _validate(cohort: pd.DataFrame, card: Card, findings: Findings) -> None:
-    """Add what pandera finds, one line a column and check, with the first image ids, and ids in two spellings."""
-    findings.faults += [line for name in IDS for line in spellings(cohort[name])]
     try:
-        _schema(card).validate(cohort, lazy=True)
+        pa.DataFrameSchema(columns).validate(cohort, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
         for (column, check), group in cases.groupby(["column", "check"], sort=True):

@@ -28,11 +28,8 @@ def units(rows: pd.DataFrame) -> pd.Series:
     Rows of one lesion share a unit, too, where a patient is known for some of them only. Where it is known for all,
     lesions are told apart by their patients: PAD-UFES-20 numbers 250 lesions of two patients alike.
     """
-    named = lambda name: (
-        (f"{name}:" + rows[name].astype(str)).where(rows[name].notna())
-        if name in rows
-        else pd.Series(np.nan, rows.index, dtype=object)
-    )
+    ids = rows.reindex(columns=["patient_id", "lesion_id", "image_id"])
+    named = lambda name: (f"{name}:" + ids[name].astype(str)).where(ids[name].notna())
     patient, lesion = named("patient_id"), named("lesion_id")
     unit = patient.fillna(lesion).fillna(named("image_id"))
     link = (patient.notna() & lesion.isin(lesion[patient.isna()].dropna())).to_numpy()
