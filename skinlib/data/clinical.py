@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from skinlib.data.readers_files import DataError, some
-from skinlib.data.readers_pad import COLUMNS
+from skinlib.data.readers_sets import PAD_COLUMNS
 
 SYMPTOMS = ("itch", "grew", "hurt", "changed", "bleed", "elevation")
-_ASKED = COLUMNS[COLUMNS["answers"] != ""]
+_ASKED = PAD_COLUMNS[PAD_COLUMNS["answers"] != ""]
 # Question of the official table -> its answers, () for a number. Order: the official table's.
 CLEANED: dict[str, tuple[str, ...]] = {
     name: tuple(answers.split()) if answers != "number" else () for name, answers in _ASKED["answers"].items()

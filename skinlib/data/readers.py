@@ -10,14 +10,11 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from skinlib.data import readers_sets
 from skinlib.data.cards import CARDS, Card
 from skinlib.data.readers_files import AGES, IDS, DataError, Findings, is_synthetic, some, spellings
-from skinlib.data.readers_isic import ham10000, isic2016, isic2017, isic2018_task3, isic2018_task12, isic2019
-from skinlib.data.readers_pad import pad_ufes_20
-from skinlib.data.readers_ph2 import ph2
 
-_ALL = (ham10000, isic2016, isic2017, isic2018_task12, isic2018_task3, isic2019, ph2, pad_ufes_20)
-READERS = {reader.__name__: reader for reader in _ALL}
+READERS = {name: getattr(readers_sets, name) for name in CARDS}  # each set's own function
 COLUMNS = (
     "image_id", "image_path", "mask_path", "dataset", "source", "diagnosis", "label", "patient_id", "lesion_id", "age",
     "sex", "site", "skin_type", "official_split",

@@ -13,7 +13,7 @@ import pandas as pd
 
 from skinlib.data.cards import CARDS
 from skinlib.data.readers_files import SYNTHETIC_MARKER
-from skinlib.data.readers_isic import WORDS
+from skinlib.data.readers_sets import WORDS
 from skinlib.data.synthetic_draw import Look, draw
 from skinlib.data.synthetic_layouts import LAYOUTS, write_images, write_tables
 from skinlib.data.synthetic_people import images_a_lesion, people

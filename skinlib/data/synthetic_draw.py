@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from skinlib.data.readers_isic import ATTRIBUTES
+from skinlib.data.readers_sets import ATTRIBUTES
 
 # Absorption of red, green and blue by each of the six colours of dermoscopy; white scatters, so it absorbs less than
 # nothing. A colour multiplies the skin below it: exp(-density * absorption).

@@ -11,9 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from skinlib.data.cards import CARDS
-from skinlib.data.readers_isic import ATTRIBUTES, WORDS
-from skinlib.data.readers_pad import COLUMNS as PAD_COLUMNS
-from skinlib.data.readers_ph2 import COLORS
+from skinlib.data.readers_sets import ATTRIBUTES, COLORS, PAD_COLUMNS, WORDS
 from skinlib.data.synthetic_draw import Drawing
 from skinlib.data.synthetic_people import ITA_CUTS, KINDS
 
