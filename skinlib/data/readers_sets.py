@@ -15,6 +15,7 @@ from skinlib.data.readers_files import DataError, Findings, some
 
 ATTRIBUTES = ("globules", "milia_like_cyst", "negative_network", "pigment_network", "streaks")
 WORDS = {"train": "Training", "val": "Validation", "test": "Test"}
+WORDS_2017 = WORDS | {"test": "Test_v2"}
 _HAM_COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
 _HAM_TABLE = "HAM10000_metadata", (".csv", ".tab", "")
 # Of images: the two part folders or one of all; else they lie flat next to the metadata.
@@ -54,7 +55,7 @@ def isic2016(root: Path, findings: Findings) -> pd.DataFrame:
     """Rows of ISIC 2016: label files without a header, training says benign/malignant and test says 0/1."""
     base, parts = root / "isic2016", []
     codes = {"0": "benign", "1": "malignant", "0.0": "benign", "1.0": "malignant"}
-    words = {part: WORDS[part] for part in ("train", "test")}
+    words = {"train": "Training", "test": "Test"}
     for part, word, path in _label_files(base, "ISBI2016_ISIC_Part3_{}_GroundTruth", words, findings):
         table = files.read_table(path, findings, required=("image_id", "diagnosis"), header=False)
         table["diagnosis"] = table["diagnosis"].replace(codes)
@@ -69,8 +70,7 @@ def isic2017(root: Path, findings: Findings) -> pd.DataFrame:
     """Rows of ISIC 2017; what is neither melanoma nor seborrheic keratosis is a nevus."""
     base, parts = root / "isic2017", []
     named = ("melanoma", "seborrheic_keratosis")
-    words = WORDS | {"test": "Test_v2"}
-    for part, word, path in _label_files(base, "ISIC-2017_{}_Part3_GroundTruth", words, findings):
+    for part, word, path in _label_files(base, "ISIC-2017_{}_Part3_GroundTruth", WORDS_2017, findings):
         table = files.read_table(path, findings, required=("image_id", *named))
         marks = [files.numbers(table[c], f"{path.name} column {c}", findings) for c in named]
         table["nevus"] = (1 - marks[0] - marks[1]).astype("str")

@@ -128,10 +128,7 @@ def _with_ids(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def allocate(counts: dict[str, int], images: int) -> dict[str, int]:
-    """Share ``images`` among classes in proportion to ``counts``; a rare class gets a few more than its share.
-
-    The floor is 6 images or, where there is no room for that, half of an equal share, and at least one.
-    """
+    """Share ``images`` among classes by ``counts``: at least 6 each or, without room for it, half an equal share."""
     floor = max(1, min(6, images // (2 * len(counts))))
     shares = {code: max(floor, int(images * count / sum(counts.values()))) for code, count in counts.items()}
     largest = max(counts, key=counts.get)

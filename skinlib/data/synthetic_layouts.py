@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from skinlib.data.cards import CARDS
-from skinlib.data.readers_sets import ATTRIBUTES, COLORS, PAD_COLUMNS, WORDS
+from skinlib.data.readers_sets import ATTRIBUTES, COLORS, PAD_COLUMNS, WORDS, WORDS_2017
 from skinlib.data.synthetic_draw import Drawing
 from skinlib.data.synthetic_people import ITA_CUTS, KINDS
 
@@ -29,14 +29,10 @@ _PH2_HEADER = (
 )
 
 
-def _word(dataset: str, part: str) -> str:
-    return "Test_v2" if (dataset, part) == ("isic2017", "test") else WORDS.get(part, "")
-
-
 def write_images(root: Path, row, drawing: Drawing) -> str:
     """Write a row's image, mask and, for Task 2, its attribute masks; returns the image's path relative to the root."""
     words = {"id": row.image_id, "half": 1 + row.number % 2, "third": 1 + row.number % 3}
-    words["word"] = _word(row.dataset, row.part)
+    words["word"] = (WORDS_2017 if row.dataset == "isic2017" else WORDS).get(row.part)
     file, mask = (template.format(**words) for template in LAYOUTS.loc[row.dataset, ["image", "mask"]])
     pictures = {file: drawing.image} | ({mask: drawing.mask} if mask else {})
     if row.dataset == "isic2018_task12":
@@ -87,7 +83,7 @@ def write_tables(root: Path, name: str, truth: pd.DataFrame, rng: np.random.Gene
             _csv(base / f"ISBI2016_ISIC_Part3_{WORDS[part]}_GroundTruth.csv", table, header=False)
     elif name == "isic2017":
         for part, here in rows.assign(sex=sex, age_approximate=rows["age"].astype(int)).groupby("part"):
-            word = _word(name, part)
+            word = WORDS_2017[part]
             marks = _one_hot(here, ("melanoma", "seborrheic_keratosis")).rename(columns={"image": "image_id"})
             _csv(base / f"ISIC-2017_{word}_Part3_GroundTruth.csv", marks)
             meta = here[["image_id", "age_approximate", "sex"]]
@@ -98,8 +94,8 @@ def write_tables(root: Path, name: str, truth: pd.DataFrame, rng: np.random.Gene
         for part, here in pd.concat([training, rows]).groupby("part"):
             stem = f"ISIC2018_Task3_{WORDS[part]}_GroundTruth"
             _csv(base / stem / f"{stem}.csv", _one_hot(here, CARDS[name].classes))
-        groups = training[["image_id", "lesion_id"]].rename(columns={"image_id": "image"})
-        groups["diagnosis_confirm_type"] = "histopathology"
+        groups = training[["image_id", "lesion_id"]].set_axis(["image", "lesion_id"], axis=1)
+        groups = groups.assign(diagnosis_confirm_type="histopathology")
         _csv(base / "ISIC2018_Task3_Training_LesionGroupings.csv", groups)
     elif name == "isic2019":
         _csv(base / "ISIC_2019_Training_GroundTruth.csv", _one_hot(rows, CARDS[name].classes).assign(UNK=0.0))
