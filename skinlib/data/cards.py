@@ -85,8 +85,7 @@ def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     """Class codes of a data set in label order: the card's, ``("benign", "malignant")``, or those of a selection.
 
     The codes of a selection (a key of `SELECTIONS`) are the set's own, so that a stand-in keeps its name: of HAM10000
-    ``("bcc", "akiec", "mel")``. Raises ValueError for a set without a diagnosis, or one that lacks a class of a
-    selection.
+    ``("bcc", "akiec", "mel")``. Raises ValueError for a set that has no diagnosis, or lacks a class of a selection.
     """
     if space not in SPACES:
         raise ValueError(f"Unknown label space {space!r}: choose one of {', '.join(SPACES)}.")

@@ -6,7 +6,6 @@ values out of range) always raise; gaps (images or parts that are not on disk) r
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -88,15 +87,13 @@ def _report_gaps(rows: pd.DataFrame, card: Card, findings: Findings, *, official
 
 def _as_cohort(rows: pd.DataFrame, card: Card) -> pd.DataFrame:
     """The contract's columns in order, then the set's own; no value is invented, what is not there is missing."""
-    absent = [column for column in COLUMNS if column not in rows]
-    table = rows.assign(**dict.fromkeys(absent, np.nan))
+    table = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows])))
     table = table.assign(dataset=card.name, official_split=rows["part"].where(rows["part"] != "all"))
     labels = table["diagnosis"].map({code: index for index, code in enumerate(card.classes)})
     table["label"] = labels.astype("int64" if labels.notna().all() else "float64")
     table = table.astype({c: "float64" if c in _NUMBERS else "str" for c in COLUMNS if c != "label"})
     table = table.assign(sex=table["sex"].str.lower(), site=table["site"].str.lower()).drop(columns="part")
-    own = [c for c in table if c not in COLUMNS]
-    return table[[*COLUMNS, *own]].sort_values("image_id", ignore_index=True, kind="stable")
+    return table.sort_values("image_id", ignore_index=True, kind="stable")
 
 
 def _validate(cohort: pd.DataFrame, card: Card, findings: Findings) -> None:

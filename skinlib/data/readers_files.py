@@ -185,12 +185,9 @@ def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findi
     spelt, given = {name.lower(): name for name in table}, ", ".join(table.columns)
     spelt = {"image_id": spelt.get("image")} | spelt  # both are in official files
     table = table.rename(columns={spelt[n]: n for n in required if n not in table and spelt.get(n)})
-    lacking = [name for name in required if name not in table.columns]
-    if lacking:
+    if lacking := [name for name in required if name not in table.columns]:
         findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {given})")
-    for name in lacking:
-        table[name] = pd.Series(np.nan, index=table.index, dtype="str")
-    return table.apply(clean)
+    return table.assign(**dict.fromkeys(lacking, np.nan)).apply(clean)
 
 
 def noted(answers: pd.DataFrame) -> dict[str, list[str]]:
@@ -227,8 +224,7 @@ def as_numbers(column: pd.Series) -> pd.Series:
 def numbers(column: pd.Series, what: str, findings: Findings) -> pd.Series:
     """Strings as floats; what is no number is a fault and comes back missing."""
     values = as_numbers(column)
-    wrong = column[values.isna() & column.notna()]
-    if len(wrong):
+    if len(wrong := column[values.isna() & column.notna()]):
         findings.faults.append(f"{what}: not a number: {some(wrong.unique())}")
     return values
 

@@ -148,16 +148,15 @@ def isic2019(root: Path, findings: Findings) -> pd.DataFrame:
         raise DataError(f"ISIC_2019_Training_GroundTruth.csv is not in {base}: put the official files there.")
     table = files.read_table(path, findings, required=("image_id", *classes))
     table = _diagnoses(table, classes, path, findings)  # a row marked UNK is of none of the eight, and a fault
-    meta_path = files.find_table(base, "ISIC_2019_Training_Metadata")
-    if meta_path is None:
-        findings.gaps.append("train: ISIC_2019_Training_Metadata.csv not found, so no lesion ids: splits would leak")
-    else:
+    if meta_path := files.find_table(base, "ISIC_2019_Training_Metadata"):
         names = {"age_approx": "age", "sex": "sex", "anatom_site_general": "site", "lesion_id": "lesion_id"}
         meta = _renamed(meta_path, names, findings)
         if meta["lesion_id"].isna().all():
             findings.gaps.append(f"train: no image has a lesion id in {meta_path.name}: splits would leak")
         meta["source"] = files.clean(meta["lesion_id"].astype("str").str.replace("_.*", "", regex=True))
         table = _left_join(table, meta, meta_path.name, findings)
+    else:
+        findings.gaps.append("train: ISIC_2019_Training_Metadata.csv not found, so no lesion ids: splits would leak")
     images = files.index_images(files.folders(base, "ISIC_2019_Training_Input"), findings)
     return files.attach(table, images, None, findings, part="train")
 
@@ -165,8 +164,7 @@ def isic2019(root: Path, findings: Findings) -> pd.DataFrame:
 def _label_files(base: Path, stem: str, words: dict[str, str], findings: Findings) -> Iterator[tuple[str, str, Path]]:
     """Yield (part, word, label file) of each part; one without a label file is a gap and left out."""
     for part, word in words.items():
-        path = files.find_table(base, stem.format(word), suffixes=(".csv", ".tab"))
-        if path:
+        if path := files.find_table(base, stem.format(word), suffixes=(".csv", ".tab")):
             yield part, word, path
         else:
             findings.gaps.append(f"{part}: label file {stem.format(word)}.csv not found, the whole part is left out")
@@ -182,8 +180,7 @@ def _diagnoses(table: pd.DataFrame, classes: tuple[str, ...], path: Path, findin
     """The class whose column holds 1 in each row; a row with none or with several is a fault."""
     marks = np.transpose([files.numbers(table[c], f"{path.name} column {c}", findings) for c in classes])
     good = np.isin(marks, (0.0, 1.0)).all(axis=1) & (np.nansum(marks, axis=1) == 1)
-    if not good.all():
-        ids = table.loc[~good, "image_id"]
+    if len(ids := table.loc[~good, "image_id"]):
         findings.faults.append(f"{path.name}: {len(ids)} rows do not mark exactly one class: {some(ids)}")
     names = pd.Series(np.asarray(classes, dtype=object)[np.nan_to_num(marks).argmax(axis=1)], index=table.index)
     return table[["image_id"]].assign(diagnosis=names.astype("str").mask(~good))
@@ -197,8 +194,7 @@ def _renamed(path: Path, names: dict[str, str], findings: Findings) -> pd.DataFr
 
 
 def _left_join(table: pd.DataFrame, meta: pd.DataFrame, what: str, findings: Findings) -> pd.DataFrame:
-    twice = meta["image_id"].duplicated()
-    if twice.any():
+    if (twice := meta["image_id"].duplicated()).any():
         findings.faults.append(f"{what}: {int(twice.sum())} image ids are in it twice")
     if len(alone := table.loc[~table["image_id"].isin(meta["image_id"]), "image_id"]):
         findings.gaps.append(f"{what}: {len(alone)} images are not in it: {some(alone)}")

@@ -131,6 +131,5 @@ def allocate(counts: dict[str, int], images: int) -> dict[str, int]:
     """Share ``images`` among classes by ``counts``: at least 6 each or, without room for it, half an equal share."""
     floor = max(1, min(6, images // (2 * len(counts))))
     shares = {code: max(floor, int(images * count / sum(counts.values()))) for code, count in counts.items()}
-    largest = max(counts, key=counts.get)
-    shares[largest] += images - sum(shares.values())
+    shares[max(counts, key=counts.get)] += images - sum(shares.values())
     return shares

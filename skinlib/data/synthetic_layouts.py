@@ -89,8 +89,8 @@ def write_tables(root: Path, name: str, truth: pd.DataFrame, rng: np.random.Gene
             meta = here[["image_id", "age_approximate", "sex"]]
             _csv(base / f"ISIC-2017_{word}_Data" / f"ISIC-2017_{word}_Data_metadata.csv", meta)
     elif name == "isic2018_task3":
-        training = truth[truth["dataset"] == "ham10000"].assign(part="train")
-        training["diagnosis"] = training["diagnosis"].str.upper()
+        training = truth[truth["dataset"] == "ham10000"]
+        training = training.assign(part="train", diagnosis=training["diagnosis"].str.upper())
         for part, here in pd.concat([training, rows]).groupby("part"):
             stem = f"ISIC2018_Task3_{WORDS[part]}_GroundTruth"
             _csv(base / stem / f"{stem}.csv", _one_hot(here, CARDS[name].classes))

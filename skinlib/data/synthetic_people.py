@@ -36,10 +36,7 @@ _NUMBER = {
 
 
 def people(kinds: list[str], images: list[int], rng: np.random.Generator) -> pd.DataFrame:
-    """Return a row an image in random order: ``patient, lesion`` (numbers), ``kind, malignant, age, male,
-    ita_category`` and the fields of ``Look``. ``kinds`` and ``images`` have an entry a lesion: what it is, how often
-    pictured.
-    """
+    """Return a row an image, in random order; ``kinds`` and ``images`` say what each lesion is and how often seen."""
     rows, patient, room = [], -1, 0
     # Benign and malignant have a deck each: by plain chance a small set would tie skin tone to the class.
     decks = {malignant: _shuffled(rng) for malignant in (False, True)}
