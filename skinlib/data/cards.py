@@ -53,6 +53,11 @@ class Card:
         return sum(self.counts[part].values()) if part in self.counts else None
 
 
+class _Cards(dict):
+    def __missing__(self, name: str) -> Card:
+        raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(self)}.")
+
+
 def _read_cards() -> dict[str, Card]:
     cards = {}
     for name, facts in yaml.safe_load(Path(__file__).with_name("cards.yaml").read_text(encoding="utf-8")).items():
@@ -73,20 +78,17 @@ def _archives(entry: dict) -> Iterator[Archive]:
         yield Archive(**{"filename": entry["url"].rpartition("/")[2], **entry})
 
 
-CARDS: dict[str, Card] = _read_cards()
+CARDS: dict[str, Card] = _Cards(_read_cards())
 
 
 def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     """Class codes of a data set in label order: the card's, ``("benign", "malignant")``, or those of a selection.
 
     The codes of a selection (a key of `SELECTIONS`) are the set's own, so that a stand-in keeps its name: of HAM10000
-    ``("bcc", "akiec", "mel")``. Raises ValueError for a set without a diagnosis, or one that lacks a class of a
-    selection.
+    ``("bcc", "akiec", "mel")``. Raises ValueError for a set that has no diagnosis, or lacks a class of a selection.
     """
     if space not in SPACES:
         raise ValueError(f"Unknown label space {space!r}: choose one of {', '.join(SPACES)}.")
-    if dataset not in CARDS:
-        raise ValueError(f"Unknown data set {dataset!r}: choose one of {', '.join(CARDS)}.")
     card = CARDS[dataset]
     if not card.classes:
         raise ValueError(f"{dataset} has no diagnosis, so it has no label space {space!r}.")
@@ -95,10 +97,8 @@ def class_names(dataset: str, space: str = "diagnosis") -> tuple[str, ...]:
     if space == "diagnosis":
         return card.classes
     codes = card.stand_ins | {code.lower(): code for code in card.classes}
-    if absent := [name for name in SELECTIONS[space] if name not in codes]:
-        raise ValueError(
-            f"{dataset} has no {', '.join(absent)} for label space {space!r}, but {', '.join(card.classes)}"
-        )
+    if absent := ", ".join(name for name in SELECTIONS[space] if name not in codes):
+        raise ValueError(f"{dataset} has no {absent} for label space {space!r}, but {', '.join(card.classes)}")
     return tuple(codes[name] for name in SELECTIONS[space])
 
 

@@ -51,10 +51,7 @@ def unreadable(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def mask_size(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Masks of another size than their image: ``image_id, dataset, image_size, mask_size``, as ``width x height``.
-
-    Files that cannot be opened are left out, ``unreadable`` names them.
-    """
+    """Masks of another size than their image, as ``width x height``; files that cannot be opened are left out."""
     rows = cohort.dropna(subset=["image_path", "mask_path"])[["image_id", "dataset", "image_path", "mask_path"]]
     size = lambda path: "{} x {}".format(*pictures.size_of(path))
     sizes = {f"{kind}_size": _asked(size, rows[f"{kind}_path"])[0] for kind in ("image", "mask")}
@@ -63,10 +60,7 @@ def mask_size(cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def odd_masks(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Masks that mark no pixel, all of them, or the ``edge`` of the picture and not its middle, as if inverted.
-
-    Returns ``image_id, dataset, path, marks``. Files that cannot be read are left out, ``unreadable`` names them.
-    """
+    """Masks that mark no pixel, all, or the edge and not the middle, as if inverted; unreadable ones are left out."""
     files = _paths(cohort).query("kind == 'mask'")
     marks = pd.Series(_asked(lambda path: _odd(pictures.read_mask(path)), files["path"])[0], files.index, dtype=object)
     return files[["image_id", "dataset", "path"]].assign(marks=marks).dropna(subset="marks").reset_index(drop=True)
@@ -114,21 +108,16 @@ def perceptual_hashes(cohort: pd.DataFrame) -> np.ndarray:
 
     Source: Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions (2010); the code is imagehash's.
     """
-    return np.array(_over_files(_phash, cohort["image_path"]), dtype=np.uint64)
-
-
-def _phash(path: str) -> int:
     import imagehash  # half a second of SciPy, only where it is needed
 
-    return int(str(imagehash.phash(Image.fromarray(pictures.read_image(path)))), 16)
+    of_file = lambda path: int(str(imagehash.phash(Image.fromarray(pictures.read_image(path)))), 16)
+    return np.array(_over_files(of_file, cohort["image_path"]), dtype=np.uint64)
 
 
 def near_duplicates(cohort: pd.DataFrame, *, threshold: int = 4, hashes: np.ndarray | None = None) -> pd.DataFrame:
-    """Pairs of images whose perceptual hashes differ in at most ``threshold`` of 64 bits: as ``exact_duplicates``,
-    which are among them, with ``distance``, nearest first.
+    """Pairs as `exact_duplicates` returns them, of `perceptual_hashes` at most ``threshold`` bits apart, nearest first.
 
-    A near pair is a reason to look, no proof: two plain moles on plain skin can share a hash. ``hashes`` are
-    ``perceptual_hashes(cohort)``, where they are known already.
+    A near pair is a reason to look, no proof: two plain moles on plain skin can share a hash.
     """
     rows = cohort.reset_index(drop=True)
     hashes = perceptual_hashes(rows) if hashes is None else np.asarray(hashes, dtype=np.uint64)

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from skinlib.data.readers_files import DataError, some
-from skinlib.data.readers_pad import COLUMNS
+from skinlib.data.readers_sets import PAD_COLUMNS
 
 SYMPTOMS = ("itch", "grew", "hurt", "changed", "bleed", "elevation")
-_ASKED = COLUMNS[COLUMNS["answers"] != ""]
+_ASKED = PAD_COLUMNS[PAD_COLUMNS["answers"] != ""]
 # Question of the official table -> its answers, () for a number. Order: the official table's.
 CLEANED: dict[str, tuple[str, ...]] = {
     name: tuple(answers.split()) if answers != "number" else () for name, answers in _ASKED["answers"].items()
@@ -54,16 +54,13 @@ def answers(cohort: pd.DataFrame) -> pd.DataFrame:
     names = _ASKED["cohort"].to_dict()
     if lacking := sorted({*names.values(), "answered_unknown", "spelt_brasil"} - set(cohort)):
         raise DataError(f"the cohort lacks the clinical columns {', '.join(lacking)}; read it as pad_ufes_20 does")
-    table = {name: _text(cohort[column]) for name, column in names.items()}
+    text = lambda value: _SPELLINGS.get(str(value).upper(), str(value).upper())
+    table = {name: cohort[column].astype("object").map(text, "ignore") for name, column in names.items()}
     for note, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
         noted = cohort[note].fillna("").str.split().tolist()
         for name in names:
             table[name] = table[name].mask([name in of_row for of_row in noted], word)
     return pd.DataFrame(table, index=cohort.index)
-
-
-def _text(column: pd.Series) -> pd.Series:
-    return column.astype("object").map(lambda value: _SPELLINGS.get(str(value).upper(), str(value).upper()), "ignore")
 
 
 def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:

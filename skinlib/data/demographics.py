@@ -20,10 +20,9 @@ COLUMNS = ("age", "age unknown", *(f"{name} {level}" for name, levels in _LEVELS
 
 
 def encode(cohort: pd.DataFrame) -> np.ndarray:
-    """Return what is known of each lesion's patient.
+    """Return (N, 20) float32 in the order of `COLUMNS`: (age in years - 50) / 20, 0 where unknown; the rest 0 or 1.
 
-    Returns (N, 20) float32 in the order of `COLUMNS`: (age in years - 50) / 20, 0 where unknown; the rest 0 or 1. A
-    missing column, or a sex or site that is not listed here, is a ``DataError``.
+    A missing column, or a sex or site that is not listed here, is a ``DataError``.
     """
     if lacking := sorted({"age", "sex", "site"} - set(cohort)):
         raise DataError(f"metadata need the columns age, sex and site; missing: {', '.join(lacking)}")

@@ -15,16 +15,11 @@ from skinlib.data.cards import CARDS, Archive
 from skinlib.data.readers_files import BROKEN_ARCHIVE, DataError
 from skinlib.paths import read_json, write_json
 
-CHECKSUMS = "checksums.json"
 _JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
 
 
 class DownloadError(DataError):
-    """A file that could not be had whole, or is not the file that was expected."""
-
-
-class LicenceNotAccepted(DataError):
-    """The licence of the set was not accepted."""
+    """A file that could not be had (whole), may not be had, or is not the file that was expected."""
 
 
 class UnpackError(DataError):
@@ -39,18 +34,16 @@ def get(name: str, root: str | Path, *, accept_licence: bool = False, tell: Call
     download must have it. What is already unpacked is not fetched again. The licence is told in any case; without
     ``accept_licence`` it ends there. An archive that fails leaves nothing in the folder of the set.
 
-    Raises LicenceNotAccepted, DownloadError or UnpackError.
+    Raises DownloadError or UnpackError.
     """
-    if name not in CARDS:
-        raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")
     card, root = CARDS[name], Path(root)
     facts = {"licence": card.licence, "source": card.source, "please cite": card.citation, "note": card.notes}
     tell("\n  ".join([card.title, *(f"{word}: {fact}" for word, fact in facts.items())]))
     if not card.archives:
         raise DownloadError(f"{card.title}: register at {card.source}, then put the files into {root / card.folder}.")
     if not accept_licence:
-        raise LicenceNotAccepted(f"{card.title} is under '{card.licence}': accept it (--accept-licence).")
-    ledger = root / CHECKSUMS
+        raise DownloadError(f"{card.title} is under '{card.licence}': accept it (--accept-licence).")
+    ledger = root / "checksums.json"
     for archive in card.archives:
         key, place = f"{name}/{archive.filename}", root / card.folder / archive.unpack_to
         done = read_json(ledger) if ledger.is_file() else {}

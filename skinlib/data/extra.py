@@ -16,12 +16,10 @@ def extra_training(name: str, cohort: pd.DataFrame, root: str | Path, *, allow_m
 
     ``isic2017_melanomas`` are all melanomas of ISIC 2017's training and validation parts (404 in the official set), as
     paper 001 adds them to ISIC 2016; many of them are images of ISIC 2016, test images among them.
-    ``isic2017_melanomas_new`` are those that no image of the cohort shows too: neither by id, nor byte for byte, nor by
-    its perceptual hash. The cohort must have two classes, the second melanoma.
+    ``isic2017_melanomas_new`` are those that repeat no image of the cohort, which must have two classes.
 
     They have the cohort's columns and labels, ``source`` "isic2017", ``official_split`` "train", ``added`` True, and
-    ``repeats``: the ``official_split`` of the cohort's image that shows the same picture, blank where there is none. An
-    id that the cohort has too gets the suffix ``@isic2017``.
+    ``repeats`` as `repeats` returns them. An id that the cohort has too gets the suffix ``@isic2017``.
     """
     if name not in EXTRAS:
         raise ValueError(f"no extra training images {name!r}; choose one of {', '.join(EXTRAS)}")

@@ -62,9 +62,8 @@ def _opened(path: str | Path, use):
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise PictureError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS:,}; shrink it")
-            if (
-                pages := getattr(image, "n_frames", 1)
-            ) > 1 and image.format != "MPO":  # a telephone's first is the whole
+            pages = getattr(image, "n_frames", 1)
+            if pages > 1 and image.format != "MPO":  # a telephone's first is the whole
                 raise PictureError(f"it has {pages} pages or frames; save the one that is meant")
             return use(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

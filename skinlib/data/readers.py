@@ -6,18 +6,14 @@ values out of range) always raise; gaps (images or parts that are not on disk) r
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from skinlib.data import readers_sets
 from skinlib.data.cards import CARDS, Card
 from skinlib.data.readers_files import AGES, IDS, DataError, Findings, is_synthetic, some, spellings
-from skinlib.data.readers_isic import ham10000, isic2016, isic2017, isic2018_task3, isic2018_task12, isic2019
-from skinlib.data.readers_pad import pad_ufes_20
-from skinlib.data.readers_ph2 import ph2
 
-_ALL = (ham10000, isic2016, isic2017, isic2018_task12, isic2018_task3, isic2019, ph2, pad_ufes_20)
-READERS = {reader.__name__: reader for reader in _ALL}
+READERS = {name: getattr(readers_sets, name) for name in CARDS}  # each set's own function
 COLUMNS = (
     "image_id", "image_path", "mask_path", "dataset", "source", "diagnosis", "label", "patient_id", "lesion_id", "age",
     "sex", "site", "skin_type", "official_split",
@@ -41,8 +37,6 @@ def read(name: str, root: str | Path, *, allow_missing: bool = False, need_image
 
     Raises DataError (with every finding in ``.findings``: any fault, or any gap without ``allow_missing``).
     """
-    if name not in CARDS:
-        raise ValueError(f"Unknown data set {name!r}: choose one of {', '.join(CARDS)}.")
     card, root = CARDS[name], Path(root).absolute()
     if not (root / card.folder).is_dir():
         raise DataError(f"{card.title} is not under {root}: the folder {card.folder}/ is missing.")
@@ -93,18 +87,18 @@ def _report_gaps(rows: pd.DataFrame, card: Card, findings: Findings, *, official
 
 def _as_cohort(rows: pd.DataFrame, card: Card) -> pd.DataFrame:
     """The contract's columns in order, then the set's own; no value is invented, what is not there is missing."""
-    absent = [column for column in COLUMNS if column not in rows]
-    table = rows.assign(**dict.fromkeys(absent, np.nan))
+    table = rows.reindex(columns=list(dict.fromkeys([*COLUMNS, *rows])))
     table = table.assign(dataset=card.name, official_split=rows["part"].where(rows["part"] != "all"))
     labels = table["diagnosis"].map({code: index for index, code in enumerate(card.classes)})
     table["label"] = labels.astype("int64" if labels.notna().all() else "float64")
     table = table.astype({c: "float64" if c in _NUMBERS else "str" for c in COLUMNS if c != "label"})
     table = table.assign(sex=table["sex"].str.lower(), site=table["site"].str.lower()).drop(columns="part")
-    own = [c for c in table if c not in COLUMNS]
-    return table[[*COLUMNS, *own]].sort_values("image_id", ignore_index=True, kind="stable")
+    return table.sort_values("image_id", ignore_index=True, kind="stable")
 
 
-def _schema(card: Card) -> pa.DataFrameSchema:
+def _validate(cohort: pd.DataFrame, card: Card, findings: Findings) -> None:
+    """Add what pandera finds, one line a column and check, with the first image ids, and ids in two spellings."""
+    findings.faults += [line for name in IDS for line in spellings(cohort[name])]
     columns = {
         "image_id": pa.Column("str", unique=True),
         "sex": pa.Column("str", pa.Check.isin(["male", "female"]), nullable=True),
@@ -114,14 +108,8 @@ def _schema(card: Card) -> pa.DataFrameSchema:
     }
     if card.classes:
         columns["diagnosis"] = pa.Column("str", pa.Check.isin(list(card.classes)))
-    return pa.DataFrameSchema(columns)
-
-
-def _validate(cohort: pd.DataFrame, card: Card, findings: Findings) -> None:
-    """Add what pandera finds, one line a column and check, with the first image ids, and ids in two spellings."""
-    findings.faults += [line for name in IDS for line in spellings(cohort[name])]
     try:
-        _schema(card).validate(cohort, lazy=True)
+        pa.DataFrameSchema(columns).validate(cohort, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
         for (column, check), group in cases.groupby(["column", "check"], sort=True):

@@ -182,17 +182,12 @@ def read_table(path: Path, findings: Findings, *, required: tuple[str, ...], hea
 
 def with_columns(table: pd.DataFrame, required: Iterable[str], path: Path, findings: Findings) -> pd.DataFrame:
     """The table as cleaned strings; required columns that it lacks are a fault and come back empty."""
-    for name, other in (("image", "image_id"), ("image_id", "image")):  # both are in official files
-        if name in required and name not in table and other not in required:
-            table = table.rename(columns={other: name})
-    spelt = {name.lower(): name for name in table}
-    table = table.rename(columns={spelt[n]: n for n in required if n not in table and n in spelt})
-    lacking = [name for name in required if name not in table.columns]
-    if lacking:
-        findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {', '.join(table.columns)})")
-    for name in lacking:
-        table[name] = pd.Series(np.nan, index=table.index, dtype="str")
-    return table.apply(clean)
+    spelt, given = {name.lower(): name for name in table}, ", ".join(table.columns)
+    spelt = {"image_id": spelt.get("image")} | spelt  # both are in official files
+    table = table.rename(columns={spelt[n]: n for n in required if n not in table and spelt.get(n)})
+    if lacking := [name for name in required if name not in table.columns]:
+        findings.faults.append(f"{path.name}: missing column {', '.join(lacking)} (it has {given})")
+    return table.assign(**dict.fromkeys(lacking, np.nan)).apply(clean)
 
 
 def noted(answers: pd.DataFrame) -> dict[str, list[str]]:
@@ -229,21 +224,9 @@ def as_numbers(column: pd.Series) -> pd.Series:
 def numbers(column: pd.Series, what: str, findings: Findings) -> pd.Series:
     """Strings as floats; what is no number is a fault and comes back missing."""
     values = as_numbers(column)
-    wrong = column[values.isna() & column.notna()]
-    if len(wrong):
+    if len(wrong := column[values.isna() & column.notna()]):
         findings.faults.append(f"{what}: not a number: {some(wrong.unique())}")
     return values
-
-
-def one_hot(table: pd.DataFrame, columns: tuple[str, ...], what: str, findings: Findings) -> pd.Series:
-    """The name of the one column that holds 1 in each row; a row with none or with several is a fault."""
-    marks = np.stack([numbers(table[c], f"{what} column {c}", findings).to_numpy() for c in columns], axis=1)
-    good = np.isin(marks, (0.0, 1.0)).all(axis=1) & (np.nansum(marks, axis=1) == 1)
-    if not good.all():
-        ids = table.loc[~good, table.columns[0]]
-        findings.faults.append(f"{what}: {len(ids)} rows do not mark exactly one class: {some(ids)}")
-    names = pd.Series(np.asarray(columns, dtype=object)[np.nan_to_num(marks).argmax(axis=1)], index=table.index)
-    return names.astype("str").mask(~good)
 
 
 def images_of(path: Path) -> pd.DataFrame:

@@ -28,11 +28,8 @@ def units(rows: pd.DataFrame) -> pd.Series:
     Rows of one lesion share a unit, too, where a patient is known for some of them only. Where it is known for all,
     lesions are told apart by their patients: PAD-UFES-20 numbers 250 lesions of two patients alike.
     """
-    named = lambda name: (
-        (f"{name}:" + rows[name].astype(str)).where(rows[name].notna())
-        if name in rows
-        else pd.Series(np.nan, rows.index, dtype=object)
-    )
+    ids = rows.reindex(columns=["patient_id", "lesion_id", "image_id"])
+    named = lambda name: (f"{name}:" + ids[name].astype(str)).where(ids[name].notna())
     patient, lesion = named("patient_id"), named("lesion_id")
     unit = patient.fillna(lesion).fillna(named("image_id"))
     link = (patient.notna() & lesion.isin(lesion[patient.isna()].dropna())).to_numpy()
@@ -46,11 +43,7 @@ def units(rows: pd.DataFrame) -> pd.Series:
 
 
 def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
-    """Return the group of each image, ``auto``: its unit, see `units`.
-
-    ``by`` may be ``lesion`` or ``image`` too, or ``patient``, which is ``auto`` of a set that knows patients; a column
-    that the set does not have is a ``DataError``.
-    """
+    """Return the group of each image: its unit (``auto``, and ``patient`` of a set that knows any), lesion or image."""
     own = "image:" + cohort["image_id"].astype(str)
     if by == "image":
         return own
@@ -108,10 +101,9 @@ def official(cohort: pd.DataFrame, *, folds: int = 1, seed: int = 0) -> pd.DataF
 
 
 def leave_source_out(cohort: pd.DataFrame, name: str, *, folds: int, seed: int = 0) -> pd.DataFrame:
-    """Return the split ``without_<source>``: that source's images are the test part of every fold.
+    """Return the split ``without_<source>``: its images are the test part of every fold, `make` cuts the rest.
 
-    The rest is cut as `make` cuts it. Images of other sources that show a lesion or patient of the test part are left
-    out altogether.
+    Images of other sources that show a lesion or patient of the test part are left out altogether.
     """
     source = name.removeprefix(WITHOUT)
     known = sorted(cohort["source"].dropna().unique()) if "source" in cohort else []
@@ -127,12 +119,11 @@ def leave_source_out(cohort: pd.DataFrame, name: str, *, folds: int, seed: int =
 
 
 def leak_arms(cohort: pd.DataFrame, *, share: float = 0.5, seed: int = 0) -> dict[str, np.ndarray]:
-    """Cut a cohort into one test part and two training parts, of which one holds the test images' mates.
+    """Return row positions of a ``test`` part, of a ``clean`` training part, and of a ``leaky`` one with test mates.
 
     Of a random ``share`` of the groups with several images one image each is for testing and the rest are its mates.
     The clean part is every image of the other groups. In the leaky part the mates replace as many images of the same
     labels. So both parts have one size and one balance of classes, and the same test images, which are in neither.
-    Returns row positions of ``test``, ``leaky`` and ``clean``.
     """
     rng = np.random.default_rng(seed)
     group = pd.factorize(groups(cohort))[0]

@@ -4,8 +4,6 @@ They show that the compendium runs and let a newcomer learn on it; they say noth
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -14,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from skinlib.data.cards import CARDS
-from skinlib.data.readers_files import SYNTHETIC_MARKER, is_synthetic
+from skinlib.data.readers_files import SYNTHETIC_MARKER
+from skinlib.data.readers_sets import WORDS
 from skinlib.data.synthetic_draw import Look, draw
-from skinlib.data.synthetic_layouts import write_images, write_tables
+from skinlib.data.synthetic_layouts import LAYOUTS, write_images, write_tables
 from skinlib.data.synthetic_people import images_a_lesion, people
-from skinlib.paths import write_atomic
+from skinlib.paths import new_folder, write_atomic
 
 TRUTH_FILE = "synthetic_truth.csv"
 # Class of a set -> the kind that is drawn for it, where its code is not the kind's; or several kinds with their shares.
@@ -27,24 +26,15 @@ _KIND = {
     "ACK": "akiec", "seborrheic_keratosis": "bkl", "SEK": "bkl", "atypical_nevus": "atypical_nv",
 }  # fmt: skip
 _MIXED = {"benign": {"nv": 0.75, "bkl": 0.18, "df": 0.07}, "": {"nv": 0.60, "mel": 0.25, "bkl": 0.15}}  # "": no classes
-# Share of the images in each official part; the training part of Task 3 is HAM10000's.
-_PARTS = {
-    "isic2016": {"train": 0.70, "test": 0.30},
-    "isic2017": {"train": 0.70, "val": 0.10, "test": 0.20},
-    "isic2018_task12": {"train": 1.0},
-    "isic2018_task3": {"val": 0.10, "test": 0.25},
-    "isic2019": {"train": 1.0},
-}
 # Part of ISIC 2016 -> share of the 404 training and validation melanomas of ISIC 2017 that are its melanomas again.
 _REPEATED = {"test": 63 / 404, "train": 147 / 404}
-_WIDE = ("isic2016", "isic2017", "isic2018_task12", "ph2")  # sets whose pictures are 4:3
 _FIRST = ["dataset", "part", "image_id", "lesion_id", "patient_id", "diagnosis", "kind", "malignant", "age", "male"]
 
 
 def synthesise(
     root: str | Path, *, datasets: Iterable[str] = ("ham10000",), images: int = 600, size: int = 128, seed: int = 0
 ) -> pd.DataFrame:
-    """Draw data sets under a data root, empty or itself synthetic, each in its official layout.
+    """Draw data sets into a new or empty data root, each in its official layout.
 
     Parameters
     ----------
@@ -57,49 +47,36 @@ def synthesise(
     Returns the truth, also written to ``synthetic_truth.csv``: a row an image with its ids, class, the fields of
     ``Look``, ``ita_category``, ``area`` (mask, share of the picture), ``hair`` (covered share) and ``file`` below root.
     """
-    root = Path(root)
-    names = _checked_names(datasets, images, size)
-    _refuse_other_data(root, names)
-    root.mkdir(parents=True, exist_ok=True)
+    names = {datasets} if isinstance(datasets, str) else set(datasets)
+    least = max(8 * max(len(CARDS[name].classes), 1) for name in names)
+    if images < least or size < 32:
+        raise ValueError(f"{images} images of {size} pixels are too few or too small: at least {least} of 32 pixels.")
+    if "isic2018_task3" in names:
+        names.add("ham10000")
+    names = [name for name in CARDS if name in names]
     truth = pd.concat([_population(name, images, seed) for name in names], ignore_index=True)
     if {"isic2016", "isic2017"} <= set(names):
         truth = _repeat_melanomas(truth, _generator("isic2017", seed, 2))
-    place = Path(tempfile.mkdtemp(dir=root, prefix=".drawing-"))
-    try:
-        measured = [_draw_row(place, row, size) for row in truth.itertuples()]
+    root = Path(root).resolve()
+    if root.is_dir():
+        if any(root.iterdir()):
+            raise FileExistsError(f"{root} has files already: draw into an empty folder.")
+        root.rmdir()
+    with new_folder(root) as place:
+        measured = []
+        for row in truth.itertuples():
+            look = Look(**{field.name: getattr(row, field.name) for field in fields(Look)})
+            drawing = draw(look, (int(size * LAYOUTS.loc[row.dataset, "height"]), size))
+            file = write_images(place, row, drawing)
+            measured.append({"area": float(drawing.mask.mean()), "hair": drawing.hair, "file": file})
         truth = truth.assign(**pd.DataFrame(measured))
         for name in names:
             write_tables(place, name, truth, _generator(name, seed, 1))
         truth = truth.assign(colors=truth["colors"].map(" ".join)).drop(columns="number")
-        # The marker comes first: a folder that a killed run leaves behind must never pass for real data.
-        settings = {"images": images, "size": size, "seed": seed, "sets": names}
-        write_atomic(root / SYNTHETIC_MARKER, json.dumps({"generator": "skinlib.data.synthetic", **settings}, indent=1))
-        for folder in place.iterdir():
-            folder.rename(root / folder.name)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-    older = [pd.read_csv(root / TRUTH_FILE)] if (root / TRUTH_FILE).is_file() else []
-    write_atomic(root / TRUTH_FILE, pd.concat([*older, truth]).to_csv(index=False, float_format="%.5g"))
+        write_atomic(place / TRUTH_FILE, truth.to_csv(index=False, float_format="%.5g"))
+        settings = {"generator": "skinlib.data.synthetic", "images": images, "size": size, "seed": seed, "sets": names}
+        write_atomic(place / SYNTHETIC_MARKER, json.dumps(settings, indent=1))
     return truth
-
-
-def _checked_names(datasets: Iterable[str], images: int, size: int) -> list[str]:
-    names = {datasets} if isinstance(datasets, str) else set(datasets)
-    if unknown := names - set(CARDS):
-        raise ValueError(f"Unknown data sets {sorted(unknown)}: choose among {', '.join(CARDS)}.")
-    if "isic2018_task3" in names:
-        names.add("ham10000")
-    least = max(8 * max(len(CARDS[name].classes), 1) for name in names)
-    if images < least or size < 32:
-        raise ValueError(f"{images} images of {size} pixels are too few or too small: at least {least} of 32 pixels.")
-    return [name for name in CARDS if name in names]
-
-
-def _refuse_other_data(root: Path, names: list[str]) -> None:
-    refused = names if is_synthetic(root) else CARDS
-    for folder in sorted({CARDS[name].folder for name in refused}):
-        if (root / folder).exists():
-            raise FileExistsError(f"{root / folder} is there already: draw into an empty folder.")
 
 
 def _generator(name: str, seed: int, stream: int) -> np.random.Generator:
@@ -111,7 +88,8 @@ def _population(name: str, images: int, seed: int) -> pd.DataFrame:
     rng, card = _generator(name, seed, 0), CARDS[name]
     counts = {code: sum(part[code] for part in card.counts.values()) for code in card.classes} or {"": 1}
     parts, code_of = [], {}
-    for part, share in _PARTS.get(name, {"": 1.0}).items():
+    shares_of_parts = LAYOUTS.loc[name, list(WORDS)].dropna().to_dict() or {"": 1.0}
+    for part, share in shares_of_parts.items():
         kinds, times = [], []
         for code, number in allocate(counts, max(round(images * share), len(counts))).items():
             shares = _MIXED.get(code, {_KIND.get(code, code.lower()): 1.0})
@@ -150,20 +128,8 @@ def _with_ids(name: str, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def allocate(counts: dict[str, int], images: int) -> dict[str, int]:
-    """Share ``images`` among classes in proportion to ``counts``; a rare class gets a few more than its share.
-
-    The floor is 6 images or, where there is no room for that, half of an equal share, and at least one.
-    """
+    """Share ``images`` among classes by ``counts``: at least 6 each or, without room for it, half an equal share."""
     floor = max(1, min(6, images // (2 * len(counts))))
     shares = {code: max(floor, int(images * count / sum(counts.values()))) for code, count in counts.items()}
-    largest = max(counts, key=counts.get)
-    shares[largest] += images - sum(shares.values())
+    shares[max(counts, key=counts.get)] += images - sum(shares.values())
     return shares
-
-
-def _draw_row(place: Path, row, size: int) -> dict:
-    """Draw one row, write its files, return what is measured on the drawing."""
-    look = Look(**{field.name: getattr(row, field.name) for field in fields(Look)})
-    drawing = draw(look, (size * 3 // 4 if row.dataset in _WIDE else size, size))
-    file = write_images(place, row, drawing)
-    return {"area": float(drawing.mask.mean()), "hair": drawing.hair, "file": file}

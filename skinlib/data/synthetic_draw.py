@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from skinlib.data.readers_isic import ATTRIBUTES
+from skinlib.data.readers_sets import ATTRIBUTES
 
 # Absorption of red, green and blue by each of the six colours of dermoscopy; white scatters, so it absorbs less than
 # nothing. A colour multiplies the skin below it: exp(-density * absorption).
@@ -95,11 +95,8 @@ def draw(look: Look, shape: tuple[int, int]) -> Drawing:
     waves = _waves(u, v, form)
     absorbed = _pigment(look, distance, waves, form, at=(u, v))
     absorbed += _network(look, u, v, waves) * np.float32(look.density)
-    attributes = dict.fromkeys(ATTRIBUTES, np.zeros(shape, dtype=bool))
-    if look.network != "none":
-        attributes["pigment_network"] = mask
-    if look.negative_network:
-        attributes["negative_network"] = mask
+    networks = {"pigment_network": look.network != "none", "negative_network": look.negative_network}
+    attributes = {name: mask & networks.get(name, False) for name in ATTRIBUTES}
     for name, canvas, color, strength in _Structures(look, outline, scale, shape).layers(form):
         absorbed += _planes(color, strength) * canvas
         if name in attributes:

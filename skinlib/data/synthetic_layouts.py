@@ -11,41 +11,13 @@ import pandas as pd
 from PIL import Image
 
 from skinlib.data.cards import CARDS
-from skinlib.data.readers_isic import ATTRIBUTES, WORDS
-from skinlib.data.readers_pad import COLUMNS as PAD_COLUMNS
-from skinlib.data.readers_ph2 import COLORS
+from skinlib.data.readers_sets import ATTRIBUTES, COLORS, PAD_COLUMNS, WORDS, WORDS_2017
 from skinlib.data.synthetic_draw import Drawing
 from skinlib.data.synthetic_people import ITA_CUTS, KINDS
 
-_IMAGES = {
-    "ham10000": "ham10000/HAM10000_images_part_{half}/{id}.jpg",
-    "isic2016": "isic2016/ISBI2016_ISIC_Part1_{word}_Data/{id}.jpg",
-    "isic2017": "isic2017/ISIC-2017_{word}_Data/{id}.jpg",
-    "isic2018_task12": "isic2018/ISIC2018_Task1-2_{word}_Input/{id}.jpg",
-    "isic2018_task3": "isic2018/ISIC2018_Task3_{word}_Input/{id}.jpg",
-    "isic2019": "isic2019/ISIC_2019_Training_Input/{id}.jpg",
-    "ph2": "ph2/PH2 Dataset images/{id}/{id}_Dermoscopic_Image/{id}.bmp",
-    "pad_ufes_20": "pad_ufes_20/images/imgs_part_{third}/{id}.png",
-}
-_MASKS = {
-    "ham10000": "ham10000/HAM10000_segmentations_lesion_tschandl/{id}_segmentation.png",
-    "isic2016": "isic2016/ISBI2016_ISIC_Part1_{word}_GroundTruth/{id}_Segmentation.png",
-    "isic2017": "isic2017/ISIC-2017_{word}_Part1_GroundTruth/{id}_segmentation.png",
-    "isic2018_task12": "isic2018/ISIC2018_Task1_{word}_GroundTruth/{id}_segmentation.png",
-    "ph2": "ph2/PH2 Dataset images/{id}/{id}_lesion/{id}_lesion.bmp",
-    "pad_ufes_20": "pad_ufes_20/masks_weak/{id}_mask.png",  # of others than the set's authors
-}
-_ATTRIBUTE = "isic2018/ISIC2018_Task2_{word}_GroundTruth_v3/{id}_attribute_"
-_SUN = {
-    "face": 0.30, "back": 0.18, "upper extremity": 0.15, "lower extremity": 0.13, "trunk": 0.08, "neck": 0.06,
-    "scalp": 0.05, "hand": 0.05,
-}  # fmt: skip
-_TRUNK = {
-    "back": 0.25, "lower extremity": 0.22, "trunk": 0.18, "upper extremity": 0.12, "abdomen": 0.12, "chest": 0.06,
-    "foot": 0.03, "face": 0.02,
-}  # fmt: skip
-_LEGS = {"lower extremity": 0.70, "upper extremity": 0.20, "abdomen": 0.05, "back": 0.05}
-_SITES = {"bcc": _SUN, "akiec": _SUN, "scc": _SUN, "bkl": _SUN, "df": _LEGS}  # of other kinds: _TRUNK
+# A row a set: paths of an image and its mask (of PAD-UFES-20 by others than its authors), height as a share of the
+# width, share of the images in each official part (the training part of Task 3 is HAM10000's).
+LAYOUTS = pd.read_csv(Path(__file__).with_name("layouts.csv"), index_col="dataset").fillna({"mask": ""})
 _HISTORY = {
     "smoke": 0.12, "drink": 0.25, "pesticide": 0.40, "skin_cancer_history": 0.45, "cancer_history": 0.53,
     "has_piped_water": 0.62, "has_sewage_system": 0.57,
@@ -57,24 +29,17 @@ _PH2_HEADER = (
 )
 
 
-def _word(dataset: str, part: str) -> str:
-    return "Test_v2" if (dataset, part) == ("isic2017", "test") else WORDS.get(part, "")
-
-
-def _place(template: str, row) -> str:
-    word = _word(row.dataset, row.part)
-    return template.format(id=row.image_id, word=word, half=1 + row.number % 2, third=1 + row.number % 3)
-
-
 def write_images(root: Path, row, drawing: Drawing) -> str:
     """Write a row's image, mask and, for Task 2, its attribute masks; returns the image's path relative to the root."""
-    file = _place(_IMAGES[row.dataset], row)
-    _save(root / file, drawing.image)
-    masks = {_MASKS[row.dataset]: drawing.mask} if row.dataset in _MASKS else {}
+    words = {"id": row.image_id, "half": 1 + row.number % 2, "third": 1 + row.number % 3}
+    words["word"] = (WORDS_2017 if row.dataset == "isic2017" else WORDS).get(row.part)
+    file, mask = (template.format(**words) for template in LAYOUTS.loc[row.dataset, ["image", "mask"]])
+    pictures = {file: drawing.image} | ({mask: drawing.mask} if mask else {})
     if row.dataset == "isic2018_task12":
-        masks |= {f"{_ATTRIBUTE}{name}.png": drawing.attributes[name] for name in ATTRIBUTES}
-    for template, mask in masks.items():
-        _save(root / _place(template, row), mask.astype(np.uint8) * 255)
+        stem = f"isic2018/ISIC2018_Task2_Training_GroundTruth_v3/{row.image_id}_attribute"
+        pictures |= {f"{stem}_{name}.png": drawing.attributes[name] for name in ATTRIBUTES}
+    for path, pixels in pictures.items():
+        _save(root / path, pixels if pixels.ndim == 3 else pixels * np.uint8(255))
     return file
 
 
@@ -98,7 +63,7 @@ def padded_jpeg(data: bytes, size: int) -> bytes:
         raise ValueError(f"a drawn JPEG has {len(data)} bytes, more than the {size} that hide its size")
     while missing >= 4:
         length = min(missing, 65_537)
-        length = length if missing - length in (0, *range(4, 65_538)) or missing > 131_074 else length - 4
+        length -= 4 if 0 < missing - length < 4 else 0  # too few for a segment of their own
         comments.append(b"\xff\xfe" + (length - 2).to_bytes(2, "big") + bytes(length - 4))
         missing -= length
     return data[:2] + b"".join(comments) + data[2:] + bytes(missing)
@@ -118,30 +83,26 @@ def write_tables(root: Path, name: str, truth: pd.DataFrame, rng: np.random.Gene
             _csv(base / f"ISBI2016_ISIC_Part3_{WORDS[part]}_GroundTruth.csv", table, header=False)
     elif name == "isic2017":
         for part, here in rows.assign(sex=sex, age_approximate=rows["age"].astype(int)).groupby("part"):
-            word = _word(name, part)
+            word = WORDS_2017[part]
             marks = _one_hot(here, ("melanoma", "seborrheic_keratosis")).rename(columns={"image": "image_id"})
             _csv(base / f"ISIC-2017_{word}_Part3_GroundTruth.csv", marks)
             meta = here[["image_id", "age_approximate", "sex"]]
             _csv(base / f"ISIC-2017_{word}_Data" / f"ISIC-2017_{word}_Data_metadata.csv", meta)
     elif name == "isic2018_task3":
-        training = truth[truth["dataset"] == "ham10000"].assign(part="train")
-        training["diagnosis"] = training["diagnosis"].str.upper()
+        training = truth[truth["dataset"] == "ham10000"]
+        training = training.assign(part="train", diagnosis=training["diagnosis"].str.upper())
         for part, here in pd.concat([training, rows]).groupby("part"):
             stem = f"ISIC2018_Task3_{WORDS[part]}_GroundTruth"
             _csv(base / stem / f"{stem}.csv", _one_hot(here, CARDS[name].classes))
-        groups = training[["image_id", "lesion_id"]].rename(columns={"image_id": "image"})
-        groups["diagnosis_confirm_type"] = "histopathology"
+        groups = training[["image_id", "lesion_id"]].set_axis(["image", "lesion_id"], axis=1)
+        groups = groups.assign(diagnosis_confirm_type="histopathology")
         _csv(base / "ISIC2018_Task3_Training_LesionGroupings.csv", groups)
     elif name == "isic2019":
         _csv(base / "ISIC_2019_Training_GroundTruth.csv", _one_hot(rows, CARDS[name].classes).assign(UNK=0.0))
-        meta = {
-            "image": rows["image_id"],
-            "age_approx": rows["age"],
-            "anatom_site_general": "anterior torso",
-            "lesion_id": rows["lesion_id"].where(rng.random(len(rows)) > 0.08),
-            "sex": sex,
-        }
-        _csv(base / "ISIC_2019_Training_Metadata.csv", pd.DataFrame(meta))
+        meta = rows[["image_id", "age"]].set_axis(["image", "age_approx"], axis=1)
+        known = rows["lesion_id"].where(rng.random(len(rows)) > 0.08)
+        meta = meta.assign(anatom_site_general="anterior torso", lesion_id=known, sex=sex)
+        _csv(base / "ISIC_2019_Training_Metadata.csv", meta)
     elif name == "ph2":
         (base / "PH2_dataset.txt").write_text(_ph2_table(rows), encoding="utf-8")
     elif name == "pad_ufes_20":
@@ -168,7 +129,7 @@ def _ham_table(truth: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """The official 8 columns; site, clinic and confirmation belong to the lesion, a few values are unknown."""
     lesions = {}
     for row in truth.drop_duplicates("lesion_id").itertuples():
-        site = _pick(_SITES.get(row.kind, _TRUNK), rng)
+        site = _pick(KINDS[row.kind]["site"], rng)
         confirmed = "histo" if row.malignant or rng.random() < 0.4 else str(rng.choice(["follow_up", "consensus"]))
         clinic = _pick(KINDS[row.kind]["clinic"], rng)
         unknown = not row.malignant and rng.random() < 0.01

@@ -17,7 +17,7 @@ from skinlib.data.synthetic_draw import Look
 _TABLE = pd.read_csv(Path(__file__).with_name("kinds.csv"), index_col=["group", "name"])
 # Drawn class -> group -> name -> chance, mean (outline, a clipped normal; age) or, for clinic and region, share.
 KINDS = {
-    kind: {group: rows.droplevel("group").to_dict() for group, rows in column.groupby("group", sort=False)}
+    kind: {group: rows.droplevel("group").dropna().to_dict() for group, rows in column.groupby("group", sort=False)}
     for kind, column in _TABLE.items()
 }
 MALIGNANT_KINDS = tuple(kind for kind, of_kind in KINDS.items() if of_kind["patient"]["malignant"])
@@ -36,10 +36,7 @@ _NUMBER = {
 
 
 def people(kinds: list[str], images: list[int], rng: np.random.Generator) -> pd.DataFrame:
-    """Return a row an image in random order: ``patient, lesion`` (numbers), ``kind, malignant, age, male,
-    ita_category`` and the fields of ``Look``. ``kinds`` and ``images`` have an entry a lesion: what it is, how often
-    pictured.
-    """
+    """Return a row an image, in random order; ``kinds`` and ``images`` say what each lesion is and how often seen."""
     rows, patient, room = [], -1, 0
     # Benign and malignant have a deck each: by plain chance a small set would tie skin tone to the class.
     decks = {malignant: _shuffled(rng) for malignant in (False, True)}

@@ -17,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from skinlib.data import synthetic
 from skinlib.data.cards import CARDS
 from skinlib.data.readers import read
-from skinlib.data.synthetic import TRUTH_FILE, allocate, is_synthetic, synthesise
+from skinlib.data.readers_files import is_synthetic
+from skinlib.data.synthetic import TRUTH_FILE, allocate, synthesise
 from skinlib.data.synthetic_draw import Look, draw, skin_rgb
 from skinlib.data.synthetic_layouts import fitzpatrick, padded_jpeg
 from skinlib.data.synthetic_people import MALIGNANT_KINDS, images_a_lesion, people
@@ -106,7 +107,7 @@ def test_marker_and_truth_table(ham):
     pd.testing.assert_frame_equal(stored, truth, check_dtype=False, rtol=1e-4)
     assert len(truth) == 500 and truth["ita_category"].nunique() == 6
     assert (truth["malignant"] == truth["kind"].isin(MALIGNANT_KINDS)).all()
-    assert not [path for path in root.iterdir() if path.name.startswith(".drawing")]
+    assert not [path for path in root.parent.iterdir() if path.name.startswith(".ham")]
 
 
 def test_lesions_are_pictured_several_times_and_patients_have_several(ham):
@@ -245,26 +246,22 @@ def test_shares_and_skin_types_by_hand():
     assert [fitzpatrick(a) for a in (60, 50, 35, 20, 0, -40)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_sets_are_added_to_a_synthetic_root_and_never_mixed_with_other_data(tmp_path):
-    synthesise(tmp_path, images=56, size=32)
-    synthesise(tmp_path, datasets="ph2", images=24, size=32)
-    assert set(pd.read_csv(tmp_path / TRUTH_FILE)["dataset"]) == {"ham10000", "ph2"}
-    with pytest.raises(FileExistsError, match="ham10000 is there already"):
-        synthesise(tmp_path, images=56, size=32)
+def test_drawn_sets_are_never_mixed_with_other_data(tmp_path):
     (tmp_path / "real" / "ham10000").mkdir(parents=True)
     with pytest.raises(FileExistsError, match="draw into an empty folder"):
-        synthesise(tmp_path / "real", datasets=["ph2"], images=24, size=32)
+        synthesise(tmp_path / "real", datasets="ph2", images=24, size=32)
+    assert [path.name for path in tmp_path.rglob("*")] == ["real", "ham10000"]
 
 
 def test_a_failure_leaves_no_folder_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "write_tables", mock.Mock(side_effect=OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        synthesise(tmp_path, images=56, size=32)
+        synthesise(tmp_path / "new", images=56, size=32)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"datasets": ["ham"]}, "Unknown data sets"), ({"images": 20}, "at least 56"), ({"size": 16}, "too small"),
+    ({"datasets": ["ham"]}, "Unknown data set"), ({"images": 20}, "at least 56"), ({"size": 16}, "too small"),
 ])  # fmt: skip
 def test_refuses(tmp_path, options, words):
     with pytest.raises(ValueError, match=words):
