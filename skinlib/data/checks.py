@@ -69,6 +69,9 @@ def odd_masks(cohort: pd.DataFrame) -> pd.DataFrame:
 def _odd(mask: np.ndarray) -> str | None:
     if mask.all() or not mask.any():
         return "all" if mask.all() else "none"
+    inside = mask[1:-1, 1:-1] & mask[2:, 1:-1] & mask[:-2, 1:-1] & mask[1:-1, 2:] & mask[1:-1, :-2]
+    if inside.sum() < 0.1 * mask.sum():
+        return "a line or a few pixels"
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
     height, width = mask.shape
     middle = mask[height // 3 : height - height // 3, width // 3 : width - width // 3].mean()

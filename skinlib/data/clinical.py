@@ -53,7 +53,9 @@ def answers(cohort: pd.DataFrame) -> pd.DataFrame:
     """
     names = _ASKED["cohort"].to_dict()
     if lacking := sorted({*names.values(), "answered_unknown", "spelt_brasil"} - set(cohort)):
-        raise DataError(f"the cohort lacks the clinical columns {', '.join(lacking)}; read it as pad_ufes_20 does")
+        raise DataError(
+            f"the images lack the clinical columns {', '.join(lacking)}; a list needs them all, blank if never asked"
+        )
     text = lambda value: _SPELLINGS.get(str(value).upper(), str(value).upper())
     table = {name: cohort[column].astype("object").map(text, "ignore") for name, column in names.items()}
     for note, word in (("answered_unknown", "UNK"), ("spelt_brasil", "BRASIL")):
@@ -82,9 +84,11 @@ def encode(cohort: pd.DataFrame, encoding: str = "cleaned") -> np.ndarray:
             wrong = known & ~column.isin(levels).to_numpy()
             encoded[known, place] = column[known].to_numpy()[:, None] == np.array(levels, object)
         if wrong.any():
-            strange.append(f"{name}: {some(column[wrong].unique())} at {some(cohort.loc[wrong, 'image_id'])}")
+            found = f"{some(column[wrong].unique())} at {some(cohort.loc[wrong, 'image_id'])}"
+            allowed = f"{', '.join(levels) or 'a number'}, or a blank, in the column {_ASKED['cohort'][name]}"
+            strange.append(f"{name}: {found}; give {allowed}")
     if strange:
-        raise DataError("answers that the features do not know; add them to skinlib/data/pad_ufes_20.csv", strange)
+        raise DataError("answers that the features (skinlib/data/pad_ufes_20.csv) do not know", strange)
     return encoded
 
 

@@ -32,8 +32,8 @@ def encode(cohort: pd.DataFrame) -> np.ndarray:
     for name, levels in _LEVELS.items():
         value = cohort[name].astype(object).fillna("unknown")
         if (wrong := ~value.isin(levels)).any():
-            strange.append(f"{name}: {some(value[wrong].unique())}")
+            strange.append(f"{name}: {some(value[wrong].unique())}; give {', '.join(levels)}")
         blocks.append(value.to_numpy()[:, None] == np.array(levels, object))
     if strange:
-        raise DataError("metadata that skinlib.data.demographics does not list; add them there", strange)
+        raise DataError("metadata that skinlib.data.demographics does not list", strange)
     return np.concatenate(blocks, axis=1).astype(np.float32)

@@ -78,6 +78,8 @@ def _shown(image: Image.Image, side: int | None) -> Image.Image:
     image = _in_8_bits(ImageOps.exif_transpose(image))
     if image.has_transparency_data:
         opaque = image.convert("RGBA")
+        if not np.asarray(opaque)[..., 3].any():
+            raise PictureError("all of it is transparent")
         image = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")
     return _in_srgb(image, profile).convert("RGB")
 

@@ -20,7 +20,7 @@ import pandas as pd
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = frozenset(("", *"- -- . ? #n/a unknown unk nan nat na n/a n.a. none null (null) nil missing <na>".split()))
 IDS = ("image_id", "lesion_id", "patient_id")
-SEPARATORS, REST = ",;\t", "\0rest"
+SEPARATORS, REST, BLANK = ",;\t", "\0rest", " \t\ufeff\u200b"  # the last cannot be seen
 AGES, DIAMETERS = (0, 120), (0, 500)  # years, mm; beyond them a number is a code, such as 999 for "not known"
 SPELT = {r"\.0$|\.(jpe?g|png|bmp|tiff?|webp)$": "", r"[\s_-]+": "_"}
 MANY = 40  # images of one lesion or patient
@@ -147,8 +147,8 @@ def read_text(path: Path, **options) -> pd.DataFrame:
         if path.exists() and not path.is_file():
             raise OSError("it is no regular file")
         first = pd.read_csv(path, sep="\0", nrows=0, quoting=csv.QUOTE_NONE, **how).columns[0]
-        if first.lower().startswith("sep="):
-            raise ValueError(f"its first line, {first!r}, is for Excel: delete it")
+        if first.lower().startswith(("sep=", "{", "[")):  # for Excel; JSON
+            raise ValueError(f"its first line, {first[:40]!r}, is no header")
         how["sep"] = max(SEPARATORS, key=first.count)
         how |= {"index_col": False} | options
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
@@ -160,10 +160,10 @@ def read_text(path: Path, **options) -> pd.DataFrame:
                     table = pd.read_csv(path, names=[*names, REST], **{"header": 0} | how)
                 except pd.errors.ParserWarning as error:
                     raise ValueError("rows have several cells more than the header") from error
-    except (ValueError, EOFError, OSError, pd.errors.ParserWarning, *BROKEN_ARCHIVE) as error:
+    except (ValueError, EOFError, OSError, ImportError, pd.errors.ParserWarning, *BROKEN_ARCHIVE) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
-    table = table.rename(columns=str.strip).fillna("").apply(lambda column: column.str.strip())
-    given = [name.strip() for name in next(csv.reader([first], delimiter=how["sep"])) if "header" not in options]
+    table = table.rename(columns=lambda name: name.strip(BLANK)).fillna("").apply(lambda column: column.str.strip())
+    given = [name.strip(BLANK) for name in next(csv.reader([first], delimiter=how["sep"])) if "header" not in options]
     if twice := [name for name in given if name and given.count(name) > 1]:
         raise DataError(f"{path}: the column {twice[0]} is there twice; keep one")
     if (torn := table.apply(lambda column: column.str.contains("\n", regex=False)).any(axis=1)).any():
@@ -200,10 +200,10 @@ def noted(answers: pd.DataFrame) -> dict[str, list[str]]:
 def need_ids(table: pd.DataFrame, name: str, path: Path, findings: Findings) -> None:
     """Note images without a lesion or patient, of a set that knows them all, and an id that is so many images' own."""
     if len(blank := table.loc[table[name].isna(), "image_id"]):
-        what = name.replace("_", " ")
-        findings.gaps.append(f"{path.name}: {len(blank)} images have no {what}, so splits would leak: {some(blank)}")
+        what = f"{len(blank)} images have no {name.replace('_', ' ')}, so splits would leak"
+        findings.gaps.append(f"{path.name}: {what}: {some(blank)}")
     most = table[name].value_counts().head(1)
-    if len(most) and most.iloc[0] > max(MANY, len(table) / 20):
+    if len(most) and most.iloc[0] > min(max(MANY, len(table) / 20), max(MANY / 5, len(table) / 2)):
         findings.gaps.append(f"{path.name}: {name} {most.index[0]} is that of {most.iloc[0]} rows; a code for unknown?")
 
 
@@ -243,7 +243,7 @@ def images_of(path: Path) -> pd.DataFrame:
         cohort = pd.DataFrame({"image_path": files}, dtype=str)
         cohort.attrs["left_out"] = [file.name for file in there if file.suffix.lower() not in IMAGE_SUFFIXES]
     else:
-        cohort = read_text(path)
+        cohort = read_text(path).drop(columns="mask_path", errors="ignore")  # no mask is looked at
         if len({name.lower() for name in cohort}) == len(cohort.columns):
             cohort = cohort.rename(columns=str.lower)
         if "image_path" not in cohort:

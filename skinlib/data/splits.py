@@ -125,6 +125,8 @@ def leak_arms(cohort: pd.DataFrame, *, share: float = 0.5, seed: int = 0) -> dic
     The clean part is every image of the other groups. In the leaky part the mates replace as many images of the same
     labels. So both parts have one size and one balance of classes, and the same test images, which are in neither.
     """
+    if not 0 < share <= 1:
+        raise DataError(f"the share of groups that give a test image is {share}; give more than 0, at most 1")
     rng = np.random.default_rng(seed)
     group = pd.factorize(groups(cohort))[0]
     several = np.flatnonzero(np.bincount(group) > 1)
