@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +14,19 @@ from skinlib.config import load_profile
 from skinlib.paths import project_root, write_atomic, write_json
 
 LIBRARY = str(Path(__file__).parents[1])
+# A processor adds in the order of its widest registers: the last digits of a weight depend on it, and a small network
+# near chance turns them into another answer. A profile with ``arithmetic: pinned`` asks every library for what each
+# x86-64 processor since 2013 has (AVX2), and its numbers are the same, bit for bit, on all. To be set before numpy is
+# imported. With AVX-512 the first three were seen to move weights, the next two other results; the last is a precaution.
+PINNED = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
+    "MKL_CBWR": "COMPATIBLE",  # its matrix products
+    "OPENBLAS_CORETYPE": "Haswell",  # matrix products and decompositions of numpy and scipy
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # numpy's functions, and how it sorts
+    "NUMBA_CPU_NAME": "generic",  # umap
+}
+X86_64 = ("x86_64", "AMD64")
 PROFILE_OPTIONS = {
     "--profile": ("", "default: sample; smoke, real, paper, or a YAML file like them"),
     "--data": ("", "data root; default: the profile's synthetic data, or data/raw"),
@@ -204,10 +218,15 @@ def run_regression(arguments: argparse.Namespace) -> int:
     return accept(found, expected, arguments.seeds) if arguments.accept else compare(found, expected)
 
 
+def settings(profile: dict) -> dict[str, str]:
+    """Return the environment variables of a profile's jobs and kernels that are not set; what the user set stays."""
+    pinned = PINNED if "arithmetic" in profile and platform.machine() in X86_64 else {}
+    variables = {"OMP_NUM_THREADS": str(profile["threads"])} | pinned
+    return {name: value for name, value in variables.items() if name not in os.environ}
+
+
 def _work(arguments: argparse.Namespace):
     """Open a profile's work; what decides its arithmetic is set first, for numpy and torch read it when imported."""
-    from skinlib.workflow.arithmetic import settings
-
     profile = arguments.profile or "sample"
     os.environ.update(settings(load_profile(profile)))
     from skinlib.workflow.work import Work

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from skinlib.papers import plan_of
 from skinlib.paths import Lock, project_root, read_json, write_json
-from skinlib.workflow.arithmetic import settings
 from skinlib.workflow.catalogue import image_visits, selected
 from skinlib.workflow.index import summary, write_index
 from skinlib.workflow.regression import compare_evidence
@@ -22,14 +21,11 @@ from skinlib.workflow.work import Work
 
 
 def estimate(work: Work) -> dict[str, float]:
-    """Return what is left to do: runs and runs_left, visits, notebooks and notebooks_left, and minutes of all.
-
-    Before the data exist no run has an id, so each of the plan's runs counts as left.
-    """
+    """Return what is left to do: runs and runs_left, visits, notebooks and notebooks_left, and minutes of all."""
     papers = work.papers()
     if work.plan_file.is_file() and work.data_stamp.is_file():
         runs = [(entry["visits"], work.run_stamp(entry).is_file()) for entry in work.planned(papers).values()]
-    else:
+    else:  # without data no run has an id
         configs = {config.to_json(): config for paper in papers for config in plan_of(paper, work.profile).values()}
         runs = [(image_visits(config, work.profile), False) for config in configs.values()]
     left = [visits for visits, done in runs if not done]
@@ -121,8 +117,7 @@ def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[st
         write_json(work.state / "wanted.json", {"notebooks": [card.stem for card in work.cards]})
         began = time.time()
         line = command(work, cores=cores or min(4, os.cpu_count() or 1), extra=extra)
-        environment = os.environ | settings(work.profile) | ({"SKINLIB_STALE": stale} if stale else {})
-        failed = _run(line, environment, work.stop_file)
+        failed = _run(line, os.environ | ({"SKINLIB_STALE": stale} if stale else {}), work.stop_file)
         text, missing = summary(work, since=began)
         whole = dataclasses.replace(work, cards=tuple(selected(work.profile, "", work.notebooks)))
         page = write_index(whole, since=began)

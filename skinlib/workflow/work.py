@@ -15,8 +15,7 @@ from skinlib.paths import project_root, read_json, write_atomic, write_json
 from skinlib.provenance import canonical_json, code_fingerprint, digest
 from skinlib.workflow.catalogue import Card, check_keys, image_visits, listing, selected
 
-# Folders and files whose change cannot change what a notebook shows.
-MACHINERY = ("workflow", "data/download.py")
+MACHINERY = ("workflow", "data/download.py")  # whose change cannot change what a notebook shows
 
 
 def code_of(system: str) -> str:
@@ -35,6 +34,13 @@ class Work:
     generated: bool  # the data are ours to draw
     notebooks: Path
     cards: tuple[Card, ...]
+
+    folder = property(lambda self: self.results / self.profile["name"])  # the profile's results
+    state = property(lambda self: self.folder / "state")  # remembered here: which data, runs and notebooks are done
+    stop_file = property(lambda self: self.state / "stop")  # there while an interrupted call ends: no run is begun
+    data_stamp = property(lambda self: self.state / "data.json")  # which data; when it changes, runs are planned anew
+    # Paper -> name of run -> id, code, visits; without the papers whose data cannot be read.
+    plan_file = property(lambda self: self.state / "plan.json")
 
     @classmethod
     def open(cls, profile: str, *, data: str = "", only: str = "", results: str = "", notebooks: str = "") -> Work:
@@ -60,31 +66,6 @@ class Work:
         """The words that make another process open the same work."""
         words = ["--profile", self.given, "--results", str(self.results), "--notebooks", str(self.notebooks)]
         return shlex.join(words + ([] if self.generated else ["--data", str(self.data)]))
-
-    @property
-    def folder(self) -> Path:
-        """The profile's results."""
-        return self.results / self.profile["name"]
-
-    @property
-    def state(self) -> Path:
-        """What the workflow remembers: which data, which runs, which notebooks are done."""
-        return self.folder / "state"
-
-    @property
-    def stop_file(self) -> Path:
-        """Exists while an interrupted call comes to its end: no further run is begun."""
-        return self.state / "stop"
-
-    @property
-    def data_stamp(self) -> Path:
-        """Says which data; the runs are planned anew when it changes."""
-        return self.state / "data.json"
-
-    @property
-    def plan_file(self) -> Path:
-        """Paper -> name of run -> id, code, visits; without the papers whose data cannot be read."""
-        return self.state / "plan.json"
 
     def stamp_data(self) -> None:
         """Write the data stamp where it is not yet true; the file's time then changes only with the data."""
