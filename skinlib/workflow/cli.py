@@ -17,7 +17,7 @@ LIBRARY = str(Path(__file__).parents[1])
 # A processor adds in the order of its widest registers: the last digits of a weight depend on it, and a small network
 # near chance turns them into another answer. A profile with ``arithmetic: pinned`` asks every library for what each
 # x86-64 processor since 2013 has (AVX2), and its numbers are the same, bit for bit, on all. To be set before numpy is
-# imported. With AVX-512 the first three were seen to move weights, the next two other results; the last is a precaution.
+# imported. With AVX-512 the first three were seen to move weights, the next two other results; the last is to be safe.
 PINNED = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
@@ -183,7 +183,7 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
 
 
 def publish_results(arguments: argparse.Namespace) -> int | None:
-    """Make what was executed the reference of its profile; 1 when a notebook failed or was not run."""
+    """Make what was executed on real data the reference of its profile; 1 when a notebook failed or was not run."""
     from skinlib.papers import plan_of
     from skinlib.workflow.index import summary
     from skinlib.workflow.reference import publish, size_of
@@ -194,9 +194,10 @@ def publish_results(arguments: argparse.Namespace) -> int | None:
     if failures:
         print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)
         return 1
+    if work.profile["data"]["kind"] != "real":
+        raise ValueError(f"profile {work.profile['name']} is not one of real data: `make reproduce` makes its exhibits")
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
-    options = {"run_store": work.results / "runs", "evidence": work.profile["data"]["kind"] != "synthetic"}
-    path = publish(work.folder, work.results / "reference", plans=plans, **options)
+    path = publish(work.folder, work.results / "reference", plans=plans, run_store=work.results / "runs")
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
 
 

@@ -1,9 +1,9 @@
-"""Reference results: the exhibits of a whole run of a profile, kept in git, on real data with the evidence behind them.
+"""Reference results: the exhibits of a whole run of a profile on real data, kept in git with the evidence behind them.
 
 ``results/reference/<profile>/<paper>/`` holds exhibits as notebooks wrote them, and in ``evidence/`` of it the tables
 that they kept. ``results/reference/<profile>/evidence/<run id>/`` holds what is small of each run, and ``runs.json``
-what the plan calls each run. The profile `evidence` executes the notebooks on it. Drawn data need no evidence: whoever
-doubts such a table makes it again; nor pictures, where one of real images is kept.
+what the plan calls each run. The profile `evidence` executes the notebooks on it. Exhibits of drawn data are not kept:
+whoever doubts such a table makes it again.
 """
 
 import shutil
@@ -18,18 +18,10 @@ from skinlib.training import runs, stored
 from skinlib.training.runs import Run
 
 MOST_BYTES = 32_000_000  # of results/reference as a whole
-PICTURES = (".png", ".jpg")
-ENDINGS = (".csv", ".json", *PICTURES)
+ENDINGS = (".csv", ".json", ".png", ".jpg")
 
 
-def publish(
-    found: Path,
-    reference: Path,
-    *,
-    plans: Mapping[str, Mapping[str, RunConfig]],
-    run_store: Path,
-    evidence: bool = True,
-) -> Path:
+def publish(found: Path, reference: Path, *, plans: Mapping[str, Mapping[str, RunConfig]], run_store: Path) -> Path:
     """Replace what a profile's reference holds of the papers in ``plans``, and nothing else, by its results.
 
     Parameters
@@ -37,7 +29,6 @@ def publish(
     found, reference, run_store : ``results/<profile>``, ``results/reference``, ``results/runs``; the folder returned is
         in the second.
     plans : paper -> name -> configuration, as the profile plans them.
-    evidence : False: exhibits alone, and of these no picture that another profile keeps with evidence.
 
     Raises ValueError, and changes nothing (no exhibit, several commits or a changed checkout, runs of older code, a run
     that is not of the plan, or more than 32 MB of references together).
@@ -52,12 +43,10 @@ def publish(
             shutil.copytree(final, new)
         for paper in plans:
             shutil.rmtree(new / paper, ignore_errors=True)
-            _copy((found / paper / EVIDENCE).glob("*") if evidence else (), new / paper / EVIDENCE)
+            _copy((found / paper / EVIDENCE).glob("*"), new / paper / EVIDENCE)
         for record in records:
-            endings = ENDINGS if evidence or not _pictured(reference, record) else ENDINGS[:2]
-            _copy(map(record.with_suffix, endings), new / record.parent.name)
-        if evidence:
-            _write_runs(new / EVIDENCE, behind, names)
+            _copy(map(record.with_suffix, ENDINGS), new / record.parent.name)
+        _write_runs(new / EVIDENCE, behind, names)
         others = [each for each in reference.iterdir() if each.name not in (found.name, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
             raise ValueError(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less")
@@ -118,12 +107,6 @@ def restore(profile: Path, results: Path) -> list[Path]:
     ids = sorted({key for of in read_json(file).values() for key in of.values()})
     lacking = [key for key in ids if not (results / "runs" / key).exists()]
     return [stored.copy_evidence(file.parent / key, results / "runs") for key in lacking]
-
-
-def _pictured(reference: Path, record: Path) -> bool:
-    """Tell whether a profile with evidence keeps a picture of an exhibit."""
-    kept = [each for end in PICTURES for each in reference.glob(f"*/{record.parent.name}/{record.stem}{end}")]
-    return any((picture.parents[1] / EVIDENCE).is_dir() for picture in kept)
 
 
 def _copy(files: Iterable[Path], folder: Path) -> None:
