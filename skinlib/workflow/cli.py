@@ -155,8 +155,7 @@ def _refuse_overwriting(out: Path) -> None:
 def run_notebook(arguments: argparse.Namespace) -> int | None:
     """Execute one notebook strictly; 1 when it failed."""
     work = _work(arguments)
-    from skinlib.workflow.index import exhibits_of
-    from skinlib.workflow.reproduce import progress
+    from skinlib.workflow.reproduce import exhibits_of, progress
     from skinlib.workflow.runner import execute
 
     print(progress(work), file=sys.stderr, flush=True)
@@ -185,8 +184,8 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
 def publish_results(arguments: argparse.Namespace) -> int | None:
     """Make what was executed on real data the reference of its profile; 1 when a notebook failed or was not run."""
     from skinlib.papers import plan_of
-    from skinlib.workflow.index import summary
     from skinlib.workflow.reference import publish, size_of
+    from skinlib.workflow.reproduce import summary
 
     work = _work(arguments)
     work = dataclasses.replace(work, cards=tuple(card for card in work.cards if card.papers))
