@@ -28,10 +28,10 @@ PINNED = {
 }
 X86_64 = ("x86_64", "AMD64")
 PROFILE_OPTIONS = {
-    "--profile": ("", "default: sample; smoke, real, paper, or a YAML file like them"),
-    "--data": ("", "data root; default: the profile's synthetic data, or data/raw"),
-    "--results": ("", "default: results/ of the checkout"),
-    "--notebooks": ("", "default: notebooks/ of the checkout"),
+    "--profile": "default: sample; smoke, real, paper, or a YAML file like them",
+    "--data": "data root; default: the profile's synthetic data, or data/raw",
+    "--results": "default: results/ of the checkout",
+    "--notebooks": "default: notebooks/ of the checkout",
 }
 
 
@@ -196,7 +196,7 @@ def publish_results(arguments: argparse.Namespace) -> int | None:
     if work.profile["data"]["kind"] != "real":
         raise ValueError(f"profile {work.profile['name']} is not one of real data: `make reproduce` makes its exhibits")
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
-    path = publish(work.folder, work.results / "reference", plans=plans, run_store=work.results / "runs")
+    path = publish(work.results, work.profile["name"], plans)
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
 
 
@@ -243,16 +243,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each is explained by the docstring of its function, and ``call`` is that."""
     parser = argparse.ArgumentParser(prog="skinlib", description="Skin-lesion systems, reproduced. No medical device.")
     words = parser.add_subparsers(required=True, metavar="COMMAND")
-    data = words.add_parser("data", help="Get, check or draw a data set.").add_subparsers(required=True, metavar="WHAT")
-    backbones = words.add_parser("weights", help="Get a backbone's.").add_subparsers(required=True, metavar="WHAT")
-    about = "Execute notebooks, and show what came of it."
-    notebooks = words.add_parser("notebooks", help=about).add_subparsers(required=True, metavar="WHAT")
+    group = lambda name, about: words.add_parser(name, help=about).add_subparsers(required=True, metavar="WHAT")
+    data, backbones = group("data", "Get, check or draw a data set."), group("weights", "Get a backbone's.")
+    notebooks = group("notebooks", "Execute notebooks, and show what came of it.")
 
     def command(group, name: str, call: Callable, *, profile: bool = True) -> Callable:
         parser = group.add_parser(name, help=call.__doc__)
         parser.set_defaults(call=call)
-        for option, (default, meaning) in PROFILE_OPTIONS.items() if profile else ():
-            parser.add_argument(option, default=default, help=meaning)
+        for option, meaning in PROFILE_OPTIONS.items() if profile else ():
+            parser.add_argument(option, default="", help=meaning)
         return parser.add_argument
 
     get, check = command(data, "get", data_get, profile=False), command(data, "check", data_check, profile=False)

@@ -21,24 +21,19 @@ MOST_BYTES = 32_000_000  # of results/reference as a whole
 ENDINGS = (".csv", ".json", ".png", ".jpg")
 
 
-def publish(found: Path, reference: Path, *, plans: Mapping[str, Mapping[str, RunConfig]], run_store: Path) -> Path:
+def publish(results: Path, profile: str, plans: Mapping[str, Mapping[str, RunConfig]]) -> Path:
     """Replace what a profile's reference holds of the papers in ``plans``, and nothing else, by its results.
 
-    Parameters
-    ----------
-    found, reference, run_store : ``results/<profile>``, ``results/reference``, ``results/runs``; the folder returned is
-        in the second.
-    plans : paper -> name -> configuration, as the profile plans them.
-
-    Raises ValueError, and changes nothing (no exhibit, several commits or a changed checkout, runs of older code, a run
-    that is not of the plan, or more than 32 MB of references together).
+    ``plans`` is paper -> name -> configuration, as the profile plans them. Raises ValueError, and changes nothing (no
+    exhibit, several commits or a changed checkout, runs of older code or not of the plan, more than 32 MB in all).
     """
+    found, reference, final = results / profile, results / "reference", results / "reference" / profile
     records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
-    behind = _runs_behind(records, found, run_store)
-    names, final = _names(behind, plans), reference / found.name
+    behind = _runs_behind(records, found)
+    names = _names(behind, plans)
     reference.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=reference, prefix=f".{found.name}.") as name:
-        new = Path(name) / found.name
+    with tempfile.TemporaryDirectory(dir=reference, prefix=f".{profile}.") as name:
+        new = Path(name, profile)
         if final.is_dir():
             shutil.copytree(final, new)
         for paper in plans:
@@ -47,7 +42,7 @@ def publish(found: Path, reference: Path, *, plans: Mapping[str, Mapping[str, Ru
         for record in records:
             _copy(map(record.with_suffix, ENDINGS), new / record.parent.name)
         _write_runs(new / EVIDENCE, behind, names)
-        others = [each for each in reference.iterdir() if each.name not in (found.name, Path(name).name)]
+        others = [each for each in reference.iterdir() if each.name not in (profile, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
             raise ValueError(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less")
         shutil.rmtree(final, ignore_errors=True)
@@ -55,7 +50,7 @@ def publish(found: Path, reference: Path, *, plans: Mapping[str, Mapping[str, Ru
     return final
 
 
-def _runs_behind(records: Mapping[Path, dict], found: Path, run_store: Path) -> dict[str, Run]:
+def _runs_behind(records: Mapping[Path, dict], found: Path) -> dict[str, Run]:
     """Return id -> run of all runs that the exhibits name, refusing what older code or an unknown state made."""
     if not records:
         raise ValueError(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
@@ -64,7 +59,7 @@ def _runs_behind(records: Mapping[Path, dict], found: Path, run_store: Path) -> 
     commits = sorted({record["commit"] for record in records.values()})
     if len(commits) > 1 or commits[0].endswith("+changes"):
         raise ValueError(f"exhibits were made at {', '.join(commits)}; commit, and execute all notebooks again")
-    return {key: runs.load(run_store / key) for record in records.values() for key in record["runs"]}
+    return {key: runs.load(found.parent / "runs" / key) for record in records.values() for key in record["runs"]}
 
 
 def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig]]) -> dict[str, dict[str, str]]:
@@ -94,9 +89,8 @@ def _write_runs(folder: Path, behind: Mapping[str, Run], names: Mapping[str, dic
 def restore(profile: Path, results: Path) -> list[Path]:
     """Put a published profile's runs into the run store, where it has no folder of theirs; return the new folders.
 
-    ``profile`` is ``results/reference/<profile>``, ``results`` is ``results``. The runs count as finished and have
-    everything but weights and masks: what needs the network says so, and its run is to be trained again. What notebooks
-    measured with the networks goes where they keep it.
+    ``profile`` is ``results/reference/<profile>``. The runs count as finished, have all but weights and masks, and what
+    needs these says so. What notebooks measured with the networks goes where they keep it.
     """
     file = profile / EVIDENCE / RUN_NAMES
     if not file.is_file():

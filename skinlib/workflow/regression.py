@@ -19,6 +19,7 @@ import pandas as pd
 from skinlib.paths import read_json, write_atomic
 from skinlib.provenance import file_digest, processor
 
+Tables = Sequence[pd.DataFrame]
 KEY = ["row", "metric"]
 ADDED = ["kind", "least", "most"]  # data, trained, conditional (its n moves too), machine, or new: no other seed known
 ANYWHERE = ["dataset", "split", "published"]  # what no training moves
@@ -83,9 +84,7 @@ def weights(found: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*RUN, "weights"])
 
 
-def judge(
-    table: pd.DataFrame, seeds: Sequence[pd.DataFrame], again: Sequence[pd.DataFrame], *, of_data: bool = False
-) -> pd.DataFrame:
+def judge(table: pd.DataFrame, seeds: Tables, again: Tables, *, of_data: bool = False) -> pd.DataFrame:
     """Return what is stored of an exhibit: its cells, each with its kind and, where it was trained, its band.
 
     A metric that moves with the seed in one row of an exhibit is trained in all of them, with its like (called mel,
@@ -118,7 +117,7 @@ def _aligned(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return table[KEY].merge(other, on=KEY, how="left")
 
 
-def _moved(table: pd.DataFrame, others: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _moved(table: pd.DataFrame, others: Tables) -> pd.DataFrame:
     """Tell for each cell and column whether it differs in any other training."""
     columns = table.columns.difference(KEY)
     moved = pd.DataFrame(False, table.index, columns)
@@ -214,9 +213,7 @@ def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame, *, exa
     return checks
 
 
-def _check(
-    name: str, column: str, wanted: str, got: str, *, cell=("", ""), passed: bool | str | None = None
-) -> list[str]:
+def _check(name: str, column: str, wanted: str, got: str, *, cell=("", ""), passed=None) -> list[str]:
     fine = wanted == got if passed is None else passed
     return [name, *cell, column, wanted, got, fine if isinstance(fine, str) else "passed" if fine else "FAILED"]
 

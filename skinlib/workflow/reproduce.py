@@ -19,7 +19,7 @@ from skinlib.data.readers_files import is_synthetic
 from skinlib.papers import plan_of
 from skinlib.paths import Lock, project_root, read_json, write_atomic, write_json
 from skinlib.workflow.catalogue import image_visits, selected
-from skinlib.workflow.regression import compare_evidence
+from skinlib.workflow.regression import compare_evidence, exhibits
 from skinlib.workflow.work import Work
 
 STYLE = """
@@ -32,8 +32,8 @@ figure { display: inline-block; margin: 8px; vertical-align: top; } figure img {
 pre { font-size: 13px; background: #f7f7f7; overflow-x: auto; padding: 8px; }
 """
 SHOWN_CELLS = 200
-WHY_NOT = "a run or the data that it needs failed, or it was interrupted"
-NOT_RUN = {"title": "", "status": "not run", "reason": WHY_NOT, "seconds": 0.0, "exhibits": [], "traceback": []}
+NOT_RUN = {"title": "", "status": "not run", "seconds": 0.0, "exhibits": [], "traceback": []}
+NOT_RUN["reason"] = "a run or the data that it needs failed, or it was interrupted"
 
 
 def estimate(work: Work) -> dict[str, float]:
@@ -117,10 +117,9 @@ def command(work: Work, *, cores: int, extra: Sequence[str]) -> list[str]:
 
 def exhibits_of(work: Work, report: dict) -> list[str]:
     """Return the exhibits that a notebook wrote in this execution, as ``paper/exhibit``."""
-    records = [file for file in sorted(work.folder.glob("*/*.json")) if file.parent != work.state]
-    fresh = [file for file in records if file.stat().st_mtime >= report["started"] - 1]
-    mine = [file for file in fresh if read_json(file).get("notebook") == report["notebook"]]
-    return [f"{file.parent.name}/{file.stem}" for file in mine]
+    records = {name: work.folder / f"{name}.json" for name in exhibits(work.folder)}
+    fresh = {name: file for name, file in records.items() if file.stat().st_mtime >= report["started"] - 1}
+    return [name for name, file in fresh.items() if read_json(file).get("notebook") == report["notebook"]]
 
 
 def reports(work: Work, since: float = 0.0) -> list[dict]:
@@ -156,8 +155,8 @@ def write_index(work: Work, since: float = 0.0) -> Path:
     """Write ``results/<profile>/index.html``: the notebooks, then every paper's figures and tables."""
     name = escape(work.profile["name"])
     rows = "".join(_row(work, report) for report in reports(work, since))
-    folders = [path for path in sorted(work.folder.iterdir()) if path.name not in ("state", "notebooks")]
-    papers = "".join(_paper(folder) for folder in folders if any(folder.glob("*.json")))
+    folders = {work.folder / Path(name).parent for name in exhibits(work.folder)}
+    papers = "".join(map(_paper, sorted(folders)))
     kind = "SYNTHETIC data: drawn, no patients" if is_synthetic(work.data) else "REAL data"
     page = (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{name}</title><style>{STYLE}</style></head>"
@@ -199,13 +198,8 @@ def reproduce(work: Work, *, stale: str = "", cores: int = 0, extra: Sequence[st
     """Run the compendium and print its summary; 0 when every notebook was executed or skipped, else 1.
 
     An interrupt ends it after the runs and notebooks in hand; the next call goes on. A TimeoutError says that the same
-    profile is being run already.
-
-    Parameters
-    ----------
-    stale : what to do with runs made by older code: ``retrain``, ``stop``, ``reuse``; "" means what the profile says.
-    cores : most cores at once; 0 means all, four at most. No more jobs train at once than the profile's ``jobs``.
-    extra : further arguments for Snakemake, such as ``--executor slurm --jobs 8``.
+    profile is being run already. ``stale`` is what to do with runs of older code ("": as the profile says), ``cores``
+    the most at once (0: all, but four), ``extra`` arguments for Snakemake, such as ``--executor slurm --jobs 8``.
     """
     with Lock(work.state / ".lock", timeout=1):
         forget(work)

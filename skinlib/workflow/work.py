@@ -39,6 +39,7 @@ class Work:
     state = property(lambda self: self.folder / "state")  # remembered here: which data, runs and notebooks are done
     stop_file = property(lambda self: self.state / "stop")  # there while an interrupted call ends: no run is begun
     data_stamp = property(lambda self: self.state / "data.json")  # which data; when it changes, runs are planned anew
+    configs = property(lambda self: self.state / "configs")  # of planned runs, as `skinlib train` takes them
     # Paper -> name of run -> id, code, visits; without the papers whose data cannot be read.
     plan_file = property(lambda self: self.state / "plan.json")
 
@@ -104,12 +105,8 @@ class Work:
             plan[name]["parents"] = parents = sorted(found.parents.values())
             if not system_of(config).reads_images(config):  # a training of seconds: one job for all of its kind
                 plan[name]["group"] = f"features_{digest(canonical_json(parents))[:8]}"
-            write_atomic(self.config_file(found.id), config.to_json())
+            write_atomic(self.configs / f"{found.id}.json", config.to_json())
         return plan
-
-    def config_file(self, run_id: str) -> Path:
-        """The configuration of a planned run, as `skinlib train` takes it."""
-        return self.state / "configs" / f"{run_id}.json"
 
     def planned(self, papers: Sequence[str]) -> dict[str, dict]:
         """Return run id -> entry of the written plan, each id once."""
@@ -117,10 +114,9 @@ class Work:
         return {entry["id"]: entry for paper in papers for entry in plans.get(paper, {}).values()}
 
     def jobs(self, papers: Sequence[str]) -> dict[Path, list[str]]:
-        """Return what is trained in one process: its stamp -> run ids. All runs of a paper where the profile says so,
-        else a run, or those of a paper that read no image and have the same parents.
+        """Return what is trained in one process: its stamp, whose name changes with configurations and code -> run ids.
 
-        The name of a stamp changes with the configurations and with their code.
+        It is a run, or those of a paper that read no image and have the same parents, or all where the profile says so.
         """
         found = {}
         for paper in papers:

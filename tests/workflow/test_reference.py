@@ -41,7 +41,7 @@ def results(tmp_path):
 
 
 def publish(results, plans=PLANS):
-    return reference.publish(results / "mine", results / "reference", plans=plans, run_store=results / "runs")
+    return reference.publish(results, "mine", plans)
 
 
 def test_a_reference_has_exhibits_kept_tables_and_runs_without_weights(results):
