@@ -134,20 +134,19 @@ class RunConfig:
 
     def __post_init__(self):
         _check_kinds(self)
+        given = self.image_size
+        as_tuple = tuple(given) if isinstance(given, list | tuple) else ()
         for name, kind in (("options", Mapping), ("losses", Mapping), ("augment", Augment)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"RunConfig.{name} is {getattr(self, name)!r}; give a mapping")
         right = lambda weight: isinstance(weight, int | float) and 0 <= weight <= 1e6
         if not all(map(right, self.losses.values())) or not any(self.losses.values()):
             raise ValueError(f"RunConfig.losses is {self.losses!r}; give names with weights of at least 0, one above")
-        size = tuple(self.image_size) if isinstance(self.image_size, list | tuple) else ()
-        if len(size) != 2 or not all(type(side) is int and 8 <= side <= 4096 for side in size):
-            raise ValueError(
-                f"RunConfig.image_size is {self.image_size!r}; give (height, width), whole numbers of 8 to 4096"
-            )
         losses = {name: float(weight) for name, weight in self.losses.items()}
-        for name, value in {"image_size": size, "options": dict(self.options), "losses": losses}.items():
+        for name, value in {"image_size": as_tuple, "options": dict(self.options), "losses": losses}.items():
             object.__setattr__(self, name, value)
+        if len(as_tuple) != 2 or not all(type(side) is int and 8 <= side <= 4096 for side in as_tuple):
+            raise ValueError(f"RunConfig.image_size is {given!r}; give (height, width), whole numbers of 8 to 4096")
         if self.schedule == "step" and not self.schedule_step:
             raise ValueError("RunConfig.schedule_step is 0; give the epochs between two steps")
         if self.fold is not None and not 0 <= self.fold < self.folds:

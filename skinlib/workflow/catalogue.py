@@ -64,10 +64,7 @@ def read_card(path: Path) -> Card:
 
 
 def check_keys(profile: dict) -> None:
-    """Refuse a key that nothing reads, at the top of a profile or of a paper's mapping, and name the nearest known one.
-
-    Read is what the shipped profiles have, and what a plan takes besides (its ``RECIPE``).
-    """
+    """Refuse a key that neither a shipped profile nor the ``RECIPE`` of a plan has; name the nearest that is known."""
     shipped = [load_profile(path) for path in sorted((project_root() / "profiles").glob("*.yaml"))]
     parts = [("", profile, {*paper_names()}.union(*shipped))]
     for paper in [name for name in paper_names() if name in profile]:

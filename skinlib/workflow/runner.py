@@ -57,9 +57,7 @@ def check_parameters(notebook: Mapping, given: Mapping[str, object]) -> None:
 def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minutes: float) -> dict:
     """Execute a notebook in a fresh kernel, write it and its HTML to ``folder``, and say how it went.
 
-    The notebook itself is not changed, and its folder is the working folder, as in JupyterLab. ``minutes`` is the limit
-    for the notebook as a whole.
-
+    The notebook itself is not changed; its folder is the working folder, as in JupyterLab; ``minutes`` limit the whole.
     Returns notebook, title, status (ok, failed, skipped), reason, traceback (its last lines), started and seconds.
     """
     import papermill

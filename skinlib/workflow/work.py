@@ -80,15 +80,12 @@ class Work:
         return [paper for paper in self.profile["papers"] if paper in needed]
 
     def write_plan(self) -> dict[str, str]:
-        """Name every run of the profile's papers, with its id and the fingerprint of its code.
-
-        Return paper -> why it was left out: its data cannot be read. Its notebooks then fail for that reason, alone.
-        """
+        """Write id and code of every run of the profile's papers; return paper -> why it was left out."""
         plans, left_out = {}, {}
         for paper in self.profile["papers"]:
             try:
                 plans[paper] = self._plan(paper)
-            except DataError as error:
+            except DataError as error:  # its data cannot be read; its notebooks will fail for that reason, alone
                 left_out[paper] = " ".join(str(error).split())
         write_json(self.plan_file, plans)
         return left_out
