@@ -193,7 +193,7 @@ def publish_results(arguments: argparse.Namespace) -> int | None:
     if failures:
         print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)
         return 1
-    if work.profile["data"]["kind"] != "real":
+    if work.profile["data"]["kind"] in ("synthetic", "reference"):
         raise ValueError(f"profile {work.profile['name']} is not one of real data: `make reproduce` makes its exhibits")
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
     path = publish(work.results, work.profile["name"], plans)
