@@ -81,7 +81,7 @@ def of_job(wildcards):
     runs = jobs[work.state / "runs" / f"{wildcards.job}-{wildcards.code}.json"]
     parents = {parent for run in runs for parent in entries[run].get("parents", ())} - set(runs)
     before = [stamp for stamp, trained in jobs.items() if parents.intersection(trained)]
-    return {"configs": [str(work.config_file(run)) for run in runs], "before": before}
+    return {"configs": [str(work.configs / f"{run}.json") for run in runs], "before": before}
 
 
 rule train:

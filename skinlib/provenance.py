@@ -19,17 +19,11 @@ import pandas as pd
 import skinlib
 from skinlib.paths import Lock, project_root, read_json, write_atomic
 
-# What lies between a cohort and a weight, with the system's own file and what that imports from models and images.
+# What lies between a cohort and a weight, with the system's own file and what that imports from the rooms named here.
 # Configuration, readers and splits are not in it: what they yield enters the run's id.
-TRAINING_CODE = (
-    "images/augment.py",
-    "images/batches.py",
-    "images/cache.py",
-    "images/colour.py",
-    "training/losses.py",
-    "training/schedules.py",
-    "training/fit.py",
-)
+TRAINING_CODE = [f"images/{name}.py" for name in ("augment", "batches", "cache", "colour")]
+TRAINING_CODE += [f"training/{name}.py" for name in ("losses", "schedules", "fit")]
+IMPORTED_CODE = ("models/", "images/", "papers/")
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "scikit-image", "pillow")
 
 
@@ -82,12 +76,8 @@ def cohort_fingerprint(cohort: pd.DataFrame) -> str:
     columns = [c for c in ("image_id", "diagnosis", "label", "patient_id", "lesion_id") if c in cohort]
     rows = cohort.sort_values("image_id")
     table = rows[columns].astype("string").fillna("").to_csv(index=False)
-    files = [
-        file_digest(path) if isinstance(path, str) else ""
-        for column in ("image_path", "mask_path")
-        if column in rows
-        for path in rows[column]
-    ]
+    paths = [path for column in ("image_path", "mask_path") if column in rows for path in rows[column]]
+    files = [file_digest(path) if isinstance(path, str) else "" for path in paths]
     return digest(table + "\n".join(files))
 
 
@@ -102,24 +92,16 @@ def code_fingerprint(system: str) -> dict[str, str]:
         name = waiting.pop()
         if name not in names and (package / name).is_file():
             names.append(name)
-            source = (package / name).read_text()
-            waiting += [
-                f"{room}/{file.replace('.', '/')}.py"
-                for room in ("models", "images", "papers")
-                for file in _imported(source, f"skinlib.{room}")
-            ]
+            waiting += _imported((package / name).read_text())
     return {name: _tree_digest((package / name).read_text()) for name in names}
 
 
-def _imported(source: str, package: str) -> list[str]:
-    """Return the modules of ``package`` that a source imports, in either spelling of ``from ... import``."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == package:
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
-            found.append(node.module.removeprefix(f"{package}."))
-    return found
+def _imported(source: str) -> list[str]:
+    """Return what may be files that a source imports: each module, and each name in it, which may be a module too."""
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    modules = [f"{node.module}{name}" for node in nodes for name in ["", *(f".{alias.name}" for alias in node.names)]]
+    files = [f"{module.removeprefix('skinlib.').replace('.', '/')}.py" for module in modules]
+    return [file for file in files if file.startswith(IMPORTED_CODE)]
 
 
 def _tree_digest(source: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 from IPython.display import Image
 from matplotlib.figure import Figure
 
@@ -65,18 +66,17 @@ class Study:
     def runs(self, paper: str = "", **labels) -> Runs:
         """Return the finished runs of a paper with these labels, opened when they are read (`skinlib.exhibits.runs`).
 
-        Under the runner a missing run is an error; in JupyterLab it is trained. In the profile `evidence` runs are
-        those of results/reference, which have no weights.
+        In the profile `evidence` they are those of results/reference, which have no weights.
         """
         paper = paper or self.paper
         plan = {one.name: one for one in self.plan(paper)}
-        if self.reference is None:
-            open_run = functools.cache(lambda name: self.run(plan[name].config))
-        else:
+        open_run = lambda name: self.run(plan[name].config)
+        if self.reference is not None:
             ids = read_json(self.reference / EVIDENCE / RUN_NAMES)[paper]
             plan = {name: one for name, one in plan.items() if name in ids}
-            open_run = functools.cache(lambda name: runs.load(self.reference / EVIDENCE / ids[name]))
-        found = Runs(tuple(plan.values()), lambda one: open_run(one.name))
+            open_run = lambda name: runs.load(self.reference / EVIDENCE / ids[name])
+        opened = functools.cache(open_run)
+        found = Runs(tuple(plan.values()), lambda one: opened(one.name))
         return found.where(**labels) if labels else found
 
     def run(self, config: RunConfig) -> Run:
@@ -97,10 +97,9 @@ class Study:
         digits and read again, so that exhibits made here and from the evidence agree. Evidence without such a table is
         a FileNotFoundError.
         """
-        place = Path(paper or self.paper, EVIDENCE, f"{name}.csv.gz")
+        path = (self.reference or self.results_root / self.name) / self._place(name, paper)
         if self.reference is not None:
-            return stored.read(self.reference / place)
-        path = self.results_root / self.name / place
+            return stored.read(path)
         try:
             stored.write(make(), path)
         except RunMissing:
@@ -110,8 +109,10 @@ class Study:
 
     def knows(self, name: str, *, paper: str = "") -> bool:
         """Tell whether the evidence has a table of `kept`; False where nothing is read from evidence."""
-        place = Path(paper or self.paper, EVIDENCE, f"{name}.csv.gz")
-        return self.reference is not None and (self.reference / place).is_file()
+        return self.reference is not None and (self.reference / self._place(name, paper)).is_file()
+
+    def _place(self, name: str, paper: str) -> Path:
+        return Path(paper or self.paper, EVIDENCE, f"{name}{stored.TABLE}")
 
     def exhibit(
         self,
@@ -134,7 +135,7 @@ class Study:
         """
         frame = write.exhibit(cells, paper=paper or self.paper, exhibit=name, missing=missing)
         text = frame.to_csv(index=False, float_format="%.6g")
-        self._write(name, ".csv", text, runs=list(runs), paper=paper, dataset=dataset or self.dataset)
+        self._write(name, ".csv", text, runs=runs, paper=paper, dataset=dataset)
         if figure is not None:
             self.figure(name, figure, runs=runs, paper=paper)
         return frame
@@ -165,12 +166,13 @@ class Study:
         else:
             drawn = figure() if callable(figure) else figure
             data = style.render(drawn, synthetic=self.synthetic, photographs=photographs)
-        self._write(name, ending, data, runs=list(runs), paper=paper, dataset=self.dataset)
+        self._write(name, ending, data, runs=runs, paper=paper)
         return Image(data=data, width=style.SHOWN_WIDTH)
 
-    def _write(self, name: str, ending: str, data: str | bytes, *, runs: list[Run], paper: str, dataset: str) -> None:
+    def _write(self, name: str, ending: str, data: str | bytes, *, runs, paper: str, dataset: str = "") -> None:
         """Write a file of an exhibit, and next to it a JSON that says what made it; table and picture share that."""
-        paper, stem = paper or self.paper, name if dataset == self.profile["dataset"] else f"{name}-{dataset}"
+        runs, paper, dataset = list(runs), paper or self.paper, dataset or self.dataset
+        stem = self.results_root / self.name / paper / (name if dataset == self.dataset else f"{name}-{dataset}")
         record = {
             "paper": paper,
             "exhibit": name,
@@ -186,8 +188,8 @@ class Study:
             "image_visits": sum(run.metrics["images"] for run in runs),
             "stale": "older code" if any(run.stale for run in runs) else None,
         }
-        write_json(self.results_root / self.name / paper / f"{stem}.json", record)
-        write_atomic(self.results_root / self.name / paper / f"{stem}{ending}", data)
+        write_json(Path(f"{stem}.json"), record)
+        write_atomic(Path(f"{stem}{ending}"), data)
 
 
 def begin(
@@ -212,8 +214,6 @@ def begin(
 
     Raises FileNotFoundError (the profile wants real data and they are not there).
     """
-    import torch
-
     settings = load_profile(profile or "sample")
     settings["dataset"] = dataset or settings["dataset"]
     results = Path(results_root or project_root() / "results")
@@ -236,6 +236,5 @@ def begin(
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in SHOWN_VERSIONS)
     print(f"{versions}; device {study.device}; profile {study.name}")
     real = "REAL, measured before" if study.reference else "REAL"
-    words = "SYNTHETIC (drawn, no patients)" if study.synthetic else real
-    print(f"data: {study.dataset}, {words}, {root}")
+    print(f"data: {study.dataset}, {'SYNTHETIC (drawn, no patients)' if study.synthetic else real}, {root}")
     return study

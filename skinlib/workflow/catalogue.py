@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from skinlib.config import RunConfig, load_profile
+from skinlib.data.cards import CARDS, kept
 from skinlib.papers import paper_names
 from skinlib.paths import project_root, read_json
 from skinlib.provenance import canonical_json, digest
@@ -63,10 +64,7 @@ def read_card(path: Path) -> Card:
 
 
 def check_keys(profile: dict) -> None:
-    """Refuse a key that nothing reads, at the top of a profile or of a paper's mapping, and name the nearest known one.
-
-    Read is what the shipped profiles have, and what a plan takes besides (its ``RECIPE``).
-    """
+    """Refuse a key that neither a shipped profile nor the ``RECIPE`` of a plan has; name the nearest that is known."""
     shipped = [load_profile(path) for path in sorted((project_root() / "profiles").glob("*.yaml"))]
     parts = [("", profile, {*paper_names()}.union(*shipped))]
     for paper in [name for name in paper_names() if name in profile]:
@@ -82,10 +80,9 @@ def check_keys(profile: dict) -> None:
 
 
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:
-    """Return the notebooks of a profile: those of its papers and those of no paper; ``only`` names numbers ("24 43").
+    """Return the notebooks of a profile: those of its papers and those of no paper; of evidence those that run on it.
 
-    A profile of evidence has those notebooks alone that say that they run on it. A number that is no notebook's, or
-    whose papers are not in the profile, is a ValueError.
+    ``only`` names numbers ("24 43"); one that is no notebook's of the profile is a ValueError.
     """
     cards = [read_card(path) for path in sorted(folder.glob("*.ipynb")) if path.is_file()]
     fitting = [card for card in cards if not card.papers or set(card.papers) & set(profile["papers"])]
@@ -99,10 +96,7 @@ def selected(profile: dict, only: str, folder: Path) -> list[Card]:
 
 
 def listing(root: Path) -> str:
-    """Return a digest of a data root; a file that comes or goes or an edited table changes it, images are not read.
-
-    Linked folders belong to it.
-    """
+    """Return a digest of a data root; a file that comes or goes or an edited table changes it, images are not read."""
     seen, walked = [], set()
     for folder, below, names in os.walk(root, followlinks=True):
         below.sort()  # of two links to one folder it is always the same that counts
@@ -119,8 +113,6 @@ def listing(root: Path) -> str:
 
 def image_visits(config: RunConfig, profile: dict) -> int:
     """Return about how many images a run reads, all epochs together."""
-    from skinlib.data.cards import CARDS, kept
-
     counted = pd.DataFrame(CARDS[config.dataset].counts).sum(axis=1)
     chosen = counted[counted.index.isin(kept(config.dataset, config.label_space))].sum()
     known = (profile["data"].get("images") or counted.sum()) * chosen / max(counted.sum(), 1)

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+import platform
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,11 +14,24 @@ from skinlib.config import load_profile
 from skinlib.paths import project_root, write_atomic, write_json
 
 LIBRARY = str(Path(__file__).parents[1])
+# A processor adds in the order of its widest registers: the last digits of a weight depend on it, and a small network
+# near chance turns them into another answer. A profile with ``arithmetic: pinned`` asks every library for what each
+# x86-64 processor since 2013 has (AVX2), and its numbers are the same, bit for bit, on all. To be set before numpy is
+# imported. With AVX-512 the first three were seen to move weights, the next two other results; the last is to be safe.
+PINNED = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
+    "MKL_CBWR": "COMPATIBLE",  # its matrix products
+    "OPENBLAS_CORETYPE": "Haswell",  # matrix products and decompositions of numpy and scipy
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # numpy's functions, and how it sorts
+    "NUMBA_CPU_NAME": "generic",  # umap
+}
+X86_64 = ("x86_64", "AMD64")
 PROFILE_OPTIONS = {
-    "--profile": ("", "default: sample; smoke, real, paper, or a YAML file like them"),
-    "--data": ("", "data root; default: the profile's synthetic data, or data/raw"),
-    "--results": ("", "default: results/ of the checkout"),
-    "--notebooks": ("", "default: notebooks/ of the checkout"),
+    "--profile": "default: sample; smoke, real, paper, or a YAML file like them",
+    "--data": "data root; default: the profile's synthetic data, or data/raw",
+    "--results": "default: results/ of the checkout",
+    "--notebooks": "default: notebooks/ of the checkout",
 }
 
 
@@ -141,8 +155,7 @@ def _refuse_overwriting(out: Path) -> None:
 def run_notebook(arguments: argparse.Namespace) -> int | None:
     """Execute one notebook strictly; 1 when it failed."""
     work = _work(arguments)
-    from skinlib.workflow.index import exhibits_of
-    from skinlib.workflow.reproduce import progress
+    from skinlib.workflow.reproduce import exhibits_of, progress
     from skinlib.workflow.runner import execute
 
     print(progress(work), file=sys.stderr, flush=True)
@@ -169,10 +182,10 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
 
 
 def publish_results(arguments: argparse.Namespace) -> int | None:
-    """Make what was executed the reference of its profile; 1 when a notebook failed or was not run."""
+    """Make what was executed on real data the reference of its profile; 1 when a notebook failed or was not run."""
     from skinlib.papers import plan_of
-    from skinlib.workflow.index import summary
     from skinlib.workflow.reference import publish, size_of
+    from skinlib.workflow.reproduce import summary
 
     work = _work(arguments)
     work = dataclasses.replace(work, cards=tuple(card for card in work.cards if card.papers))
@@ -180,9 +193,10 @@ def publish_results(arguments: argparse.Namespace) -> int | None:
     if failures:
         print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)
         return 1
+    if work.profile["data"]["kind"] in ("synthetic", "reference"):
+        raise ValueError(f"profile {work.profile['name']} is not one of real data: `make reproduce` makes its exhibits")
     plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
-    options = {"run_store": work.results / "runs", "evidence": work.profile["data"]["kind"] != "synthetic"}
-    path = publish(work.folder, work.results / "reference", plans=plans, **options)
+    path = publish(work.results, work.profile["name"], plans)
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
 
 
@@ -204,10 +218,15 @@ def run_regression(arguments: argparse.Namespace) -> int:
     return accept(found, expected, arguments.seeds) if arguments.accept else compare(found, expected)
 
 
+def settings(profile: dict) -> dict[str, str]:
+    """Return the environment variables of a profile's jobs and kernels that are not set; what the user set stays."""
+    pinned = PINNED if "arithmetic" in profile and platform.machine() in X86_64 else {}
+    variables = {"OMP_NUM_THREADS": str(profile["threads"])} | pinned
+    return {name: value for name, value in variables.items() if name not in os.environ}
+
+
 def _work(arguments: argparse.Namespace):
     """Open a profile's work; what decides its arithmetic is set first, for numpy and torch read it when imported."""
-    from skinlib.workflow.arithmetic import settings
-
     profile = arguments.profile or "sample"
     os.environ.update(settings(load_profile(profile)))
     from skinlib.workflow.work import Work
@@ -224,16 +243,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each is explained by the docstring of its function, and ``call`` is that."""
     parser = argparse.ArgumentParser(prog="skinlib", description="Skin-lesion systems, reproduced. No medical device.")
     words = parser.add_subparsers(required=True, metavar="COMMAND")
-    data = words.add_parser("data", help="Get, check or draw a data set.").add_subparsers(required=True, metavar="WHAT")
-    backbones = words.add_parser("weights", help="Get a backbone's.").add_subparsers(required=True, metavar="WHAT")
-    about = "Execute notebooks, and show what came of it."
-    notebooks = words.add_parser("notebooks", help=about).add_subparsers(required=True, metavar="WHAT")
+    group = lambda name, about: words.add_parser(name, help=about).add_subparsers(required=True, metavar="WHAT")
+    data, backbones = group("data", "Get, check or draw a data set."), group("weights", "Get a backbone's.")
+    notebooks = group("notebooks", "Execute notebooks, and show what came of it.")
 
     def command(group, name: str, call: Callable, *, profile: bool = True) -> Callable:
         parser = group.add_parser(name, help=call.__doc__)
         parser.set_defaults(call=call)
-        for option, (default, meaning) in PROFILE_OPTIONS.items() if profile else ():
-            parser.add_argument(option, default=default, help=meaning)
+        for option, meaning in PROFILE_OPTIONS.items() if profile else ():
+            parser.add_argument(option, default="", help=meaning)
         return parser.add_argument
 
     get, check = command(data, "get", data_get, profile=False), command(data, "check", data_check, profile=False)

@@ -1,9 +1,9 @@
-"""Reference results: the exhibits of a whole run of a profile, kept in git, on real data with the evidence behind them.
+"""Reference results: the exhibits of a whole run of a profile on real data, kept in git with the evidence behind them.
 
 ``results/reference/<profile>/<paper>/`` holds exhibits as notebooks wrote them, and in ``evidence/`` of it the tables
 that they kept. ``results/reference/<profile>/evidence/<run id>/`` holds what is small of each run, and ``runs.json``
-what the plan calls each run. The profile `evidence` executes the notebooks on it. Drawn data need no evidence: whoever
-doubts such a table makes it again; nor pictures, where one of real images is kept.
+what the plan calls each run. The profile `evidence` executes the notebooks on it. Exhibits of drawn data are not kept:
+whoever doubts such a table makes it again.
 """
 
 import shutil
@@ -18,47 +18,31 @@ from skinlib.training import runs, stored
 from skinlib.training.runs import Run
 
 MOST_BYTES = 32_000_000  # of results/reference as a whole
-PICTURES = (".png", ".jpg")
-ENDINGS = (".csv", ".json", *PICTURES)
+ENDINGS = (".csv", ".json", ".png", ".jpg")
 
 
-def publish(
-    found: Path,
-    reference: Path,
-    *,
-    plans: Mapping[str, Mapping[str, RunConfig]],
-    run_store: Path,
-    evidence: bool = True,
-) -> Path:
+def publish(results: Path, profile: str, plans: Mapping[str, Mapping[str, RunConfig]]) -> Path:
     """Replace what a profile's reference holds of the papers in ``plans``, and nothing else, by its results.
 
-    Parameters
-    ----------
-    found, reference, run_store : ``results/<profile>``, ``results/reference``, ``results/runs``; the folder returned is
-        in the second.
-    plans : paper -> name -> configuration, as the profile plans them.
-    evidence : False: exhibits alone, and of these no picture that another profile keeps with evidence.
-
-    Raises ValueError, and changes nothing (no exhibit, several commits or a changed checkout, runs of older code, a run
-    that is not of the plan, or more than 32 MB of references together).
+    ``plans`` is paper -> name -> configuration, as the profile plans them. Raises ValueError, and changes nothing (no
+    exhibit, several commits or a changed checkout, runs of older code or not of the plan, more than 32 MB in all).
     """
+    found, reference, final = results / profile, results / "reference", results / "reference" / profile
     records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
-    behind = _runs_behind(records, found, run_store)
-    names, final = _names(behind, plans), reference / found.name
+    behind = _runs_behind(records, found)
+    names = _names(behind, plans)
     reference.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=reference, prefix=f".{found.name}.") as name:
-        new = Path(name) / found.name
+    with tempfile.TemporaryDirectory(dir=reference, prefix=f".{profile}.") as name:
+        new = Path(name, profile)
         if final.is_dir():
             shutil.copytree(final, new)
         for paper in plans:
             shutil.rmtree(new / paper, ignore_errors=True)
-            _copy((found / paper / EVIDENCE).glob("*") if evidence else (), new / paper / EVIDENCE)
+            _copy((found / paper / EVIDENCE).glob("*"), new / paper / EVIDENCE)
         for record in records:
-            endings = ENDINGS if evidence or not _pictured(reference, record) else ENDINGS[:2]
-            _copy(map(record.with_suffix, endings), new / record.parent.name)
-        if evidence:
-            _write_runs(new / EVIDENCE, behind, names)
-        others = [each for each in reference.iterdir() if each.name not in (found.name, Path(name).name)]
+            _copy(map(record.with_suffix, ENDINGS), new / record.parent.name)
+        _write_runs(new / EVIDENCE, behind, names)
+        others = [each for each in reference.iterdir() if each.name not in (profile, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
             raise ValueError(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less")
         shutil.rmtree(final, ignore_errors=True)
@@ -66,7 +50,7 @@ def publish(
     return final
 
 
-def _runs_behind(records: Mapping[Path, dict], found: Path, run_store: Path) -> dict[str, Run]:
+def _runs_behind(records: Mapping[Path, dict], found: Path) -> dict[str, Run]:
     """Return id -> run of all runs that the exhibits name, refusing what older code or an unknown state made."""
     if not records:
         raise ValueError(f"no exhibits under {found}; run `make reproduce PROFILE={found.name}` first")
@@ -75,7 +59,7 @@ def _runs_behind(records: Mapping[Path, dict], found: Path, run_store: Path) -> 
     commits = sorted({record["commit"] for record in records.values()})
     if len(commits) > 1 or commits[0].endswith("+changes"):
         raise ValueError(f"exhibits were made at {', '.join(commits)}; commit, and execute all notebooks again")
-    return {key: runs.load(run_store / key) for record in records.values() for key in record["runs"]}
+    return {key: runs.load(found.parent / "runs" / key) for record in records.values() for key in record["runs"]}
 
 
 def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig]]) -> dict[str, dict[str, str]]:
@@ -105,9 +89,8 @@ def _write_runs(folder: Path, behind: Mapping[str, Run], names: Mapping[str, dic
 def restore(profile: Path, results: Path) -> list[Path]:
     """Put a published profile's runs into the run store, where it has no folder of theirs; return the new folders.
 
-    ``profile`` is ``results/reference/<profile>``, ``results`` is ``results``. The runs count as finished and have
-    everything but weights and masks: what needs the network says so, and its run is to be trained again. What notebooks
-    measured with the networks goes where they keep it.
+    ``profile`` is ``results/reference/<profile>``. The runs count as finished, have all but weights and masks, and what
+    needs these says so. What notebooks measured with the networks goes where they keep it.
     """
     file = profile / EVIDENCE / RUN_NAMES
     if not file.is_file():
@@ -118,12 +101,6 @@ def restore(profile: Path, results: Path) -> list[Path]:
     ids = sorted({key for of in read_json(file).values() for key in of.values()})
     lacking = [key for key in ids if not (results / "runs" / key).exists()]
     return [stored.copy_evidence(file.parent / key, results / "runs") for key in lacking]
-
-
-def _pictured(reference: Path, record: Path) -> bool:
-    """Tell whether a profile with evidence keeps a picture of an exhibit."""
-    kept = [each for end in PICTURES for each in reference.glob(f"*/{record.parent.name}/{record.stem}{end}")]
-    return any((picture.parents[1] / EVIDENCE).is_dir() for picture in kept)
 
 
 def _copy(files: Iterable[Path], folder: Path) -> None:

@@ -19,6 +19,7 @@ import pandas as pd
 from skinlib.paths import read_json, write_atomic
 from skinlib.provenance import file_digest, processor
 
+Tables = Sequence[pd.DataFrame]
 KEY = ["row", "metric"]
 ADDED = ["kind", "least", "most"]  # data, trained, conditional (its n moves too), machine, or new: no other seed known
 ANYWHERE = ["dataset", "split", "published"]  # what no training moves
@@ -43,10 +44,9 @@ def accept(found: Path, expected: Path, others: Sequence[Path] = ()) -> int:
     for name in [name for name in listed if (found / f"{name}.csv").is_file()]:
         table, before = read(found / f"{name}.csv"), expected / f"{name}.csv"
         moved = [[read(other / f"{name}.csv") for other in group] for group in (seeds, again)]
-        if others:
-            stored[name] = judge(table, *moved, of_data=read_json(found / f"{name}.json").get("kind") == "data")
-        else:
-            stored[name] = carry(table, read(before) if before.is_file() else None)
+        of_data = read_json(found / f"{name}.json").get("kind") == "data"
+        known = read(before) if before.is_file() else None
+        stored[name] = judge(table, *moved, of_data=of_data) if others else carry(table, known)
     for old in expected.glob("*/*.csv"):
         old.unlink()
     stored |= {"weights": weights(found), "exhibits": pd.DataFrame(listed.items(), columns=["exhibit", "figure"])}
@@ -59,8 +59,8 @@ def accept(found: Path, expected: Path, others: Sequence[Path] = ()) -> int:
 def exhibits(folder: Path) -> dict[str, str]:
     """Return the exhibits under a profile's results: ``paper/exhibit`` -> the ending of its figure, or ""."""
     records = [file for file in sorted(folder.glob("*/*.json")) if file.parent.name not in ("state", "notebooks")]
-    figures = [next((end for end in FIGURES if file.with_suffix(end).is_file()), "") for file in records]
-    return {f"{file.parent.name}/{file.stem}": end for file, end in zip(records, figures, strict=True)}
+    ending = lambda record: next((end for end in FIGURES if record.with_suffix(end).is_file()), "")
+    return {f"{file.parent.name}/{file.stem}": ending(file) for file in records}
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -84,9 +84,7 @@ def weights(found: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*RUN, "weights"])
 
 
-def judge(
-    table: pd.DataFrame, seeds: Sequence[pd.DataFrame], again: Sequence[pd.DataFrame], *, of_data: bool = False
-) -> pd.DataFrame:
+def judge(table: pd.DataFrame, seeds: Tables, again: Tables, *, of_data: bool = False) -> pd.DataFrame:
     """Return what is stored of an exhibit: its cells, each with its kind and, where it was trained, its band.
 
     A metric that moves with the seed in one row of an exhibit is trained in all of them, with its like (called mel,
@@ -119,7 +117,7 @@ def _aligned(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return table[KEY].merge(other, on=KEY, how="left")
 
 
-def _moved(table: pd.DataFrame, others: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _moved(table: pd.DataFrame, others: Tables) -> pd.DataFrame:
     """Tell for each cell and column whether it differs in any other training."""
     columns = table.columns.difference(KEY)
     moved = pd.DataFrame(False, table.index, columns)
@@ -147,24 +145,23 @@ def compare(found: Path, expected: Path) -> int:
     wanted, there = dict(read(expected / "exhibits.csv").itertuples(index=False)), exhibits(found)
     checks = []
     for name in sorted({*wanted, *there}):
-        stored, table = expected / f"{name}.csv", found / f"{name}.csv"
         checks.append(_check(name, "figure", wanted.get(name, "no exhibit"), there.get(name, "no exhibit")))
-        checks.append(_check(name, "table", str(stored.is_file()), str(table.is_file())))
-        if stored.is_file() and table.is_file():
-            checks += compare_exhibit(name, read(stored), read(table), exact=exact)
+        checks += _of_table(name, expected, found, exact=exact)
     print(why)
     return _report(checks, found)
 
 
 def compare_evidence(found: Path, reference: Path) -> int:
     """Check, as `compare` does and exactly, the exhibits made from evidence against those of the reference."""
-    checks = []
-    for table in sorted(found.glob("*/*.csv")):
-        name, stored = f"{table.parent.name}/{table.stem}", reference / table.parent.name / table.name
-        checks.append(_check(name, "table", "in the reference", "in the reference" if stored.is_file() else "new"))
-        if stored.is_file():
-            checks += compare_exhibit(name, read(stored).assign(kind="data"), read(table), exact=True)
-    return _report(checks, found)
+    names = [f"{table.parent.name}/{table.stem}" for table in sorted(found.glob("*/*.csv"))]
+    return _report([check for name in names for check in _of_table(name, reference, found, exact=True)], found)
+
+
+def _of_table(name: str, expected: Path, found: Path, *, exact: bool) -> list[list[str]]:
+    files = [folder / f"{name}.csv" for folder in (expected, found)]
+    there = ["a table" if file.is_file() else "no table" for file in files]
+    cells = compare_exhibit(name, *map(read, files), exact=exact) if "no table" not in there else []
+    return [_check(name, "table", *there), *cells]
 
 
 def _report(checks: list[list[str]], found: Path) -> int:
@@ -206,8 +203,9 @@ def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame, *, exa
         return [_check(name, "rows", *sizes, passed=False)]
     checks = []
     for old, new in zip(stored.to_dict("records"), table.to_dict("records"), strict=True):
-        cell, free = (old["row"], old["metric"]), old["kind"] == "machine" or not (exact or old["kind"] == "data")
-        fixed = ANYWHERE + (["n"] if old["kind"] != "conditional" else []) if free else columns
+        cell, kind = (old["row"], old["metric"]), old.get("kind", "data")  # none is stored of evidence
+        free = kind == "machine" or not (exact or kind == "data")
+        fixed = ANYWHERE + (["n"] if kind != "conditional" else []) if free else columns
         wrong = [column for column in fixed if column != "ours" and not _equal(old[column], new[column])]
         checks += [_check(name, column, old[column], new[column], cell=cell, passed=False) for column in wrong]
         wanted, fine = _free(old, new) if free else (old["ours"], _equal(old["ours"], new["ours"]))
@@ -215,9 +213,7 @@ def compare_exhibit(name: str, stored: pd.DataFrame, table: pd.DataFrame, *, exa
     return checks
 
 
-def _check(
-    name: str, column: str, wanted: str, got: str, *, cell=("", ""), passed: bool | str | None = None
-) -> list[str]:
+def _check(name: str, column: str, wanted: str, got: str, *, cell=("", ""), passed=None) -> list[str]:
     fine = wanted == got if passed is None else passed
     return [name, *cell, column, wanted, got, fine if isinstance(fine, str) else "passed" if fine else "FAILED"]
 

@@ -57,9 +57,7 @@ def check_parameters(notebook: Mapping, given: Mapping[str, object]) -> None:
 def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minutes: float) -> dict:
     """Execute a notebook in a fresh kernel, write it and its HTML to ``folder``, and say how it went.
 
-    The notebook itself is not changed, and its folder is the working folder, as in JupyterLab. ``minutes`` is the limit
-    for the notebook as a whole.
-
+    The notebook itself is not changed; its folder is the working folder, as in JupyterLab; ``minutes`` limit the whole.
     Returns notebook, title, status (ok, failed, skipped), reason, traceback (its last lines), started and seconds.
     """
     import papermill
@@ -69,7 +67,7 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
 
     started, written = time.time(), folder / path.name
     report = {"notebook": path.stem, "title": path.stem, "started": started}
-    outcome = {"status": "failed", "reason": "", "traceback": []}
+    report |= {"status": "failed", "reason": "", "traceback": []}
     options = {"kernel_name": "python3", "language": "python", "cwd": path.parent, "progress_bar": False}
     options["extra_arguments"] = ["--log-level=ERROR"]
     options["timeout_func"] = lambda cell: max(1, int(started + 60 * minutes - time.time()))
@@ -84,24 +82,22 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
         check_parameters(notebook, parameters)
         braced = [str(file).replace("{", "{{").replace("}", "}}") for file in (path, written)]  # else filled in
         papermill.execute_notebook(*braced, parameters=dict(parameters), **options)
-        outcome["status"] = "ok"
-    except ParameterError as error:
-        outcome["reason"] = f"parameters: {error}"
+        report["status"] = "ok"
     except ValueError as error:
-        outcome["reason"] = str(error)
+        report["reason"] = f"parameters: {error}" if isinstance(error, ParameterError) else str(error)
     except (SyntaxError, TypeError, AttributeError, LookupError) as error:  # cells that are none
-        outcome["reason"] = f"{path.name} is no whole notebook ({type(error).__name__}: {error})"
+        report["reason"] = f"{path.name} is no whole notebook ({type(error).__name__}: {error})"
     except PapermillExecutionError as error:
         if error.ename == SKIPS:
-            outcome |= {"status": "skipped", "reason": error.evalue}
+            report |= {"status": "skipped", "reason": error.evalue}
         else:
             lines = ANSI.sub("", "\n".join(error.traceback)).splitlines()[-TRACEBACK_LINES:]
-            outcome |= {"reason": f"{error.ename}: {error.evalue}", "traceback": lines}
+            report |= {"reason": f"{error.ename}: {error.evalue}", "traceback": lines}
     except CellTimeoutError as error:
-        outcome |= {"reason": f"time limit of {minutes:g} minutes", "traceback": str(error).splitlines()[:5]}
+        report |= {"reason": f"time limit of {minutes:g} minutes", "traceback": str(error).splitlines()[:5]}
     except DeadKernelError:
-        outcome["reason"] = "the kernel died; was memory short?"
-    seconds = round(time.time() - started, 1)
+        report["reason"] = "the kernel died; was memory short?"
+    report["seconds"] = round(time.time() - started, 1)
     if written.is_file():
         write_atomic(written.with_suffix(".html"), HTMLExporter().from_filename(str(written))[0])
-    return report | outcome | {"seconds": seconds}
+    return report

@@ -15,8 +15,7 @@ from skinlib.paths import project_root, read_json, write_atomic, write_json
 from skinlib.provenance import canonical_json, code_fingerprint, digest
 from skinlib.workflow.catalogue import Card, check_keys, image_visits, listing, selected
 
-# Folders and files whose change cannot change what a notebook shows.
-MACHINERY = ("workflow", "data/download.py")
+MACHINERY = ("workflow", "data/download.py")  # whose change cannot change what a notebook shows
 
 
 def code_of(system: str) -> str:
@@ -35,6 +34,14 @@ class Work:
     generated: bool  # the data are ours to draw
     notebooks: Path
     cards: tuple[Card, ...]
+
+    folder = property(lambda self: self.results / self.profile["name"])  # the profile's results
+    state = property(lambda self: self.folder / "state")  # remembered here: which data, runs and notebooks are done
+    stop_file = property(lambda self: self.state / "stop")  # there while an interrupted call ends: no run is begun
+    data_stamp = property(lambda self: self.state / "data.json")  # which data; when it changes, runs are planned anew
+    configs = property(lambda self: self.state / "configs")  # of planned runs, as `skinlib train` takes them
+    # Paper -> name of run -> id, code, visits; without the papers whose data cannot be read.
+    plan_file = property(lambda self: self.state / "plan.json")
 
     @classmethod
     def open(cls, profile: str, *, data: str = "", only: str = "", results: str = "", notebooks: str = "") -> Work:
@@ -61,31 +68,6 @@ class Work:
         words = ["--profile", self.given, "--results", str(self.results), "--notebooks", str(self.notebooks)]
         return shlex.join(words + ([] if self.generated else ["--data", str(self.data)]))
 
-    @property
-    def folder(self) -> Path:
-        """The profile's results."""
-        return self.results / self.profile["name"]
-
-    @property
-    def state(self) -> Path:
-        """What the workflow remembers: which data, which runs, which notebooks are done."""
-        return self.folder / "state"
-
-    @property
-    def stop_file(self) -> Path:
-        """Exists while an interrupted call comes to its end: no further run is begun."""
-        return self.state / "stop"
-
-    @property
-    def data_stamp(self) -> Path:
-        """Says which data; the runs are planned anew when it changes."""
-        return self.state / "data.json"
-
-    @property
-    def plan_file(self) -> Path:
-        """Paper -> name of run -> id, code, visits; without the papers whose data cannot be read."""
-        return self.state / "plan.json"
-
     def stamp_data(self) -> None:
         """Write the data stamp where it is not yet true; the file's time then changes only with the data."""
         seen = {"root": str(self.data), "digest": data_digest(self.profile) if self.generated else listing(self.data)}
@@ -98,15 +80,12 @@ class Work:
         return [paper for paper in self.profile["papers"] if paper in needed]
 
     def write_plan(self) -> dict[str, str]:
-        """Name every run of the profile's papers, with its id and the fingerprint of its code.
-
-        Return paper -> why it was left out: its data cannot be read. Its notebooks then fail for that reason, alone.
-        """
+        """Write id and code of every run of the profile's papers; return paper -> why it was left out."""
         plans, left_out = {}, {}
         for paper in self.profile["papers"]:
             try:
                 plans[paper] = self._plan(paper)
-            except DataError as error:
+            except DataError as error:  # its data cannot be read; its notebooks will fail for that reason, alone
                 left_out[paper] = " ".join(str(error).split())
         write_json(self.plan_file, plans)
         return left_out
@@ -123,12 +102,8 @@ class Work:
             plan[name]["parents"] = parents = sorted(found.parents.values())
             if not system_of(config).reads_images(config):  # a training of seconds: one job for all of its kind
                 plan[name]["group"] = f"features_{digest(canonical_json(parents))[:8]}"
-            write_atomic(self.config_file(found.id), config.to_json())
+            write_atomic(self.configs / f"{found.id}.json", config.to_json())
         return plan
-
-    def config_file(self, run_id: str) -> Path:
-        """The configuration of a planned run, as `skinlib train` takes it."""
-        return self.state / "configs" / f"{run_id}.json"
 
     def planned(self, papers: Sequence[str]) -> dict[str, dict]:
         """Return run id -> entry of the written plan, each id once."""
@@ -136,10 +111,9 @@ class Work:
         return {entry["id"]: entry for paper in papers for entry in plans.get(paper, {}).values()}
 
     def jobs(self, papers: Sequence[str]) -> dict[Path, list[str]]:
-        """Return what is trained in one process: its stamp -> run ids. All runs of a paper where the profile says so,
-        else a run, or those of a paper that read no image and have the same parents.
+        """Return what is trained in one process: its stamp, whose name changes with configurations and code -> run ids.
 
-        The name of a stamp changes with the configurations and with their code.
+        It is a run, or those of a paper that read no image and have the same parents, or all where the profile says so.
         """
         found = {}
         for paper in papers:

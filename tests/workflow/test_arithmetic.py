@@ -8,31 +8,31 @@ import sys
 import nbformat
 import pytest
 
-from skinlib.workflow import arithmetic
+from skinlib.workflow import cli
 
 PINNED = {"name": "own", "threads": 1, "arithmetic": "pinned"}
 
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch):
-    for name in ("OMP_NUM_THREADS", *arithmetic.PINNED):
+    for name in ("OMP_NUM_THREADS", *cli.PINNED):
         monkeypatch.delenv(name, raising=False)
 
 
 def test_a_pinned_profile_sets_what_the_user_has_not(monkeypatch):
-    monkeypatch.setattr(arithmetic.platform, "machine", lambda: "x86_64")
-    assert arithmetic.settings(PINNED) == {"OMP_NUM_THREADS": "1"} | arithmetic.PINNED
+    monkeypatch.setattr(cli.platform, "machine", lambda: "x86_64")
+    assert cli.settings(PINNED) == {"OMP_NUM_THREADS": "1"} | cli.PINNED
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    assert "ATEN_CPU_CAPABILITY" not in arithmetic.settings(PINNED)
+    assert "ATEN_CPU_CAPABILITY" not in cli.settings(PINNED)
 
 
 def test_other_profiles_and_other_processors_compute_as_they_can(monkeypatch):
-    assert arithmetic.settings({"name": "own", "threads": 4}) == {"OMP_NUM_THREADS": "4"}
-    monkeypatch.setattr(arithmetic.platform, "machine", lambda: "arm64")
-    assert arithmetic.settings(PINNED) == {"OMP_NUM_THREADS": "1"}
+    assert cli.settings({"name": "own", "threads": 4}) == {"OMP_NUM_THREADS": "4"}
+    monkeypatch.setattr(cli.platform, "machine", lambda: "arm64")
+    assert cli.settings(PINNED) == {"OMP_NUM_THREADS": "1"}
 
 
-@pytest.mark.skipif(arithmetic.platform.machine() not in arithmetic.X86_64, reason="nothing is pinned here")
+@pytest.mark.skipif(cli.platform.machine() not in cli.X86_64, reason="nothing is pinned here")
 def test_a_kernel_of_a_command_computes_with_what_the_profile_says(tmp_path):
     source = [
         "import os, json, numpy, torch",

@@ -168,7 +168,10 @@ def test_publishing_asks_for_the_notebooks_of_the_papers_alone(monkeypatch, tmp_
         asked.extend(card.number for card in work.cards)
         return "24 failed", 1
 
-    monkeypatch.setattr("skinlib.workflow.index.summary", one_failed)
+    monkeypatch.setattr("skinlib.workflow.reproduce.summary", one_failed)
     assert cli.main(["notebooks", "publish", "--profile", "smoke", "--results", str(tmp_path)]) == 1
     assert "nothing published: 1 notebooks failed" in capsys.readouterr().err
     assert {12, 13, 24, 43} <= set(asked) and not {0, 1, 2, 3, 20} & set(asked)
+    monkeypatch.setattr("skinlib.workflow.reproduce.summary", lambda work: ("", 0))
+    assert cli.main(["notebooks", "publish", "--profile", "smoke", "--results", str(tmp_path)]) == 2
+    assert "smoke is not one of real data" in capsys.readouterr().err

@@ -40,9 +40,8 @@ def results(tmp_path):
     return tmp_path
 
 
-def publish(results, plans=PLANS, **options):
-    store = results / "runs"
-    return reference.publish(results / "mine", results / "reference", plans=plans, run_store=store, **options)
+def publish(results, plans=PLANS):
+    return reference.publish(results, "mine", plans)
 
 
 def test_a_reference_has_exhibits_kept_tables_and_runs_without_weights(results):
@@ -54,15 +53,6 @@ def test_a_reference_has_exhibits_kept_tables_and_runs_without_weights(results):
     assert read_json(final / "evidence" / "runs.json") == {PAPER: {"proposed/fold0/seed0": "aa"}}
     assert runs.load(final / "evidence" / "aa").restored
     assert publish(results) == final, "publishing again replaces it"
-
-
-def test_drawn_data_keep_no_evidence_and_no_picture_that_a_real_profile_has(results):
-    publish(results)
-    (results / "mine").rename(results / "real")
-    (results / "reference" / "mine").rename(results / "reference" / "real")
-    (results / "real").rename(results / "mine")
-    final = publish(results, evidence=False)
-    assert sorted(path.name for path in final.rglob("*") if path.is_file()) == ["table3.csv", "table3.json"]
 
 
 @pytest.mark.parametrize(("change", "words"), [

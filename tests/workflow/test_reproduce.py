@@ -32,7 +32,7 @@ notebooks: {time_limit_minutes: 2}
 recall_oriented:
   {precision: fp32, split: grouped, image_size: [16, 16], backbone: test_resnet, weights: none, folds: 2, seeds: [0],
    epochs: 1, lr: 0.003, plain_epochs: 1, visits: 16, tta: none, ladder: {},
-   comparison: {image_size: [16, 16], epochs: 1, backbones: [[BACKBONE, none]]}}
+   comparison: {image_size: [16, 16], epochs: 1, backbones: [[test_efficientnet, WEIGHTS]]}}
 """
 
 
@@ -59,8 +59,12 @@ def times(work: Work) -> dict[str, int]:
 
 
 @pytest.mark.timeout(900)  # three calls: a minute on an idle machine
-def test_an_interrupt_ends_after_the_run_in_hand_the_rest_goes_on_and_a_failed_run_costs_no_other(place, capfd):
-    profile = PROFILE.replace("BACKBONE", "nobody")
+def test_an_interrupt_ends_after_the_run_in_hand_the_rest_goes_on_and_a_failed_run_costs_no_other(
+    place, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("SKINLIB_WEIGHTS", str(tmp_path))
+    (tmp_path / "test_efficientnet.safetensors").write_text("half a download")
+    profile = PROFILE.replace("WEIGHTS", "imagenet")
     Path(place["profile"]).write_text(profile)  # all runs in one process
     work = Work.open(**place)
     words = [word for name, value in place.items() for word in (f"--{name}", value)]
@@ -83,8 +87,9 @@ def test_an_interrupt_ends_after_the_run_in_hand_the_rest_goes_on_and_a_failed_r
 
     assert reproduce.reproduce(Work.open(**place), cores=2) == 1
     shown = capfd.readouterr()
-    failed = next(entry for name, entry in planned(work).items() if "nobody" in name)
-    assert f"1 of 10 runs failed: {failed['id']} (timm knows no model 'nobody'" in shown.err
+    failed = next(entry for name, entry in planned(work).items() if "imagenet" in name)
+    reason = "test_efficientnet.safetensors is no whole safetensors file"
+    assert f"1 of 10 runs failed: {failed['id']} ({tmp_path}/{reason}" in shown.err
     assert "notebooks: 1 ok, 1 not run" in shown.out
     second = times(work)
     assert len(second) == len(planned(work)) - 1 == 9
@@ -93,7 +98,7 @@ def test_an_interrupt_ends_after_the_run_in_hand_the_rest_goes_on_and_a_failed_r
     Path(place["profile"]).write_text(profile.replace("together: true\n", ""))  # each run in its own process
     assert reproduce.reproduce(Work.open(**place, only="24"), cores=2) == 1
     shown = capfd.readouterr().err
-    assert "skinlib: timm knows no model 'nobody'" in shown and str(work.run_stamp(failed)) in shown
+    assert f"skinlib: {tmp_path}/{reason}" in shown and str(work.run_stamp(failed)) in shown
     assert times(work) == second
 
 
@@ -103,7 +108,7 @@ def planned(work: Work) -> dict[str, dict]:
 
 def test_a_paper_without_its_data_costs_its_own_notebooks_alone(place, tmp_path, capfd):
     lacking = "joint_reverse_mtl"
-    profile = yaml.safe_load(PROFILE.replace("BACKBONE", "test_resnet"))
+    profile = yaml.safe_load(PROFILE.replace("WEIGHTS", "none"))
     profile |= {"papers": [lacking, "recall_oriented"], lacking: load_profile("smoke")[lacking]}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(profile))
     source = "from skinlib.study import begin\nstudy = begin(profile, '', data_root, results_root)\n"

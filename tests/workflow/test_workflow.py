@@ -13,7 +13,6 @@ from skinlib.papers import paper_names, plan_of
 from skinlib.paths import project_root, write_json
 from skinlib.training.identify import check_networks
 from skinlib.workflow import catalogue, reproduce
-from skinlib.workflow import index as notebook_index
 from skinlib.workflow.work import Work
 
 NOTEBOOKS = project_root() / "tests" / "notebooks"
@@ -251,7 +250,7 @@ def test_the_summary_tells_failed_skipped_unchanged_and_not_run_apart(place):
     report(work, "00_start", "ok", 10.0, exhibits=["paper_a/table1"])
     report(work, "01_more", "failed", 20.0, reason="KeyError: 'x'", traceback=["line 1"])
     report(work, "02_last", "skipped", 20.0, reason="no weights")
-    text, bad = notebook_index.summary(work, since=15.0)
+    text, bad = reproduce.summary(work, since=15.0)
     assert bad == 2
     states = {"00_start": "ok", "01_more": "failed", "02_last": "skipped", "24_a": "not"}
     assert dict(line.split()[:2] for line in text.splitlines()[1:5]) == states
@@ -263,12 +262,12 @@ def test_the_summary_tells_failed_skipped_unchanged_and_not_run_apart(place):
 def test_a_failure_of_an_earlier_call_is_not_this_calls_and_the_index_escapes_what_notebooks_say(place):
     work = Work.open(**place)
     report(work, "00_start", "failed", 10.0, reason="<b>bad</b>")
-    assert notebook_index.reports(work, since=15.0)[0]["status"] == "not run"
-    assert notebook_index.reports(work)[0]["status"] == "failed"
+    assert reproduce.reports(work, since=15.0)[0]["status"] == "not run"
+    assert reproduce.reports(work)[0]["status"] == "failed"
     write_json(work.folder / "paper_a" / "table1.json", {"notebook": "24_a"})
     (work.folder / "paper_a" / "table1.csv").write_text("row,ours\nfirst,0.123456\n")
     (work.folder / "paper_a" / "fig2.png").write_bytes(b"")
-    page = notebook_index.write_index(work).read_text()
+    page = reproduce.write_index(work).read_text()
     shown = ("REAL data", "&lt;b&gt;bad&lt;/b&gt;", "src='paper_a/fig2.png'", "table1, 1 cells", "0.123")
     assert [words for words in shown if words not in page] == [] and "<b>bad" not in page
 
@@ -278,7 +277,7 @@ def test_exhibits_belong_to_the_notebook_that_wrote_them_now(place):
     for name, author in (("table1", "24_a"), ("table2", "34_a"), ("old", "24_a")):
         write_json(work.folder / "paper_a" / f"{name}.json", {"notebook": author})
     os.utime(work.folder / "paper_a" / "old.json", (1, 1))
-    assert notebook_index.exhibits_of(work, {"notebook": "24_a", "started": 100.0}) == ["paper_a/table1"]
+    assert reproduce.exhibits_of(work, {"notebook": "24_a", "started": 100.0}) == ["paper_a/table1"]
 
 
 def test_snakemake_goes_on_after_a_failure_redoes_what_is_missing_and_keeps_the_rest(tmp_path, capfd):
