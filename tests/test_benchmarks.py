@@ -35,38 +35,3 @@ def test_every_row_has_a_rate_of_ours_and_of_a_peer_and_its_name_says_which(rows
     expected |= {"without super-resolution"}
     assert len(set(names)) == len(names)
     assert expected <= peers
-
-
-def test_a_process_apart_builds_and_serves_one_object_after_the_other():
-    from benchmarks.timing import Apart
-
-    with Apart() as process:
-        process.make(str, "abcabc")
-        assert process.call("count", "a") == 2
-        process.make(list, (5, 6))
-        assert process.call("index", 6) == 1
-    assert process.process.exitcode == 0
-
-
-def test_the_arms_take_turns_and_the_median_counts():
-    from benchmarks.timing import alternate
-
-    order, values = [], iter([1.0, 10.0, 9.0, 30.0, 2.0, 20.0])
-    arms = {name: lambda name=name: order.append(name) or next(values) for name in ("a", "b")}
-    assert alternate(arms, 3) == {"a": 2.0, "b": 20.0}
-    assert order == ["a", "b"] * 3
-
-
-def test_a_window_leaves_its_first_step_out():
-    from benchmarks.timing import Loop
-
-    class Fake(Loop):
-        batch = 4
-
-        def run(self, steps):
-            return [10.0 + 0.5 * k for k in range(steps)]
-
-    loop = Fake()
-    assert loop.settle(seconds=3.0) == 8.0
-    assert loop.steps == 6
-    assert loop.window() == 8.0

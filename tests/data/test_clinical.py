@@ -45,8 +45,7 @@ def test_the_typed_rows_by_hand(cohort):
     assert table.loc[0, never].isna().all()  # never asked: in no column a 1, nor a 0
     wanted = {"fitspatrick_3.0": 1, "diameter_2": 5, "background_mother_UNK": 1, "gender_FEMALE": 1}
     assert table.loc[1, list(wanted)].to_dict() == wanted
-    whole = cohort.assign(skin_type=cohort["skin_type"].astype("Int64"))  # as the list of a user has them
-    np.testing.assert_array_equal(clinical.encode(whole), table)
+    np.testing.assert_array_equal(clinical.encode(cohort.assign(skin_type=cohort["skin_type"].astype("Int64"))), table)
     for name, place in clinical.blocks().items():
         if place.stop - place.start > 1:
             assert set(table.iloc[:, place].sum(axis=1)) <= {0, 1}, name

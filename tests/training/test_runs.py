@@ -323,9 +323,7 @@ def test_a_run_that_nothing_could_test_is_refused(tiny_config, data_root, tmp_pa
     ({"system": "attention_autoencoder", "options": {"share": "half"}}, r"its options \(TypeError: .*'share': 'half'"),
     ({"system": "joint_ensemble", "variant": "fused", "options": {"members": ["a"]}}, "options .*'members': ..a"),
 ])  # fmt: skip
-def test_losses_and_options_that_a_system_cannot_work_with_are_named_before_training(
-    tiny_config, data_root, tmp_path, changes, words
-):
+def test_what_a_system_cannot_work_with_is_named_before_training(tiny_config, data_root, tmp_path, changes, words):
     with pytest.raises(ValueError, match=words):
         runs.ensure(tiny_config.replace(**changes), data_root=data_root, results_root=tmp_path)
 
