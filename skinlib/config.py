@@ -269,6 +269,8 @@ def load_profile(name: str | Path) -> dict:
         of = lambda one: "" if one["type"] == "missing" else f" is {one['input']!r:.60}"
         found = [f"{'.'.join(map(str, one['loc']))}{of(one)}: {one['msg']}" for one in error.errors()]
         raise ValueError(f"{path}: {'; '.join(found)}") from error
+    if profile["data"]["kind"] == "reference" and not profile["data"].get("of"):
+        raise ValueError(f"{path}: data.of is missing; name the profile whose evidence it is")
     return profile
 
 

@@ -48,13 +48,16 @@ def load_masks(path: Path) -> dict[str, np.ndarray]:
         return dict(zip(stored["image_id"].tolist(), pixels.reshape(-1, *shape), strict=True))
 
 
-def halve(run: Path, target: Path) -> Path:
-    """Write the weights of a run's folder in half precision; ValueError where a number is too large for that."""
+def halve(run: Path, folder: Path) -> Path:
+    """Copy a run's folder to ``folder/<run id>`` with its weights in half precision; return the new folder.
+
+    Raises ValueError where a number is too large for that.
+    """
     tensors = load_file(run / WEIGHTS)
     half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     if wrong := [name for name, t in half.items() if not torch.isfinite(t).all()]:
         raise ValueError(f"{run}: {wrong[0]} has numbers that half precision does not hold")
-    return write_atomic(target, save(half))
+    return write_atomic(copy_evidence(run, folder) / HALF, save(half)).parent
 
 
 def copy_evidence(run: Path, folder: Path) -> Path:

@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import importlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -69,7 +70,9 @@ def check_keys(profile: dict) -> None:
     parts = [("", profile, {*paper_names()}.union(*shipped))]
     for paper in [name for name in paper_names() if name in profile]:
         recipe = getattr(importlib.import_module(f"skinlib.papers.{paper}.plan"), "RECIPE", ())
-        parts.append((f"{paper}.", profile[paper], {*recipe}.union(*(each.get(paper, ()) for each in shipped))))
+        peers = [each[paper] for each in shipped if paper in each]
+        parts.append((f"{paper}.", profile[paper], {*recipe}.union(*peers)))
+        parts += _alike(f"{paper}.", profile[paper], peers)
     for where, values, known in parts:
         if not isinstance(values, dict):
             raise ValueError(f"profile {profile['name']}: {where.removesuffix('.')} is {values!r}; give its settings")
@@ -77,6 +80,15 @@ def check_keys(profile: dict) -> None:
             near = difflib.get_close_matches(unknown[0], known, 1)
             hint = f"is {near[0]} meant?" if near else f"known are {', '.join(sorted(known))}"
             raise ValueError(f"profile {profile['name']}: nothing reads the key {where}{unknown[0]}; {hint}")
+
+
+def _alike(where: str, values: object, peers: list[dict]) -> Iterator[tuple[str, dict, set]]:
+    """Yield the mappings below that have the same keys in all shipped profiles: names of settings, and none of rows."""
+    for name, value in values.items() if isinstance(values, dict) else ():
+        same = [each[name] for each in peers if isinstance(each.get(name), dict) and each[name]]
+        if len(same) > 1 and len(set(map(frozenset, same))) == 1:
+            yield f"{where}{name}.", value, set(same[0])
+        yield from _alike(f"{where}{name}.", value, same)
 
 
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:

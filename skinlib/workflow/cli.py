@@ -183,7 +183,7 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
 
 def publish_results(arguments: argparse.Namespace) -> int | None:
     """Make what was executed on real data the reference of its profile; 1 when a notebook failed or was not run."""
-    from skinlib.papers import plan_of
+    from skinlib.papers import planned
     from skinlib.workflow.reference import publish, size_of
     from skinlib.workflow.reproduce import summary
 
@@ -195,18 +195,18 @@ def publish_results(arguments: argparse.Namespace) -> int | None:
         return 1
     if work.profile["data"]["kind"] in ("synthetic", "reference"):
         raise ValueError(f"profile {work.profile['name']} is not one of real data: `make reproduce` makes its exhibits")
-    plans = {paper: plan_of(paper, work.profile) for paper in work.profile["papers"]}
+    plans = {paper: planned(paper, work.profile) for paper in work.profile["papers"]}
     path = publish(work.results, work.profile["name"], plans)
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
 
 
 def restore_runs(arguments: argparse.Namespace) -> None:
-    """Put the runs of results/reference into the run store, without weights."""
+    """Put the runs of results/reference into the run store, with the weights of results/models alone."""
     from skinlib.workflow.reference import restore
 
     work = _work(arguments)
     found = restore(work.results / "reference" / work.profile["name"], work.results)
-    print(f"{len(found)} runs restored from evidence, without weights, to {work.results / 'runs'}")
+    print(f"{len(found)} runs restored from evidence to {work.results / 'runs'}, with weights where any are published")
 
 
 def run_regression(arguments: argparse.Namespace) -> int:

@@ -8,29 +8,34 @@ whoever doubts such a table makes it again.
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from skinlib.config import RunConfig
+from skinlib.across.systems import plan_module
+from skinlib.config import Planned, RunConfig
 from skinlib.paths import read_json, write_json
 from skinlib.study import EVIDENCE, RUN_NAMES
 from skinlib.training import runs, stored
 from skinlib.training.runs import Run
 
-MOST_BYTES = 32_000_000  # of results/reference as a whole
+MOST_BYTES, MOST_OF_MODELS = 32_000_000, 60_000_000  # of results/reference and results/models as a whole
 ENDINGS = (".csv", ".json", ".png", ".jpg")
 
 
-def publish(results: Path, profile: str, plans: Mapping[str, Mapping[str, RunConfig]]) -> Path:
-    """Replace what a profile's reference holds of the papers in ``plans``, and nothing else, by its results.
+def publish(results: Path, profile: str, planned: Mapping[str, Sequence[Planned]]) -> Path:
+    """Replace what a profile's reference holds of some papers, and nothing else, by its results.
 
-    ``plans`` is paper -> name -> configuration, as the profile plans them. Raises ValueError, and changes nothing (no
-    exhibit, several commits or a changed checkout, runs of older code or not of the plan, more than 32 MB in all).
+    ``planned`` is paper -> runs, as the profile plans them. Each paper's proposed system, the folds of one seed, goes
+    to ``results/models`` in half precision. Raises ValueError, and changes nothing (no exhibit, several commits or a
+    changed checkout, runs of older code or not of the plan, more than 32 MB in all or 60 MB of weights).
     """
+    plans = {paper: {one.name: one.config for one in plan} for paper, plan in planned.items()}
     found, reference, final = results / profile, results / "reference", results / "reference" / profile
     records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
     behind = _runs_behind(records, found)
     names = _names(behind, plans)
+    systems = {names[paper][name] for paper, plan in planned.items() for name in _system(paper, plan)}
+    systems |= {parent.id for key in systems for parent in behind[key].parents().values()}
     reference.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=reference, prefix=f".{profile}.") as name:
         new = Path(name, profile)
@@ -45,9 +50,21 @@ def publish(results: Path, profile: str, plans: Mapping[str, Mapping[str, RunCon
         others = [each for each in reference.iterdir() if each.name not in (profile, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
             raise ValueError(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less")
+        for key in systems:
+            stored.halve(results / "runs" / key, Path(name, "models"))
+        if (size := size_of(Path(name, "models"))) > MOST_OF_MODELS:
+            raise ValueError(f"the weights would take {size:,} bytes, {MOST_OF_MODELS:,} are allowed")
+        shutil.copytree(Path(name, "models"), results / "models", dirs_exist_ok=True)
         shutil.rmtree(final, ignore_errors=True)
         new.replace(final)
     return final
+
+
+def _system(paper: str, plan: Sequence[Planned]) -> list[str]:
+    """Return the names of the proposed system's runs: all folds of its first seed."""
+    asked = {name: value for name, value in plan_module(paper).PROPOSED_RUN.items() if name != "fold"}
+    fitting = [one for one in plan if asked.items() <= one.labels.items()]
+    return [one.name for one in fitting if one.labels["seed"] == fitting[0].labels["seed"]]
 
 
 def _runs_behind(records: Mapping[Path, dict], found: Path) -> dict[str, Run]:
@@ -89,8 +106,8 @@ def _write_runs(folder: Path, behind: Mapping[str, Run], names: Mapping[str, dic
 def restore(profile: Path, results: Path) -> list[Path]:
     """Put a published profile's runs into the run store, where it has no folder of theirs; return the new folders.
 
-    ``profile`` is ``results/reference/<profile>``. The runs count as finished, have all but weights and masks, and what
-    needs these says so. What notebooks measured with the networks goes where they keep it.
+    ``profile`` is ``results/reference/<profile>``. The runs count as finished and have all but masks and weights, but
+    for those of ``results/models``; what needs these says so. What notebooks measured goes where they keep it.
     """
     file = profile / EVIDENCE / RUN_NAMES
     if not file.is_file():
@@ -100,7 +117,10 @@ def restore(profile: Path, results: Path) -> list[Path]:
             _copy([table], to.parent)
     ids = sorted({key for of in read_json(file).values() for key in of.values()})
     lacking = [key for key in ids if not (results / "runs" / key).exists()]
-    return [stored.copy_evidence(file.parent / key, results / "runs") for key in lacking]
+    found = [stored.copy_evidence(file.parent / key, results / "runs") for key in lacking]
+    for run in found:
+        _copy([profile.parents[1] / "models" / run.name / stored.HALF], run)
+    return found
 
 
 def _copy(files: Iterable[Path], folder: Path) -> None:

@@ -53,6 +53,8 @@ class Work:
             check_keys(loaded)
         top = Path(results or project_root() / "results").resolve()
         folder = Path(notebooks or project_root() / "notebooks").resolve()
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is no folder of notebooks")
         generated = not data and loaded["data"]["kind"] == "synthetic"
         cards = tuple(selected(loaded, only, folder))
         return cls(given, loaded, top, find_data(loaded, data, top), generated, folder, cards)

@@ -60,9 +60,8 @@ def test_the_melanomas_as_published_what_each_repeats_and_the_new_that_repeat_no
         "ISIC_0000002@isic2017": "train",  # by id
         "ISIC_0000111": "test",  # by bytes
         "ISIC_0000200": "test",  # by sight
-        "ISIC_0000201": "new",
-        "ISIC_0000202": "new",
-    }
+        "ISIC_0000201": "new", "ISIC_0000202": "new",
+    }  # fmt: skip
     assert set(added["diagnosis"]) == {"malignant"} and set(added["label"]) == {1}
     assert set(added["source"]) == {"isic2017"} and set(added["dataset"]) == {"isic2016"}
     new = extra_training("isic2017_melanomas_new", base, root, allow_missing=True)

@@ -97,8 +97,7 @@ def test_a_profile_is_applied_and_one_that_is_none_is_ignored(saved):
 CODINGS = {
     "0 and 255": lambda: Image.fromarray(np.uint8(255 * LESION)),
     "0 and 1": lambda: Image.fromarray(np.uint8(LESION)),
-    "0 and 128": lambda: Image.fromarray(np.uint8(128 * LESION)),
-    "two levels": lambda: Image.fromarray(LESION),
+    "0 and 128": lambda: Image.fromarray(np.uint8(128 * LESION)), "two levels": lambda: Image.fromarray(LESION),
     "16 bits": lambda: Image.fromarray(np.uint16(65535 * LESION)),
     "16 bits, 0 and 1": lambda: Image.fromarray(np.uint16(LESION)),
     "blue": lambda: Image.fromarray(np.uint8(LESION[..., None] * [0, 0, 255])),

@@ -95,9 +95,8 @@ def test_isic2016_label_files_without_header_in_both_spellings(tmp_path):
     assert cohort["official_split"].tolist() == ["train"] * 3 + ["test"] * 2
     assert cohort["mask_path"].str.endswith("_Segmentation.png").all()
     assert cohort.attrs["findings"] == [
-        "train: found 3 of 900 images (3 label rows)",
-        "test: found 2 of 379 images (2 label rows)",
-    ]
+        "train: found 3 of 900 images (3 label rows)", "test: found 2 of 379 images (2 label rows)",
+    ]  # fmt: skip
 
 
 def test_isic2017_third_class_and_metadata_in_the_data_folder(tmp_path):

@@ -61,17 +61,14 @@ def test_single_faults(tmp_path, text, fault):
 
 PLAIN = "image_id,label,part,p_benign,p_malignant\n0012,1,val,0.25,0.75\nNA,0,test,0.5,0.5\n"
 SAVED = {
-    "as it is": PLAIN,
-    "semicolons and decimal commas": PLAIN.replace(",", ";").replace("0.", "0,"),
-    "tabs": PLAIN.replace(",", "\t"),
-    "a byte order mark and CRLF": "\ufeff" + PLAIN.replace("\n", "\r\n"),
+    "as it is": PLAIN, "semicolons and decimal commas": PLAIN.replace(",", ";").replace("0.", "0,"),
+    "tabs": PLAIN.replace(",", "\t"), "a byte order mark and CRLF": "\ufeff" + PLAIN.replace("\n", "\r\n"),
     "a comma at the end of every row": PLAIN.replace("\n", ",\n").replace("malignant,\n", "malignant\n"),
-    "a comma at the end of every line": PLAIN.replace("\n", ",\n"),
-    "blanks": PLAIN.replace(",", " , "),
+    "a comma at the end of every line": PLAIN.replace("\n", ",\n"), "blanks": PLAIN.replace(",", " , "),
     "labels that became floats": PLAIN.replace(",1,", ",1.0,").replace(",0,", ",0.0,"),
     "names of classes": PLAIN.replace(",1,", ",malignant,").replace(",0,", ",benign,"),
     "the positive class first": "image_id,label,part,p_malignant,p_benign\n0012,1,val,0.75,0.25\nNA,0,test,0.5,0.5\n",
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("saved", SAVED)

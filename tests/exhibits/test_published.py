@@ -144,10 +144,9 @@ def test_faulty_files_and_unknown_names_are_named(typed):
     assert typed("a,auc,0.5,Table 1,\n")["published"].tolist() == [0.5]
     assert typed("a,auc,,Table 1,N/R\n")["published"].isna().all()
     for text, words in (
-        ("a,auc,high,Table 1,\n", "row 'a', metric 'auc' is no number"),
-        ("a,auc,1,T,\na,auc,2,T,\n", "given twice"),
+        ("a,auc,high,Table 1,\n", "row 'a', metric 'auc' is no number"), ("a,auc,1,T,\na,auc,2,T,\n", "given twice"),
         ("a,auc,,Table 1,\n", "neither a number nor a note"),
-    ):
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             typed(text)
     with pytest.raises(ValueError, match="there are mine"):

@@ -169,11 +169,9 @@ def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
 
 def test_holm_runs_within_family_and_metric():
     rows = {
-        "row": list("abac"),
-        "metric": list("xxyx"),
-        "p": [0.01, 0.02, 0.03, 0.04],
-        "family": ["primary"] * 3 + ["s"],
-    }
+        "row": list("abac"), "metric": list("xxyx"),
+        "p": [0.01, 0.02, 0.03, 0.04], "family": ["primary"] * 3 + ["s"],
+    }  # fmt: skip
     frame = pd.DataFrame(rows).assign(low=1.0, high=2.0, units=5)
     judged = judge(frame)
     assert judged["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])

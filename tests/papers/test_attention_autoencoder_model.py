@@ -87,11 +87,10 @@ def test_each_switch_adds_exactly_its_parts():
 def test_a_decoder_is_there_if_a_loss_asks_for_what_it_draws():
     whole = network()
     for weights, mask, image in (
-        (ALONE, False, False),
-        (ALONE | {"dice": 1.0}, True, False),
+        (ALONE, False, False), (ALONE | {"dice": 1.0}, True, False),
         (ALONE | {"mask_cross_entropy": 0.0}, True, False),  # weight 0: recorded, not trained
         (ALONE | {"reconstruction": 0.1}, False, True),
-    ):
+    ):  # fmt: skip
         model = network(weights=weights)
         out = model.eval()(batch_of()["image"])
         assert ("mask" in out, "reconstruction" in out) == (mask, image)

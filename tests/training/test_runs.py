@@ -340,7 +340,7 @@ def test_evidence_is_a_run_without_its_weights_and_half_of_them_predict_the_same
         kept.model()
     with pytest.raises(KeyError, match="no rows of the view 'left_right'; it has mean, identity"):
         kept.predictions("left_right")
-    stored.halve(finished_run.path, kept.path / stored.HALF)
+    assert stored.halve(finished_run.path, tmp_path / "runs") == kept.path
     whole, cohort = kept.predictions(), runs.cohort_of(kept.config, data_root).merge(kept.predictions()["image_id"])
     again = predict(kept, cohort, tta="flips").set_index("image_id").loc[whole["image_id"], "p_malignant"]
     assert not kept.restored and again.to_numpy() == pytest.approx(whole["p_malignant"].to_numpy(), abs=2e-3)
@@ -351,7 +351,7 @@ def test_evidence_is_a_run_without_its_weights_and_half_of_them_predict_the_same
             kept.model()
     save_file({"a": torch.tensor([1e6])}, tmp_path / stored.WEIGHTS)
     with pytest.raises(ValueError, match="a has numbers that half precision does not hold"):
-        stored.halve(tmp_path, tmp_path / stored.HALF)
+        stored.halve(tmp_path, tmp_path / "runs")
 
 
 def test_without_views_the_one_that_there_is_has_both_names(finished_run):

@@ -117,9 +117,8 @@ def test_a_run_that_is_not_the_planned_one_gets_no_stamp(monkeypatch, train, tmp
     monkeypatch.setattr("skinlib.training.runs.read_config", lambda file: RunConfig(variant="other"))
     (tmp_path / "mine-c1.json").write_text("years")
     for place, words in (
-        (tmp_path / "smoke" / "state", "aa was planned, other trained"),
-        (tmp_path, "the workflow's own"),
-    ):
+        (tmp_path / "smoke" / "state", "aa was planned, other trained"), (tmp_path, "the workflow's own"),
+    ):  # fmt: skip
         assert train("aa", words=["--stamp", str(place / "mine-c1.json")]) == 2
         assert words in capsys.readouterr().err and (tmp_path / "mine-c1.json").read_text() == "years"
 

@@ -98,8 +98,9 @@ def test_a_file_that_is_no_notebook_needs_nothing_and_fails_alone(tmp_path, name
     report = execute(path, tmp_path / "out", {}, minutes=1)
     assert report["status"] == "failed" and report["title"] == name
     assert report["reason"].startswith(f"{name}.ipynb is no notebook of format 4; open it in JupyterLab and save it")
-    path.write_text('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}')
-    assert "is no whole notebook (" in execute(path, tmp_path / "out", {}, minutes=1)["reason"]
+    for cell in ("1", '{"cell_type": "foo", "source": ""}'):
+        path.write_text(f'{{"nbformat": 4, "nbformat_minor": 5, "metadata": {{}}, "cells": [{cell}]}}')
+        assert "is no whole notebook (" in execute(path, tmp_path / "out", {}, minutes=1)["reason"]
     with pytest.raises(ValueError, match="lies where executed notebooks are written"):
         execute(path, tmp_path, {}, minutes=1)
     assert path.is_file()

@@ -4,8 +4,10 @@ import json
 
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file, save
 
-from skinlib.config import RunConfig, load_profile
+from skinlib.config import Planned, RunConfig, load_profile
 from skinlib.exhibits.published import published
 from skinlib.exhibits.score import ALPHA, LEAST_UNITS
 from skinlib.papers import plan_of
@@ -20,7 +22,7 @@ FOLDER = project_root() / "results" / "reference"
 REAL = FOLDER / "real"
 MADE = [path for path in sorted(REAL.glob("*/*.csv")) if "verdict" in path.read_text().partition("\n")[0]]
 PAPER, CONFIG = "recall_oriented", RunConfig(precision="fp32", image_size=(32, 32))
-PLANS = {PAPER: {"proposed/fold0/seed0": CONFIG}}
+PLANS = {PAPER: [Planned("proposed/fold0/seed0", CONFIG, {"arm": "proposed", "fold": 0, "seed": 0})]}
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def results(tmp_path):
     rows = {"image_id": ["1", "2"], "part": "test", "view": "mean", "label": [0, 1]}
     stored.write(pd.DataFrame(rows | {"p_benign": [0.9, 0.1], "p_malignant": [0.1, 0.9]}), folder / stored.PREDICTIONS)
     write_atomic(folder / stored.CONFIG, CONFIG.to_json())
-    write_atomic(folder / stored.WEIGHTS, b"weights")
+    write_atomic(folder / stored.WEIGHTS, save({"a": torch.ones(2)}))
     write_json(folder / stored.DONE, {"code": code_fingerprint(PAPER), "epochs": 1, "images": 1})
     found = tmp_path / "mine" / PAPER
     write_atomic(found / "table3.csv", "row,metric\n")
@@ -53,6 +55,8 @@ def test_a_reference_has_exhibits_kept_tables_and_runs_without_weights(results):
     assert read_json(final / "evidence" / "runs.json") == {PAPER: {"proposed/fold0/seed0": "aa"}}
     assert runs.load(final / "evidence" / "aa").restored
     assert publish(results) == final, "publishing again replaces it"
+    half = runs.load(results / "models" / "aa")
+    assert load_file(half.weights_file)["a"].dtype == torch.float16 and half.predictions()["label"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -68,17 +72,19 @@ def test_what_may_not_become_a_reference_is_refused_and_changes_nothing(results,
 
 def test_runs_of_another_plan_and_too_large_results_are_refused(results, monkeypatch):
     with pytest.raises(ValueError, match="not in the plan"):
-        publish(results, plans={PAPER: {"proposed/fold0/seed0": CONFIG.replace(seed=7)}})
-    monkeypatch.setattr(reference, "MOST_BYTES", 100)
-    with pytest.raises(ValueError, match="100 are allowed"):
-        publish(results)
+        publish(results, plans={PAPER: [PLANS[PAPER][0]._replace(config=CONFIG.replace(seed=7))]})
+    for limit in ("MOST_OF_MODELS", "MOST_BYTES"):
+        monkeypatch.setattr(reference, limit, 100)
+        with pytest.raises(ValueError, match="100 are allowed"):
+            publish(results)
 
 
 def test_restored_runs_count_as_finished(results):
     final = publish(results)
     other = results / "elsewhere"
     assert [path.name for path in reference.restore(final, other)] == ["aa"]
-    assert runs.load(other / "runs" / "aa").predictions()["p_malignant"].tolist() == [0.1, 0.9]
+    back = runs.load(other / "runs" / "aa")
+    assert back.predictions()["p_malignant"].tolist() == [0.1, 0.9] and not back.restored
     assert (other / "mine" / PAPER / "evidence" / "ita.csv.gz").is_file()
     assert reference.restore(final, other) == [], "what is there is left alone"
 

@@ -135,8 +135,13 @@ def test_keys_that_nothing_reads_are_refused(place, tmp_path):
 
 def test_keys_of_a_paper_are_those_of_the_shipped_profiles_and_of_its_plans_recipe(monkeypatch):
     catalogue.check_keys({"name": "own", "joint_reverse_mtl": {"schedule_gamma": 0.5, "longer": [{"views": 1}]}})
-    with pytest.raises(ValueError, match=r"own: nothing reads the key joint_reverse_mtl\.epoch; is epochs meant"):
-        catalogue.check_keys({"name": "own", "joint_reverse_mtl": {"schedule_gamma": 0.5, "epoch": 7}})
+    deep = (
+        {"metadata_sr": {"recipes": {"own": {"lrr": 1}}}},
+        r"the key metadata_sr\.recipes\.own\.lrr; known are epochs",
+    )
+    for more, words in (({"joint_reverse_mtl": {"epoch": 7}}, r"joint_reverse_mtl\.epoch; is epochs meant"), deep):
+        with pytest.raises(ValueError, match=words):
+            catalogue.check_keys({"name": "own"} | more)
     monkeypatch.setattr(catalogue, "paper_names", lambda: ["new"])
     monkeypatch.setattr(catalogue, "importlib", types.SimpleNamespace(import_module=lambda name: None))
     catalogue.check_keys({"name": "own", "new": {"anything": 1}})
