@@ -1,5 +1,8 @@
 """The facts of data/README.md on the real files; sets that are only partly on disk are read with ``allow_missing``."""
 
+import functools
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,31 +11,24 @@ from PIL import Image
 from skinlib.data import checks, clinical
 from skinlib.data.cards import CARDS, relabel
 from skinlib.data.readers import read
+from skinlib.paths import project_root
+from skinlib.training.predict import predict
+from skinlib.training.runs import cohort_of, load
 
 
 @pytest.fixture(scope="module")
 def cohorts(root):
     """Read each set once."""
-    found = {}
-
-    def cohort(name: str) -> pd.DataFrame:
-        if name not in found:
-            found[name] = read(name, root, allow_missing=True)
-        return found[name]
-
-    return cohort
+    return functools.cache(lambda name: read(name, root, allow_missing=True))
 
 
 @pytest.mark.needs("ham10000")
 def test_ham10000_is_complete(root, cohorts):
     cohort = read("ham10000", root)
-    assert len(cohort) == 10015
-    assert cohort["diagnosis"].value_counts().to_dict() == CARDS["ham10000"].counts["all"]
+    assert cohort["diagnosis"].value_counts().to_dict() == CARDS["ham10000"].counts["all"]  # 10,015 in all
     images = cohort.groupby("lesion_id").size().value_counts().sort_index()
     assert images.to_dict() == {1: 5514, 2: 1423, 3: 490, 4: 34, 5: 5, 6: 4}
-    assert cohort["age"].isna().sum() == 57
-    assert cohort["sex"].isna().sum() == 57
-    assert cohort["site"].isna().sum() == 234
+    assert cohort[["age", "sex", "site"]].isna().sum().tolist() == [57, 57, 234]
     assert cohort.groupby("lesion_id")["diagnosis"].nunique().max() == 1
     assert relabel(cohort, "malignancy")["label"].sum() == 1954
 
@@ -50,8 +46,8 @@ def test_task3_training_is_ham10000(cohorts):
     ham, task3 = cohorts("ham10000"), cohorts("isic2018_task3")
     training = task3[task3["official_split"] == "train"].set_index("image_id")
     assert sorted(training.index) == sorted(ham["image_id"])
-    assert (training.loc[ham["image_id"], "label"].to_numpy() == ham["label"].to_numpy()).all()
-    assert (training.loc[ham["image_id"], "lesion_id"].to_numpy() == ham["lesion_id"].to_numpy()).all()
+    same = training.loc[ham["image_id"], ["label", "lesion_id"]].to_numpy() == ham[["label", "lesion_id"]].to_numpy()
+    assert same.all()
 
 
 @pytest.mark.needs("isic2016")
@@ -72,9 +68,8 @@ def test_isic2016_test_images_stand_in_the_isic2017_label_files(root):
     files = [root / "isic2017" / f"ISIC-2017_{word}_Part3_GroundTruth.csv" for word in ("Training", "Validation")]
     later = pd.concat([pd.read_csv(file) for file in files])
     both = test.merge(later, on="image_id")
-    assert len(both) == 305
+    assert len(both) == 305 and later["melanoma"].sum() == 404
     assert ((both["melanoma_x"] == 1) & (both["melanoma_y"] == 1)).sum() == 63
-    assert later["melanoma"].sum() == 404
 
 
 @pytest.mark.needs("isic2016", "isic2018_task12")
@@ -95,10 +90,8 @@ def test_task12_shares_no_image_with_task3(cohorts):
 @pytest.mark.needs("isic2018_task12")
 def test_task12_has_five_attribute_masks_an_image(cohorts):
     cohort = cohorts("isic2018_task12")
-    training = cohort[cohort["official_split"] == "train"]
-    assert len(training) == 2594
-    assert training.filter(like="attribute_").shape[1] == 5
-    assert training.filter(like="attribute_").notna().all(axis=None)
+    attributes = cohort[cohort["official_split"] == "train"].filter(like="attribute_")
+    assert attributes.shape == (2594, 5) and attributes.notna().all(axis=None)
 
 
 @pytest.mark.needs("pad_ufes_20")
@@ -155,6 +148,15 @@ def test_ham10000_near_duplicates_are_mostly_of_one_lesion(cohorts):
     assert len(pairs) > 5 and same.mean() > 0.5
 
 
+@pytest.mark.needs("ham10000")
+@pytest.mark.parametrize("path", sorted((project_root() / "results" / "models").glob("*/half.safetensors")))
+def test_a_published_network_gives_its_stored_predictions(root, tmp_path, path):
+    run = load(shutil.copytree(path.parent, tmp_path / "runs" / path.parent.name))
+    seen = run.predictions("identity").query("part == 'test'").head(32).filter(regex="^image_id$|^p_")
+    cohort = cohort_of(run.config, root).set_index("image_id").loc[seen["image_id"]].reset_index()
+    np.testing.assert_allclose(predict(run, cohort)[list(seen)].iloc[:, 1:], seen.iloc[:, 1:], atol=2e-3)
+
+
 @pytest.mark.needs("ph2")
 def test_ph2_has_160_benign_and_40_melanoma(root):
     labels = relabel(read("ph2", root), "malignancy")["label"]
@@ -163,6 +165,5 @@ def test_ph2_has_160_benign_and_40_melanoma(root):
 
 @pytest.mark.needs("isic2019")
 def test_isic2019(cohorts):
-    cohort = cohorts("isic2019")
-    assert len(cohort) == 25331
+    cohort = cohorts("isic2019")  # 25,331 images
     assert cohort["diagnosis"].value_counts().to_dict() == CARDS["isic2019"].counts["train"]
