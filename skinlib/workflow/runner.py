@@ -79,9 +79,9 @@ def execute(path: Path, folder: Path, parameters: Mapping[str, object], *, minut
         notebook = read_notebook(path)
         heading = "".join(notebook["cells"][0]["source"]).strip().partition("\n")[0] if notebook["cells"] else ""
         report["title"] = heading.lstrip("# ").strip() or path.stem
-        check_parameters(notebook, parameters)
         if strange := {cell["cell_type"] for cell in notebook["cells"]} - {"code", "markdown", "raw"}:
             raise TypeError(f"a cell of type {', '.join(map(str, strange))}")
+        check_parameters(notebook, parameters)
         braced = [str(file).replace("{", "{{").replace("}", "}}") for file in (path, written)]  # else filled in
         papermill.execute_notebook(*braced, parameters=dict(parameters), **options)
         report["status"] = "ok"

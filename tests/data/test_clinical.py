@@ -84,11 +84,11 @@ def test_an_unknown_answer_is_named(cohort):
         clinical.encode(strange)
     assert "region: TAIL at PAT_9001_9101_530" in str(caught.value)
     assert "background_mother: ATLANTIS at PAT_9002_9103_940" in str(caught.value)
-    assert "add them to skinlib/data/pad_ufes_20.csv" in str(caught.value)
+    assert "the features (skinlib/data/pad_ufes_20.csv) do not know" in str(caught.value)
 
 
 def test_a_cohort_without_the_columns_is_refused(cohort):
-    with pytest.raises(DataError, match="lacks the clinical columns diameter_1, itch; read"):
+    with pytest.raises(DataError, match="lack the clinical columns diameter_1, itch; a list"):
         clinical.encode(cohort.drop(columns=["itch", "diameter_1"]))
     with pytest.raises(ValueError, match="no encoding 'modern'; there are literature, cleaned"):
         clinical.encode(cohort, "modern")
