@@ -15,6 +15,7 @@ CONFIG, ENVIRONMENT, HISTORY, GRADIENTS = "config.json", "environment.json", "hi
 PREDICTIONS, SCORES = "predictions.csv.gz", "segmentation.csv.gz"
 WEIGHTS, MASKS = NO_EVIDENCE = "model.safetensors", "masks.npz"
 HALF = "half.safetensors"  # the weights in half precision, in the place of those of a run that was published
+LARGE = 20_000  # numbers of a tensor that is stored in half precision
 DONE = "metrics.json"  # the last file to appear: a folder that has it is whole
 EVIDENCE = (CONFIG, ENVIRONMENT, HISTORY, GRADIENTS, PREDICTIONS, SCORES, DONE)  # a run without weights and masks
 TABLE = ".csv.gz"  # how the name of a table ends
@@ -54,7 +55,8 @@ def halve(run: Path, folder: Path) -> Path:
     Raises ValueError where a number is too large for that.
     """
     tensors = load_file(run / WEIGHTS)
-    half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    # Small tensors stay: they are few, and of a first depthwise layer half precision moved probabilities by 0.02.
+    half = {name: t.half() if t.is_floating_point() and t.numel() >= LARGE else t for name, t in tensors.items()}
     if wrong := [name for name, t in half.items() if not torch.isfinite(t).all()]:
         raise ValueError(f"{run}: {wrong[0]} has numbers that half precision does not hold")
     return write_atomic(copy_evidence(run, folder) / HALF, save(half)).parent

@@ -349,7 +349,7 @@ def test_evidence_is_a_run_without_its_weights_and_half_of_them_predict_the_same
         save_file({name: odd(t) for name, t in names.items()}, kept.path / stored.HALF)
         with pytest.raises(ValueError, match=r"half.safetensors is damaged .* holds no weights"):
             kept.model()
-    save_file({"a": torch.tensor([1e6])}, tmp_path / stored.WEIGHTS)
+    save_file({"a": torch.full((200, 200), 1e6)}, tmp_path / stored.WEIGHTS)
     with pytest.raises(ValueError, match="a has numbers that half precision does not hold"):
         stored.halve(tmp_path, tmp_path / "runs")
 

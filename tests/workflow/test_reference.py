@@ -32,7 +32,7 @@ def results(tmp_path):
     rows = {"image_id": ["1", "2"], "part": "test", "view": "mean", "label": [0, 1]}
     stored.write(pd.DataFrame(rows | {"p_benign": [0.9, 0.1], "p_malignant": [0.1, 0.9]}), folder / stored.PREDICTIONS)
     write_atomic(folder / stored.CONFIG, CONFIG.to_json())
-    write_atomic(folder / stored.WEIGHTS, save({"a": torch.ones(2)}))
+    write_atomic(folder / stored.WEIGHTS, save({"a": torch.ones(200, 200)}))
     write_json(folder / stored.DONE, {"code": code_fingerprint(PAPER), "epochs": 1, "images": 1})
     found = tmp_path / "mine" / PAPER
     write_atomic(found / "table3.csv", "row,metric\n")
