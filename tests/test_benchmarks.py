@@ -33,5 +33,4 @@ def test_every_row_has_a_rate_of_ours_and_of_a_peer_and_its_name_says_which(rows
     peers = {name.partition(" | ")[2] for name in names}
     expected = {"plain loop", "resident batch", "PIL open and resize", "image by image", "grad-cam package"}
     expected |= {"without super-resolution"}
-    assert len(set(names)) == len(names)
-    assert expected <= peers
+    assert len(set(names)) == len(names) and expected <= peers

@@ -25,8 +25,8 @@ MORE_ARGUMENTS = {"begin": 6}  # it takes the parameters cell of a notebook, in 
 MODULE_LINES, FUNCTION_LINES, ARGUMENTS = 400, 60, 5
 # Lines of Python a package may have: they may only fall.
 BUDGETS = {
-    "": 797, "across": 526, "data": 2503, "evaluation": 1915, "exhibits": 693, "explain": 535, "figures": 685,
-    "images": 1175, "models": 961, "papers": 2402, "training": 1595, "workflow": 1336,
+    "": 795, "across": 526, "data": 2503, "evaluation": 1912, "exhibits": 693, "explain": 535, "figures": 685,
+    "images": 1175, "models": 961, "papers": 2402, "training": 1595, "workflow": 1335,
 }  # fmt: skip
 # The paper-blind part of the house; config.py names a default system.
 FOUNDATION = [*(path for room in ROOMS[:5] for path in (LIBRARY / room).glob("*.py")), ROOT / "Snakefile"]

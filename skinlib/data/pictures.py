@@ -118,8 +118,8 @@ def _mask_plane(image: Image.Image) -> tuple[np.ndarray, int]:
         return np.asarray(_in_8_bits(image)), 255
     pixels = np.asarray(image.convert("RGBA"))
     plane = pixels[..., :3].max(-1) * (pixels[..., 3] > MASK_ABOVE)
-    shades = (np.ptp(pixels[..., :3], -1) > 16) & (np.abs(pixels[..., :3].mean(-1) - 128) < 108)
-    if len(np.unique(plane)) > 64 and shades.mean() > 0.5:
+    values, rgb = len(np.unique(plane)), pixels[..., :3]  # of a photograph most are coloured, neither dark nor bright
+    if values > 64 and ((np.ptp(rgb, -1) > 16) & (np.abs(rgb.mean(-1) - 128) < 108)).mean() > 0.5:
         raise PictureError("it looks like a photograph, not like a mask")
-    alone = len(np.unique(plane)) == 1 and len(np.unique(pixels[..., 3])) > 1
+    alone = values == 1 and len(np.unique(pixels[..., 3])) > 1
     return (pixels[..., 3] if alone else plane), 255

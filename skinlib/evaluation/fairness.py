@@ -141,8 +141,8 @@ def interval(replicates, level):
 def by_group(table, group, *, threshold=0.5, names=METRICS, n=2000, level=0.95, seed=0, found=None):
     """Metrics (keys of `metrics.BINARY`) by group ("all" first, "missing" last), with intervals but for the counts.
 
-    `group` is as in `group_key`. A metric of fewer than 10 rows (of malignant or benign ones where it divides by them)
-    is NaN and the note says why.
+    Columns: group, metric, value, low, high, n, clusters, positives, negatives, note. `group` is as in `group_key`. A
+    metric of fewer than 10 rows (of malignant or benign ones where it divides by them) is NaN; the note says why.
     """
     found = found or grouped(table, group, threshold=threshold, names=names, n=n, seed=seed)
     rows = []

@@ -192,8 +192,9 @@ def stack(out_of_fold, targets):
 def error_correlation(members):
     """How alike the members err, on any rows (chooses nothing), a row a pair.
 
-    Correlation is phi of their errors, NaN where one of them never or always errs; disagreement the share of rows with
-    different calls; either_right the most that a choice between the two could reach.
+    Columns: a, b, correlation, disagreement, both_wrong, either_right. Correlation is phi of their errors, NaN where
+    one of them never or always errs; disagreement the share of rows with different calls; either_right the most that a
+    choice between the two could reach.
     """
     values, first = stacked(members)
     called = dict(zip(members, _calls(values, first), strict=True))

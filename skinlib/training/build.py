@@ -59,9 +59,7 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
         batches = make("train", batch_size=config.batch_size, augment=config.augment, visits=config.visits)
         model = models.build(config, weights_file=prepared.weights_file)
     if batches.visits // len(batches) < 2:  # batch norm has no statistics of one image
-        raise ValueError(
-            f"{batches.visits} images in batches of {config.batch_size} leave one alone; change batch_size"
-        )
+        raise ValueError(f"{batches.visits} images in batches of {config.batch_size} leave one alone; change it")
     classes = len(cards.class_names(config.dataset, config.label_space))
     terms = losses.terms(config, batches.columns["label"], classes)
     if where.rank == 0:

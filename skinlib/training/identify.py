@@ -131,8 +131,8 @@ def identify(config: RunConfig, *, data_root: str | Path, results_root: str | Pa
         columns = models.columns(config, cohort, Path(results_root) / "runs")
         parents = {name: _parent_id(parent.to_json(), *place_of) for name, parent in system.parents(config).items()}
         data = _data_fingerprint(config, cohort, columns, parents)
-        about = {"split": splits.fingerprint(split), "weights": weights, "precision": config.precision}
-        identity = run_id(config, data=data, **about)
+        made = splits.fingerprint(split)
+        identity = run_id(config, data=data, split=made, weights=weights, precision=config.precision)
     provenance.share_digests(results_root)
     return Prepared(identity, config, cohort, split, weights_file, columns, parents)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -86,8 +85,9 @@ class Run:
         """Return the trained network, on the CPU, in evaluation mode; `RunMissing` where it has no weights."""
         model, file = models.build(self.config.replace(weights="none")), self.weights_file
         try:
+            kinds = {name: tensor.is_floating_point() for name, tensor in model.state_dict().items()}
             model.load_state_dict(state := load_file(file))
-            if wrong := [k for k, t in state.items() if not t.isfinite().all() or t.dtype in (torch.int8, torch.uint8)]:
+            if wrong := [k for k, t in state.items() if t.is_floating_point() != kinds[k] or not t.isfinite().all()]:
                 raise RuntimeError(f"{wrong[0]} holds no weights")
         except (SafetensorError, RuntimeError) as error:
             raise ValueError(f"{file} is damaged ({error}); delete its folder and train the run again") from error
@@ -115,8 +115,8 @@ def load(path: str | Path) -> Run:
     code, digests, parents = metrics.get("code"), metrics.get("digests", {}), metrics.get("parents", {})
     known = all(isinstance(each, dict) for each in (code, digests, parents))
     known = known and bool(digests) == ("digests" in metrics)
-    known = known and all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in parents.values())
-    known = known and all("weights" in one for one in parents.values())
+    whole = lambda one: isinstance(one, dict) and isinstance(one.get("id"), str) and "weights" in one
+    known = known and all(map(whole, parents.values()))
     for name, written in digests.items() if known else {stored.DONE: "another"}.items():
         there = (path / name).is_file()
         if file_digest(path / name) != written if there else name not in stored.NO_EVIDENCE:

@@ -1,6 +1,8 @@
 """The run store: a run is trained once, found by the hash of what it computes, and never half there."""
 
 import contextlib
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -9,7 +11,7 @@ import torch.distributed as dist
 from skinlib import models
 from skinlib.config import RunConfig
 from skinlib.paths import Lock
-from skinlib.training import build
+from skinlib.training import build, stored
 from skinlib.training.fit import Place, place
 from skinlib.training.identify import Prepared, cohort_of, identify, read_config, run_id, split_of
 from skinlib.training.run import Run, RunMissing, load
@@ -69,6 +71,20 @@ def ensure(
         if not _as_rank_0(found is not None, where):
             build.train(prepared, folder, where, Path(results_root), parents=parents)
     return load(folder)
+
+
+def add_published(systems: Collection[Run], folder: Path, new: Path) -> None:
+    """Copy a folder of published networks to ``new``, where these take the place of all others of their systems."""
+    shutil.copytree(folder, new) if folder.is_dir() else new.mkdir()
+    lacking, ours = {run.id for run in systems if run.restored}, {run.config.system for run in systems}
+    for old in [load(each) for each in new.glob("*/")]:
+        if old.config.system in ours and old.id not in lacking:
+            shutil.rmtree(old.path)
+    for run in systems:
+        if run.id not in lacking:
+            stored.halve(run.path, new)
+        elif not (new / run.id).is_dir():
+            print(f"{run.id} is not among the published networks: its weights are not here")
 
 
 def _finished(folder: Path, stale: str) -> Run | None:

@@ -34,8 +34,8 @@ def publish(results: Path, profile: str, planned: Mapping[str, Sequence[Planned]
     records = {path: read_json(path) for paper in plans for path in sorted((found / paper).glob("*.json"))}
     behind = _runs_behind(records, found)
     names = _names(behind, plans)
-    systems = {names[paper][name] for paper, plan in planned.items() for name in _system(paper, plan)}
-    systems |= {parent.id for key in systems for parent in behind[key].parents().values()}
+    systems = [behind[names[paper][name]] for paper, plan in planned.items() for name in _system(paper, plan)]
+    systems = {run.id: run for one in systems for run in (one, *one.parents().values())}
     reference.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=reference, prefix=f".{profile}.") as name:
         new = Path(name, profile)
@@ -50,13 +50,12 @@ def publish(results: Path, profile: str, planned: Mapping[str, Sequence[Planned]
         others = [each for each in reference.iterdir() if each.name not in (profile, Path(name).name)]
         if (size := sum(map(size_of, [new, *others]))) > MOST_BYTES:
             raise ValueError(f"the reference would take {size:,} bytes, {MOST_BYTES:,} are allowed; keep less")
-        for key in systems:
-            stored.halve(results / "runs" / key, Path(name, "models"))
-        if (size := size_of(Path(name, "models"))) > MOST_OF_MODELS:
+        runs.add_published(systems.values(), results / "models", models := Path(name, "models"))
+        if (size := size_of(models)) > MOST_OF_MODELS:
             raise ValueError(f"the weights would take {size:,} bytes, {MOST_OF_MODELS:,} are allowed")
-        shutil.copytree(Path(name, "models"), results / "models", dirs_exist_ok=True)
-        shutil.rmtree(final, ignore_errors=True)
-        new.replace(final)
+        for made, place in ((models, results / "models"), (new, final)):
+            shutil.rmtree(place, ignore_errors=True)
+            made.replace(place)
     return final
 
 

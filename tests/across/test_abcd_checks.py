@@ -46,8 +46,7 @@ def test_marked_structures_by_hand(tmp_path):
         Image.fromarray(marks).save(tmp_path / f"i{k}_streaks.png")
         rows.append(row | {"attribute_streaks": str(tmp_path / f"i{k}_streaks.png")})
     kept = checks.marked(pd.DataFrame(rows), 10)
-    assert list(kept["streaks"]) == [0, 1, 0, 1]
-    assert list(kept["sampled"]) == [1, 1, 1, 1]
+    assert list(kept["streaks"]) == [0, 1, 0, 1] and list(kept["sampled"]) == [1, 1, 1, 1]
     few = checks.marked(pd.DataFrame(rows), 2)  # i0 and i2 at even steps, of which neither has streaks
     assert list(few["image_id"]) == ["i0", "i1", "i2", "i3"] and few["streaks"].sum() == 2  # and no case is lost
     assert list(few["sampled"]) == [1, 0, 1, 0]

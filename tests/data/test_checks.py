@@ -66,9 +66,13 @@ def test_masks_without_a_lesion_and_without_skin(cohort, tmp_path):
     mask("I2", np.resize(np.arange(5, dtype=np.uint8), (48, 48)))
     mask("I3", 255 - 255 * np.pad(np.ones((30, 30), np.uint8), 9))
     mask("I4", np.repeat(np.uint8([0, 100, 200]), 16)[:, None].repeat(48, 1))
+    ring = np.zeros((48, 48), np.uint8)
+    ring[10, 10:30] = ring[29, 10:30] = ring[10:30, 10] = ring[10:30, 29] = 255
+    mask("I5", ring)
     found = checks.odd_masks(cohort)
     marks = dict(zip(found["image_id"], found["marks"], strict=True))
-    assert marks == {"I0": "none", "I3": "the edge"} | dict.fromkeys(cohort["image_id"][5:], "all")
+    odd = {"I0": "none", "I3": "the edge", "I5": "a line or a few pixels"}
+    assert marks == dict.fromkeys(cohort["image_id"][6:], "all") | odd
     lines = checks.of_files(cohort)
     assert any("I0_segmentation.png marks none of its picture" in line for line in lines)
     assert sum("is no mask of lesion and skin" in line for line in lines) == 2  # I2 and I4

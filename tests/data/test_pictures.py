@@ -143,6 +143,8 @@ def test_a_photograph_is_no_mask_and_of_several_pages_none_is_meant(saved, tmp_p
     skin = np.random.default_rng(0).normal([200, 150, 130], 15, (20, 20, 3)).clip(0, 255).astype(np.uint8)
     with pytest.raises(PictureError, match="looks like a photograph"):
         read_mask(saved(skin))
+    with pytest.raises(PictureError, match="all of it is transparent"):
+        read_image(saved(np.dstack([skin, np.zeros((20, 20), np.uint8)])))
     pages = [Image.fromarray(np.full((4, 4), value, np.uint8)) for value in (0, 255)]
     for name in ("a.tif", "a.png", "a.webp"):
         pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])

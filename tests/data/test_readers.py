@@ -55,8 +55,7 @@ def test_ham10000(tmp_path):
     layouts.lay_ham(tmp_path)
     cohort = read("ham10000", tmp_path, allow_missing=True).set_index("image_id")
     assert cohort["diagnosis"].tolist() == ["bkl", "nv", "mel", "bkl", "akiec"]
-    assert cohort["label"].tolist() == [4, 1, 0, 4, 3]
-    assert cohort["label"].dtype == "int64"
+    assert cohort["label"].tolist() == [4, 1, 0, 4, 3] and cohort["label"].dtype == "int64"
     assert cohort["lesion_id"].nunique() == 4
     assert cohort["patient_id"].isna().all()
     assert cohort.loc["ISIC_0090004", "image_path"].endswith("HAM10000_images_part_2/ISIC_0090004.JPG")
@@ -364,7 +363,7 @@ def test_images_of_a_folder_and_of_a_table(tmp_path):
     assert cohort["image_id"].tolist() == ["a", "b", "c"]
     assert cohort["image_path"].iloc[2] == str((tmp_path / "sub" / "c.jpeg").resolve())
     assert cohort.attrs["left_out"] == ["linked", "notes.txt"]
-    (tmp_path / "list.csv").write_text("image_path,image_id,age\nx/a.png,0012,40\nx/b.png,0013,50\n")
+    (tmp_path / "list.csv").write_text("image_path,\u200bimage_id,age\ufeff\nx/a.png,0012,40\nx/b.png,0013,50\n")
     cohort = images_of(tmp_path / "list.csv")
     assert cohort["image_id"].tolist() == ["0012", "0013"]
     assert cohort["image_path"].iloc[0] == str((tmp_path / "x" / "a.png").resolve())

@@ -261,6 +261,8 @@ def members(split, part):
 
 def test_both_arms_of_a_leak_test_the_same_images_and_train_on_as_many():
     cohort = people(list(np.arange(40) % 3 + 1)).assign(patient_id=lambda table: "P" + table["lesion_id"])
+    with pytest.raises(DataError, match="the share of groups that give a test image is 0; give more than 0"):
+        splits.leak_arms(cohort, share=0)
     leaky, clean = (splits.leak_arm(cohort, arm, share=0.5, seed=3) for arm in splits.LEAK_ARMS)
     assert members(leaky, "test") == members(clean, "test") != set()
     known = cohort.set_index("image_id")

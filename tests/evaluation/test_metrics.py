@@ -28,10 +28,8 @@ def rows_of(matrix):
 def test_four_rows_by_hand():
     found = metrics.binary_metrics([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], threshold=0.4)
     assert (found["tp"], found["fn"], found["tn"], found["fp"]) == (1, 1, 1, 1)
-    assert found["roc_auc"] == 0.75
-    assert found["average_precision"] == pytest.approx(5 / 6)
-    assert found["brier"] == pytest.approx(0.158125)
-    assert found["ece"] == pytest.approx(0.3375)
+    assert found["roc_auc"] == 0.75 and found["average_precision"] == pytest.approx(5 / 6)
+    assert found["brier"] == pytest.approx(0.158125) and found["ece"] == pytest.approx(0.3375)
     assert metrics.binary_metrics([0, 1], [0.46, 0.47])["ece"] == pytest.approx(0.495)  # 7 / 15 lies between them
     assert [found[name] for name in ("recall", "precision", "f1", "accuracy", "specificity")] == [0.5] * 5
 

@@ -54,11 +54,9 @@ def test_several_trainings_are_averaged_and_never_pooled():
     rows = table(seeds=(0, 1, 2))
     found = cell(score({"a": Scored(rows)}, ["roc_auc"], BOOT), "a", "roc_auc")
     each = [binary("roc_auc")(part) for _, part in rows.groupby("seed")]
-    assert found["ours"] == pytest.approx(np.mean(each))
-    assert found["units"] == 3
+    assert found["ours"] == pytest.approx(np.mean(each)) and found["units"] == 3
     apart = each_training({"a": Scored(rows)}, ["roc_auc"])
-    assert list(apart["roc_auc"]) == pytest.approx(each)
-    assert list(apart["seed"]) == [0, 1, 2]
+    assert list(apart["roc_auc"]) == pytest.approx(each) and list(apart["seed"]) == [0, 1, 2]
 
 
 def test_a_threshold_each_and_its_range():
@@ -110,8 +108,7 @@ def test_a_pair_has_the_units_that_both_have():
 def test_a_row_without_trainings_is_repeated_for_those_of_the_other():
     majority = Scored(table().drop(columns="seed"), units=())
     a, b = pair(Scored(table(seeds=(0, 1, 2))), majority)
-    assert len(b.table) == len(a.table)
-    assert set(b.table["seed"]) == {0, 1, 2}
+    assert len(b.table) == len(a.table) and set(b.table["seed"]) == {0, 1, 2}
     of_folds = Scored(table(seeds=(0, 1), column="fold"), units=("fold",), threshold={0: 0.2, 1: 0.7})
     heads = pd.concat([table(seeds=(0, 1), column="fold").assign(seed=s) for s in (5, 6)])
     a, b = pair(of_folds, Scored(heads, units=("fold", "seed"), nested=True))
@@ -131,8 +128,7 @@ def test_one_pair_has_an_interval_and_no_verdict_and_no_pair_has_no_changes():
 def test_few_trainings_say_how_many_agree_and_have_no_verdict():
     pairs = {"b - a": (Scored(table(range(3), shift=3)), Scored(table(range(3))))}
     one = cell(changes(pairs, ["roc_auc"], BOOT, family="side"), "b - a", "roc_auc_change")
-    assert one["verdict"] == ""
-    assert one["note"] == "3 of 3 trainings agree in sign"
+    assert one["verdict"] == "" and one["note"] == "3 of 3 trainings agree in sign"
 
 
 def test_five_trainings_have_the_interval_of_readers_and_cases_and_a_verdict():

@@ -31,8 +31,7 @@ def test_only_synthetic_data_are_stamped(synthetic):
     assert words(figure).count("SYNTHETIC DATA") == int(synthetic)
     assert render(figure, synthetic=synthetic) == drawn, "the same bytes"
     assert words(figure).count("SYNTHETIC DATA") == int(synthetic), "stamped once"
-    assert len(drawn) < 60_000
-    assert Image.open(io.BytesIO(drawn)).format == "PNG"
+    assert len(drawn) < 60_000 and Image.open(io.BytesIO(drawn)).format == "PNG"
 
 
 def test_photographs_become_jpeg_of_full_colour():

@@ -37,8 +37,7 @@ def apply(images, drawn, masks=None, **fields):
 def test_no_augmentation_is_the_identity_bit_for_bit():
     images, masks = smooth(), (smooth(seed=1)[:, :1] > 0.5).float()
     out, mask = augment_batch(images, masks, NOTHING, draw(NOTHING, 0, 0, np.arange(2)))
-    assert torch.equal(out, images)
-    assert torch.equal(mask, masks)
+    assert torch.equal(out, images) and torch.equal(mask, masks)
 
 
 @pytest.mark.parametrize(("flip", "axis"), [((-1.0, 1.0), 3), ((1.0, -1.0), 2)])

@@ -51,8 +51,7 @@ def test_no_mask_no_plane(cohort, tmp_path, without):
     changed = {"asked": cohort, "no column": cohort.drop(columns="mask_path")}
     table = changed.get(without, cohort.assign(mask_path=np.nan))
     found = Cache.build(table, (30, 40), root=tmp_path / "cache", masks=without != "asked")
-    assert found.masks is None
-    assert not found.has_mask.any()
+    assert found.masks is None and not found.has_mask.any()
 
 
 def spy(monkeypatch) -> list[str]:

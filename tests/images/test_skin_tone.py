@@ -45,8 +45,7 @@ def test_guard_keeps_a_bluish_light_from_turning_light_skin_dark():
 
 
 def test_angle_at_the_origin_is_none():
-    assert math.isnan(skin_tone._angle(50.0, 0.0))
-    assert math.isnan(skin_tone._angle(50.0, -3.0))
+    assert math.isnan(skin_tone._angle(50.0, 0.0)) and math.isnan(skin_tone._angle(50.0, -3.0))
     assert skin_tone._angle(50.0, 3.0) == 0
 
 

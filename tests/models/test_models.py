@@ -62,8 +62,7 @@ def test_resnet50_with_two_outputs_has_the_known_number_of_parameters(resnet50):
 def test_the_output_has_a_column_a_class(space, classes):
     model = models.build(SMALL.replace(label_space=space)).eval()
     out = model(torch.zeros(3, 3, 32, 32))
-    assert out["logits"].shape == (3, classes)
-    assert out["features"].shape == (3, 512)
+    assert out["logits"].shape == (3, classes) and out["features"].shape == (3, 512)
 
 
 def test_the_networks_equation_by_hand():
@@ -122,8 +121,7 @@ def test_the_last_maps_are_what_is_pooled(name):
 def test_width_leaves_the_network_alone_and_unknown_maps_are_asked_for():
     backbone = create("resnet10t", "none").train()
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    assert backbones.width(backbone) == 512
-    assert backbone.training
+    assert backbones.width(backbone) == 512 and backbone.training
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
     with pytest.raises(ValueError, match="name the layer yourself"):
         last_maps(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)))

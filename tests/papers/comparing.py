@@ -31,8 +31,7 @@ def assert_pure(plan, profile: dict) -> None:
     """
     before = copy.deepcopy(profile)
     first = plan(profile)
-    assert profile == before
-    assert first == plan(copy.deepcopy(profile))
+    assert profile == before and first == plan(copy.deepcopy(profile))
     assert len({one.name for one in first}) == len({one.config.to_json() for one in first}) == len(first)
     assert len({tuple(sorted(one.labels.items())) for one in first}) == len(first)
     ends = [one.name.rpartition("/")[2] for one in first]

@@ -65,8 +65,7 @@ def test_shapes_of_the_fused_head(reduction, classes):
     model, batch = models.build(fused(classes[0], reduction=reduction)).eval(), batch_of(5)
     out = run(model, batch)
     width = {"attention": 16, "pca": 8, "none": sum(WIDTHS)}[reduction] + 32
-    assert out["logits"].shape == (5, classes[1])
-    assert out["features"].shape == (5, width)
+    assert out["logits"].shape == (5, classes[1]) and out["features"].shape == (5, width)
     assert out["attributes"].shape == (5, len(abcd.MEASURES))
     assert ("attention" in out) == (reduction == "attention")
     if reduction == "attention":

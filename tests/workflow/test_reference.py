@@ -1,6 +1,8 @@
 """Publishing: what becomes a reference, what is refused, and that what it keeps is whole and small."""
 
 import json
+import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -79,10 +81,18 @@ def test_runs_of_another_plan_and_too_large_results_are_refused(results, monkeyp
             publish(results)
 
 
-def test_restored_runs_count_as_finished(results):
+def test_restored_runs_count_as_finished(results, capsys):
     final = publish(results)
     other = results / "elsewhere"
     assert [path.name for path in reference.restore(final, other)] == ["aa"]
+    write_json(results / "models" / "bb" / stored.DONE, read_json(final / "evidence" / "aa" / stored.DONE))
+    write_atomic(results / "models" / "bb" / stored.CONFIG, CONFIG.to_json())
+    (results / "runs" / "aa" / stored.WEIGHTS).unlink()
+    publish(results)  # after a restore: its network stays, an older one of the system goes
+    assert [path.parent.name for path in results.glob(f"models/*/{stored.HALF}")] == ["aa"]
+    shutil.rmtree(results / "models")
+    publish(results)
+    assert "aa is not among the published networks" in capsys.readouterr().out
     back = runs.load(other / "runs" / "aa")
     assert back.predictions()["p_malignant"].tolist() == [0.1, 0.9] and not back.restored
     assert (other / "mine" / PAPER / "evidence" / "ita.csv.gz").is_file()
@@ -100,6 +110,9 @@ def test_the_real_reference_is_whole_small_and_from_one_clean_commit():
         assert all((REAL / "evidence" / key / stored.DONE).is_file() for key in ids.values())
     assert reference.size_of(FOLDER) <= reference.MOST_BYTES
     assert list(REAL.rglob("*.safetensors")) == []
+    models = {each.name for each in (FOLDER.parent / "models").glob("*/")}
+    assert set(re.findall("`([0-9a-f]{16})`", (FOLDER.parent / "models" / "README.md").read_text())) == models
+    assert reference.size_of(FOLDER.parent / "models") <= reference.MOST_OF_MODELS
 
 
 @pytest.mark.parametrize("path", MADE, ids=lambda path: f"{path.parent.name}-{path.stem}")

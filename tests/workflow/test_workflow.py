@@ -15,6 +15,7 @@ from skinlib.training.identify import check_networks
 from skinlib.workflow import catalogue, reproduce
 from skinlib.workflow.work import Work
 
+TRANSFER = load_profile("smoke")["attention_autoencoder"]["transfer"]
 NOTEBOOKS = project_root() / "tests" / "notebooks"
 PROFILE = """
 name: tiny
@@ -84,6 +85,7 @@ def test_the_repository_has_plans_for_the_papers_of_its_profiles():
     ("joint_reverse_mtl", {"variants": ["seg", "mtl9"]}, "no variant 'mtl9'; there are cls"),
     ("recall_oriented", {"tta": "flip"}, "smoke: the settings of recall_oriented make no plan .*tta is 'flip'"),
     ("joint_reverse_mtl", {"lambdas": [[0.9]]}, "settings of joint_reverse_mtl make no plan .*unpack"),
+    ("attention_autoencoder", {"transfer": TRANSFER | {"shares": [25]}}, "transfer.shares has 25; give shares"),
     ("joint_reverse_mtl", {"controls": ["forwards"]}, "the key 'forwards' is missing or unknown"),
 ])  # fmt: skip
 def test_a_name_or_value_that_nothing_knows_is_told_when_the_runs_are_planned(paper, changes, words):
