@@ -131,8 +131,7 @@ def test_lattice_holds_every_point_once():
     points = fusion.lattice(3, 4)
     wanted = {p for p in itertools.product(range(5), repeat=3) if sum(p) == 4}
     assert {tuple((4 * p).astype(int)) for p in points} == wanted and len(points) == len(wanted) == 15
-    assert np.allclose(points.sum(1), 1)
-    assert fusion.lattice(1, 4).tolist() == [[1.0]]
+    assert np.allclose(points.sum(1), 1) and fusion.lattice(1, 4).tolist() == [[1.0]]
 
 
 def test_votes_by_hand():

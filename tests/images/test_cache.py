@@ -137,7 +137,6 @@ def test_a_full_disk_is_told_before_work_starts(cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - needed + 1, needed - 1))
     with pytest.raises(OSError, match=r"cache of 4 images needs .* GB .*make room"):
         Cache.build(cohort, (16, 16), root=tmp_path / "cache")
-    assert decoded == []
-    assert leftovers(tmp_path / "cache") == []
+    assert decoded == [] and leftovers(tmp_path / "cache") == []
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - needed, needed))
     assert len(Cache.build(cohort, (16, 16), root=tmp_path / "cache").images) == 4

@@ -194,6 +194,8 @@ def test_a_network_without_features_is_named(place_of, cohort):
                                      backbone="unet", options={"widths": [4, 4, 8]}), **place_of)  # fmt: skip
     with pytest.raises(ValueError, match=r"\(joint_reverse_mtl, seg\) gives no features"):
         features.pooled(run, cohort)
+    with pytest.raises(ValueError, match=r"\(seg\) outlines lesions and gives no probabilities"):
+        predict.predict(run, cohort)
 
 
 @pytest.fixture
