@@ -269,8 +269,8 @@ def load_profile(name: str | Path) -> dict:
         of = lambda one: "" if one["type"] == "missing" else f" is {one['input']!r:.60}"
         found = [f"{'.'.join(map(str, one['loc']))}{of(one)}: {one['msg']}" for one in error.errors()]
         raise ValueError(f"{path}: {'; '.join(found)}") from error
-    if profile["data"]["kind"] == "reference" and not profile["data"].get("of"):
-        raise ValueError(f"{path}: data.of is missing; name the profile whose evidence it is")
+    if not profile["data"].get(what := "of" if profile["data"]["kind"] == "reference" else "datasets"):
+        raise ValueError(f"{path}: data.{what} is empty; name {'whose evidence it is' if what == 'of' else 'a set'}")
     return profile
 
 

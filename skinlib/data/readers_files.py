@@ -147,7 +147,7 @@ def read_text(path: Path, **options) -> pd.DataFrame:
         if path.exists() and not path.is_file():
             raise OSError("it is no regular file")
         first = pd.read_csv(path, sep="\0", nrows=0, quoting=csv.QUOTE_NONE, **how).columns[0]
-        if first.lower().startswith(("sep=", "{", "[")):  # for Excel; JSON
+        if first.lower().startswith(("sep=", "{", "[", "# ")):  # for Excel; JSON; a comment
             raise ValueError(f"its first line, {first[:40]!r}, is no header")
         how["sep"] = max(SEPARATORS, key=first.count)
         how |= {"index_col": False} | options
@@ -159,7 +159,7 @@ def read_text(path: Path, **options) -> pd.DataFrame:
                 try:
                     table = pd.read_csv(path, names=[*names, REST], **{"header": 0} | how)
                 except pd.errors.ParserWarning as error:
-                    raise ValueError("rows have several cells more than the header") from error
+                    raise ValueError(f"rows have several cells more than line 1, {first[:40]!r}") from error
     except (ValueError, EOFError, OSError, ImportError, pd.errors.ParserWarning, *BROKEN_ARCHIVE) as error:
         raise DataError(f"{path} is no CSV table in UTF-8 ({error}); put the right file there") from error
     table = table.rename(columns=lambda name: name.strip(BLANK)).fillna("").apply(lambda column: column.str.strip())

@@ -15,6 +15,7 @@ from skinlib.provenance import cohort_fingerprint, digest
 COLUMNS = ["image_id", "group", "fold", "part"]
 PARTS = ("train", "val", "test")
 LEAK_ARMS = ("leaky", "clean")
+SPLITS = ("patient", "lesion", "image", "official", *LEAK_ARMS)
 WITHOUT = "without_"  # begins the name of a split that leaves a source out: without_rosendahl
 
 
@@ -48,7 +49,7 @@ def groups(cohort: pd.DataFrame, by: str = "auto") -> pd.Series:
     if by == "image":
         return own
     if by not in ("auto", "patient", "lesion"):
-        raise ValueError(f"split by {by!r} is unknown; choose auto, patient, lesion or image")
+        raise ValueError(f"no split {by!r}; choose grouped (auto), {', '.join(SPLITS)} or {WITHOUT}<source>")
     if by != "auto" and not (f"{by}_id" in cohort and cohort[f"{by}_id"].notna().any()):
         raise DataError(f"the cohort has no {by}_id; split by auto or image")
     unit = units(cohort.drop(columns="patient_id", errors="ignore") if by == "lesion" else cohort)
@@ -90,7 +91,7 @@ def official(cohort: pd.DataFrame, *, folds: int = 1, seed: int = 0) -> pd.DataF
     rows = cohort[cohort["official_split"].notna()].sort_values("image_id", ignore_index=True)
     is_test = (rows["official_split"] == "test").to_numpy()
     if not is_test.any() or is_test.all():
-        raise DataError("the cohort has no official training and test parts; use splits.make")
+        raise DataError("the cohort has no official training and test parts; choose another split, as grouped")
     rows["group"] = groups(rows)
     if folds > 1:
         return _long(rows, is_test, _fold_members(rows[~is_test], folds, seed))
@@ -182,17 +183,17 @@ def _long(rows: pd.DataFrame, is_test: np.ndarray, members: list[np.ndarray]) ->
     return pd.concat(tables, ignore_index=True)
 
 
-def check(split: pd.DataFrame) -> None:
+def check(split: pd.DataFrame, said: str = "") -> None:
     """Raise `GroupOverlapError` when a group is in more than one part of a fold, `DataError` for a broken table."""
     if missing := [c for c in COLUMNS if c not in split]:
-        raise DataError(f"a split needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
+        raise DataError(f"{said}a split needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
     if unknown := sorted(set(split["part"]) - set(PARTS)):
-        raise DataError(f"unknown part {', '.join(map(str, unknown))}; a part is one of {', '.join(PARTS)}")
+        raise DataError(f"{said}unknown part {', '.join(map(str, unknown))}; a part is one of {', '.join(PARTS)}")
     if len(twice := split.loc[split.duplicated(["image_id", "fold"]), "image_id"].unique()):
-        raise DataError(f"{len(twice)} images are twice in one fold, first {twice[0]}")
+        raise DataError(f"{said}{len(twice)} images are twice in one fold, first {twice[0]}")
     parts = split.groupby(["fold", "group"])["part"].nunique()
     if len(names := parts[parts > 1].index.get_level_values("group").unique()):
-        raise GroupOverlapError(f"{len(names)} groups are in more than one part, first {names[0]}")
+        raise GroupOverlapError(f"{said}{len(names)} groups are in more than one part, first {names[0]}")
 
 
 def fingerprint(split: pd.DataFrame) -> str:
@@ -212,14 +213,13 @@ def save(split: pd.DataFrame, path: str | Path, cohort: pd.DataFrame) -> Path:
 def load(path: str | Path, cohort: pd.DataFrame) -> pd.DataFrame:
     """Read a split; refuse one that leaks groups (`GroupOverlapError`), was edited, or was made for other data."""
     path = Path(path)
-    text = dict.fromkeys(("image_id", "group", "part"), str)
     try:
-        split = pd.read_csv(path, dtype=text, keep_default_na=False)  # an image may be called NA
+        split = pd.read_csv(path, dtype=dict.fromkeys(COLUMNS, str) | {"fold": int}, keep_default_na=False)  # NA: an id
         record = read_json(path.with_suffix(".json"))
         data, made, number = record["cohort"], record["split"], record["images"]
     except (ValueError, KeyError, OSError) as error:
         raise DataError(f"{path} or its .json is damaged or gone ({error}); delete both to make them anew") from error
-    check(split)
+    check(split, f"{path}: ")
     if fingerprint(split) != made:
         raise DataError(f"{path} was edited after it was made; delete it and its .json to make it anew")
     if cohort_fingerprint(cohort) != data:

@@ -44,7 +44,7 @@ def check(table, *, where="prediction table"):
     findings += probability_findings(table, classes(table))
     findings += [line for name in IDS if name in table for line in spellings(table[name])]
     if "label" in table:
-        findings += label_findings(table, len(classes(table)))
+        findings += label_findings(table, classes(table))
     if findings:
         raise PredictionTableError(findings, where)
     return table

@@ -47,7 +47,7 @@ def probabilities(table):
 
 def labels(table):
     """Class indices (N,) of a table; `PredictionTableError` where one is missing or no index into the `p_` columns."""
-    findings = label_findings(table, len(classes(table)))
+    findings = label_findings(table, classes(table))
     if findings:
         raise PredictionTableError(findings)
     return table["label"].to_numpy(int)
@@ -167,15 +167,15 @@ def probability_findings(table, names):
     return findings
 
 
-def label_findings(table, count):
-    """Faults (list of sentences) of the column `label`, an index below `count`."""
+def label_findings(table, names):
+    """Faults (list of sentences) of the column `label`, an index into the classes ``names``."""
     if "label" not in table:
         return ["no column label"]
     column = table["label"]
     numbers = pd.to_numeric(column, errors="coerce")
-    known = numbers.isin(range(count))
+    known = numbers.isin(range(len(names)))
     unknown = sorted({str(label) for label in column[column.notna() & ~known]})
     findings = [f"label missing in {column.isna().sum()} rows"] if column.isna().any() else []
-    if unknown:
-        findings.append(f"unknown labels {unknown[:5]}: neither a class name nor an index below {count}")
+    if unknown and len(names) > 1:  # else the columns of the classes are told first
+        findings.append(f"unknown labels {unknown[:5]}: none of {', '.join(names)}, no index below {len(names)}")
     return findings

@@ -66,7 +66,7 @@ def _opened(folder: Path, shape: tuple[int, ...]) -> Cache | None:
         record = read_json(folder / "cache.json")
         has_mask = np.array(record["has_mask"], bool)
         found = Cache(load("images.npy"), load("masks.npy") if has_mask.any() else None, has_mask)
-        if any(file_digest(folder / name) != then for name, then in record["digests"].items()):
+        if {file.name: file_digest(file) for file in folder.glob("*.npy")} != record["digests"]:
             return None
     except (OSError, ValueError, KeyError, EOFError, AttributeError, TypeError):
         return None

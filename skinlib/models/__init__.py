@@ -34,7 +34,6 @@ def build(config: RunConfig, *, weights_file: Path | None = None) -> Network:
     New layers are drawn from the configuration's seed, and the caller's random state is left as it was.
 
     Returns a network, ``model(image (B, 3, H, W), meta=None, *, features=None) -> dict`` with ``logits`` (B, K).
-
     Raises ValueError (unknown system or backbone), WeightsUnavailable (pretrained weights cannot be had).
     """
     make, classes = system_of(config).build, len(class_names(config.dataset, config.label_space))

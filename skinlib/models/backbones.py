@@ -28,7 +28,7 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
         return None
     if weights != "imagenet":
         if not (path := Path(weights)).is_file():
-            raise WeightsUnavailable(f"no weights file {path}; give imagenet, none, or the path of a .safetensors file")
+            raise WeightsUnavailable(f"no weights file {weights!r}: give imagenet, none, or a .safetensors file")
         return path
     folders = [Path(os.environ[WEIGHTS_FOLDER])] if os.environ.get(WEIGHTS_FOLDER) else []
     if data_root is not None:
@@ -36,8 +36,7 @@ def find_weights(backbone: str, weights: str, data_root: str | Path | None = Non
     for folder in folders:
         found = sorted([*folder.glob(f"{backbone}.safetensors"), *folder.glob(f"{backbone}.*.safetensors")])
         if len(set(found)) > 1:
-            names = [file.name for file in found]
-            raise WeightsUnavailable(f"{folder} holds several weights for {backbone}: {names}; keep one")
+            raise WeightsUnavailable(f"{folder}: several weights for {backbone}: {[f.name for f in found]}; keep one")
         if found:
             return found[0]
     return None
@@ -100,9 +99,11 @@ def _load(backbone: str, weights: str, weights_file: Path | None, options: dict)
     model = timm.create_model(backbone, pretrained=False, **options)
     classifier = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ("classifier", "fc", "head")
     unused = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    wanted = set(model.state_dict())
-    if names := sorted(wanted ^ {name for name in state if name in wanted or not name.startswith(unused)}):
-        raise WeightsUnavailable(f"{path} does not fit {backbone}: {len(names)} tensors differ, first {names[0]}")
+    wanted = model.state_dict()
+    kinds = lambda tensors: {(name, tensor.is_floating_point()) for name, tensor in tensors.items()}
+    given = kinds({name: state[name] for name in state if name in wanted or not name.startswith(unused)})
+    if names := sorted(kinds(wanted) ^ given):
+        raise WeightsUnavailable(f"{path} does not fit {backbone}: {len(names)} tensors differ, first {names[0][0]}")
     model.load_state_dict({name: state[name] for name in wanted})
     return model
 

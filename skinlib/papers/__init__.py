@@ -24,9 +24,9 @@ def planned(paper: str, profile: dict) -> list[Planned]:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"the key {error} is missing or unknown" if isinstance(error, KeyError) else error
         raise ValueError(f"profile {profile['name']}: the settings of {paper} make no plan ({what})") from error
-    if by := int(os.environ.get("SKINLIB_SEED", 0)):
-        found = [one._replace(config=RunConfig.from_dict(_shifted(one.config.to_dict(), by))) for one in found]
-    return found
+    if not (by := os.environ.get("SKINLIB_SEED") or "0").isdecimal():
+        raise ValueError(f"SKINLIB_SEED is {by!r}; give a whole number, or nothing")
+    return [one._replace(config=RunConfig.from_dict(_shifted(one.config.to_dict(), int(by)))) for one in found]
 
 
 def _shifted(values: object, by: int) -> object:

@@ -81,16 +81,9 @@ def train(prepared: Prepared, folder: Path, where: Place, results_root: Path, *,
         watchers.append(recorder)
         if fresh:
             recorder.record(0)
-    history = fit(
-        model,
-        batches,
-        make("val", batch_size=2 * config.batch_size) if config.fold is not None else None,
-        terms=terms,
-        config=config,
-        where=where,
-        folder=folder / STATE,
-        progress=lambda *state: [watch(*state) for watch in watchers],
-    )
+    val = make("val", batch_size=2 * config.batch_size) if config.fold is not None else None
+    how = {"terms": terms, "config": config, "where": where, "folder": folder / STATE}
+    history = fit(model, batches, val, **how, progress=lambda *state: [watch(*state) for watch in watchers])
     bar.close()
     if where.rank == 0:
         _finish(prepared, model, history, make=make, folder=folder, where=where, parents=parents)

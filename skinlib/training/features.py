@@ -60,7 +60,7 @@ def pooled(run: Run, cohort: pd.DataFrame, *, tta: str = "none", device: str = "
 
 @torch.inference_mode()
 def _compute(run: Run, cohort: pd.DataFrame, tta: str, device: str) -> dict[str, np.ndarray]:
-    where = place(device, run.config.precision)
+    where = place(device)
     if "label" in cohort:  # as the run saw its cohort: its decoded images are found again
         cohort = cards.relabel(cohort, run.config.label_space)
     batches, model = batches_of(run, cohort, tta=tta), run.model().to(where.device)

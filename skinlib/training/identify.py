@@ -42,8 +42,7 @@ def split_of(config: RunConfig, data_root: str | Path, results_root: str | Path)
     """Return the split of a configuration, from its file; made and written on first use.
 
     It is stratified by diagnosis whatever the label space, so that systems of either space share their test images; a
-    label space that selects diagnoses gets those rows of it.
-    Extra training images train in every fold; the rest is split as if they were not there.
+    label space that selects diagnoses gets those rows. Extra images train in every fold; the rest is split as without.
     """
     if config.extra_training:
         split = split_of(config.replace(extra_training=None), data_root, results_root)

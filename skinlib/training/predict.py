@@ -37,7 +37,7 @@ def outputs(
 ) -> Outputs:
     """Apply a network to all batches in every view; with ``masks`` keep its masks, each turned back to its image.
 
-    Softmax and sigmoid are taken in fp32, whatever the precision of the network.
+    In fp32, whatever the network was trained at.
     """
     model.to(where.device).eval()
     collected: dict[str, list[np.ndarray]] = {}
@@ -48,7 +48,7 @@ def outputs(
         for name, view in views_of(batch, tta):
             output = where.apply(model, view)
             logits = output.get("logits", torch.empty(len(batch["index"]), 0))
-            collected.setdefault(name, []).append(logits.float().softmax(1).cpu().numpy())
+            collected.setdefault(name, []).append(logits.softmax(1).cpu().numpy())
             if masks:
                 seen.append(undo(lesion_probability(output["mask"]), name))
         if masks:
@@ -71,8 +71,7 @@ def predict(run: Run, cohort: pd.DataFrame, *, tta: str = "none", keep_views: bo
     keep_views : keep every view next to the ``mean``
     """
     config, batches = run.config, batches_of(run, cohort, tta=tta)
-    where = place(precision=config.precision)
-    per_view = outputs(run.model(), batches, tta=tta, where=where, progress="predict").probabilities
+    per_view = outputs(run.model(), batches, tta=tta, where=place(), progress="predict").probabilities
     if not per_view["mean"].shape[1]:
         raise ValueError(f"run {run.id} ({config.variant}) outlines lesions and gives no probabilities")
     kept = per_view if keep_views else {"mean": per_view["mean"]}
@@ -90,8 +89,7 @@ def segment(run: Run, cohort: pd.DataFrame, *, tta: str = "none") -> tuple[pd.Da
     if not trained_on_masks(config):
         raise ValueError(f"run {run.id} ({config.variant}) was not trained on masks; it has none to give")
     batches = batches_of(run, cohort, masks=True)
-    where = place(precision=config.precision)
-    found = outputs(run.model(), batches, tta=tta, where=where, masks=True, progress="segment").masks
+    found = outputs(run.model(), batches, tta=tta, where=place(), masks=True, progress="segment").masks
     key = keys(cohort, config, part="external", split="none")
     return mask_scores(key, found, batches), dict(zip(cohort["image_id"], found, strict=True))
 
@@ -109,8 +107,7 @@ def predict_corrupted(
     batches = batches_of(run, cohort, masks=trained_on_masks(config))
     images = corrupt(batches.cache.images, kind, level, seed=seed)
     batches.cache = dataclasses.replace(batches.cache, images=images)
-    where = place(precision=config.precision)
-    found = outputs(run.model(), batches, tta="none", where=where, masks=batches.masks)
+    found = outputs(run.model(), batches, tta="none", where=place(), masks=batches.masks)
     about = {"part": "test", "split": config.split}
     predictions = prediction_table(cohort, {"mean": found.probabilities["mean"]}, config, **about)
     return predictions, mask_scores(keys(cohort, config, **about), found.masks, batches) if batches.masks else None

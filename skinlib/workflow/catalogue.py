@@ -7,7 +7,6 @@ import dataclasses
 import difflib
 import importlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -65,30 +64,37 @@ def read_card(path: Path) -> Card:
 
 
 def check_keys(profile: dict) -> None:
-    """Refuse a key that neither a shipped profile nor the ``RECIPE`` of a plan has; name the nearest that is known."""
+    """Refuse keys that no shipped profile and no ``RECIPE`` of a plan has, and values of another kind than theirs."""
     shipped = [load_profile(path) for path in sorted((project_root() / "profiles").glob("*.yaml"))]
-    parts = [("", profile, {*paper_names()}.union(*shipped))]
-    for paper in [name for name in paper_names() if name in profile]:
-        recipe = getattr(importlib.import_module(f"skinlib.papers.{paper}.plan"), "RECIPE", ())
-        peers = [each[paper] for each in shipped if paper in each]
-        parts.append((f"{paper}.", profile[paper], {*recipe}.union(*peers)))
-        parts += _alike(f"{paper}.", profile[paper], peers)
-    for where, values, known in parts:
-        if not isinstance(values, dict):
-            raise ValueError(f"profile {profile['name']}: {where.removesuffix('.')} is {values!r}; give its settings")
-        if known and (unknown := [str(key) for key in values if key not in known]):
-            near = difflib.get_close_matches(unknown[0], known, 1)
-            hint = f"is {near[0]} meant?" if near else f"known are {', '.join(sorted(known))}"
-            raise ValueError(f"profile {profile['name']}: nothing reads the key {where}{unknown[0]}; {hint}")
+    recipe = lambda paper: {*getattr(importlib.import_module(f"skinlib.papers.{paper}.plan"), "RECIPE", ())}
+
+    def check(where: str, values: dict, peers: list[dict], known: set) -> None:
+        for name, value in values.items():
+            key = f"profile {profile['name']}: {where}{name}"
+            if known and name not in known:
+                near = difflib.get_close_matches(str(name), known, 1)
+                hint = f"is {near[0]} meant?" if near else f"known are {', '.join(sorted(known))}"
+                raise ValueError(f"{key} is a key that nothing reads; {hint}")
+            theirs = [each[name] for each in peers if each.get(name) is not None]
+            kinds = {_kind(one): one for one in theirs}
+            if kinds and not any(kind in _kind(value) or _kind(value) in kind for kind in kinds):
+                kind, example = max(kinds.items())
+                raise ValueError(f"{key} is {value!r:.60}; give {kind}, as {canonical_json(example):.80}")
+            if isinstance(value, dict):
+                theirs = [one for one in theirs if one]
+                alike = len(theirs) > 1 and len(set(map(frozenset, theirs))) == 1  # else the keys are names of rows
+                below = recipe(name).union(*theirs) if name in paper_names() else {*theirs[0]} if alike else set()
+                check(f"{where}{name}.", value, theirs, below)
+
+    check("", profile, shipped, {*paper_names()}.union(*shipped))
 
 
-def _alike(where: str, values: object, peers: list[dict]) -> Iterator[tuple[str, dict, set]]:
-    """Yield the mappings below that have the same keys in all shipped profiles: names of settings, and none of rows."""
-    for name, value in values.items() if isinstance(values, dict) else ():
-        same = [each[name] for each in peers if isinstance(each.get(name), dict) and each[name]]
-        if len(same) > 1 and len(set(map(frozenset, same))) == 1:
-            yield f"{where}{name}.", value, set(same[0])
-        yield from _alike(f"{where}{name}.", value, same)
+def _kind(value: object) -> str:
+    """Return what a setting is; the kind of an empty list is a part of every list's."""
+    many = {list: "lists", dict: "settings"}
+    if isinstance(value, list):
+        return f"a list of {many.get(type(value[0]), 'values')}" if value else "a list"
+    return many[dict] if isinstance(value, dict) else "one value"
 
 
 def selected(profile: dict, only: str, folder: Path) -> list[Card]:

@@ -14,10 +14,9 @@ from skinlib.config import load_profile
 from skinlib.paths import project_root, write_atomic, write_json
 
 LIBRARY = str(Path(__file__).parents[1])
-# A processor adds in the order of its widest registers: the last digits of a weight depend on it, and a small network
-# near chance turns them into another answer. A profile with ``arithmetic: pinned`` asks every library for what each
-# x86-64 processor since 2013 has (AVX2), and its numbers are the same, bit for bit, on all. To be set before numpy is
-# imported. With AVX-512 the first three were seen to move weights, the next two other results; the last is to be safe.
+# A processor adds in the order of its widest registers, and a small network near chance turns last digits into another
+# answer. ``arithmetic: pinned`` asks every library for what each x86-64 processor since 2013 has (AVX2): the same bits
+# on all. Set before numpy is imported. With AVX-512 three were seen to move weights, two more results; one is a guess.
 PINNED = {
     "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
@@ -148,8 +147,8 @@ def evaluate_table(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_overwriting(out: Path) -> None:
-    if out.suffix != ".csv" or out.exists():  # an older result, too: labels or notes may have been written into it
-        raise ValueError(f"{out} is no path for the result: give a .csv file that is not there yet")
+    if out.suffix != ".csv" or out.exists() or any(map(Path.is_file, out.parents)):  # older results may have notes
+        raise ValueError(f"{out} is no path for the result: give a .csv file that is not there yet, in a folder")
 
 
 def run_notebook(arguments: argparse.Namespace) -> int | None:

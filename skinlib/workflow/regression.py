@@ -140,7 +140,7 @@ def carry(table: pd.DataFrame, before: pd.DataFrame | None) -> pd.DataFrame:
 def compare(found: Path, expected: Path) -> int:
     """Check the exhibits under ``found``, print what failed, write every check to ``regression.csv`` there; 0 or 1."""
     if not (expected / "weights.csv").is_file():
-        raise FileNotFoundError(f"no {expected / 'weights.csv'}; run `make accept` first")
+        raise FileNotFoundError(f"no {expected / 'weights.csv'}; `make accept` first, or choose results/smoke")
     exact, why = same_machine(read(expected / "weights.csv"), weights(found))
     wanted, there = dict(read(expected / "exhibits.csv").itertuples(index=False)), exhibits(found)
     checks = []

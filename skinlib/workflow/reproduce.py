@@ -27,9 +27,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 table { border-collapse: collapse; font-size: 14px; }
 td, th { padding: 2px 10px; text-align: left; border-bottom: 1px solid #ddd; }
 .failed, .not-run { color: #b00020; } .skipped { color: #8a5a00; } .ok { color: #1b6e20; }
-.banner { background: #f2f2f2; padding: 8px; }
 figure { display: inline-block; margin: 8px; vertical-align: top; } figure img { width: 260px; border: 1px solid #ddd; }
-pre { font-size: 13px; background: #f7f7f7; overflow-x: auto; padding: 8px; }
+.banner { background: #f2f2f2; padding: 8px; } pre { font-size: 13px; background: #f7f7f7; overflow-x: auto; }
 """
 SHOWN_CELLS = 200
 NOT_RUN = {"title": "", "status": "not run", "seconds": 0.0, "exhibits": [], "traceback": []}
@@ -101,8 +100,7 @@ def command(work: Work, *, cores: int, extra: Sequence[str]) -> list[str]:
         from snakemake.cli import parse_args  # it takes seconds to import
 
         named = parse_args([*line[3:], *extra])[1].executor  # by an option, or in a profile of Snakemake
-    line += ["--directory", str(work.results), "--rerun-incomplete", "--keep-going", "--nolock"]
-    line += ["--quiet", "host", "reason"]
+    line += ["--directory", str(work.results), *"--rerun-incomplete --keep-going --nolock --quiet host reason".split()]
     if named in (None, "local"):  # elsewhere rules are named: a job that was cancelled could not say so itself
         line += ["rules", "progress", "--cores", str(cores), "--resources", f"train={work.profile['jobs']}"]
     config = {"profile": work.given, "results": work.results, "notebooks": work.notebooks}

@@ -40,6 +40,8 @@ class Work:
     stop_file = property(lambda self: self.state / "stop")  # there while an interrupted call ends: no run is begun
     data_stamp = property(lambda self: self.state / "data.json")  # which data; when it changes, runs are planned anew
     configs = property(lambda self: self.state / "configs")  # of planned runs, as `skinlib train` takes them
+    own = property(lambda self: Path(self.given).suffix != "")  # a file of the user's
+    profile_file = property(lambda self: project_root() / "profiles" / f"{self.given}{'' if self.own else '.yaml'}")
     # Paper -> name of run -> id, code, visits; without the papers whose data cannot be read.
     plan_file = property(lambda self: self.state / "plan.json")
 
@@ -58,11 +60,6 @@ class Work:
         generated = not data and loaded["data"]["kind"] == "synthetic"
         cards = tuple(selected(loaded, only, folder))
         return cls(given, loaded, top, find_data(loaded, data, top), generated, folder, cards)
-
-    @property
-    def profile_file(self) -> Path:
-        """The YAML file of the profile."""
-        return project_root() / "profiles" / (self.given if Path(self.given).suffix else f"{self.given}.yaml")
 
     @property
     def place(self) -> str:

@@ -377,7 +377,7 @@ def test_images_of_a_folder_and_of_a_table(tmp_path):
     ("image_path,image_id\na.png,1\nb.png, \n", "image_id is blank in row 2"), ("", "no CSV table"),
     ("image_path,site\na.png,\"arm\nb.png,leg\nc.png,\"\n", "row 1 below the header has a cell of several lines"),
     ("image_path,age,age \na.png,5,6\n", "the column age is there twice"),
-    ("image_path,age\na.png,5,6,7\n", "rows have several cells more than the header"),
+    ("image_path,age\na.png,5,6,7\n", "rows have several cells more than line 1"),
     ("sep=;\nimage_path\na.png\n", "'sep=;', is no header"), ("image_path\na\x07.png\n", "no UTF-8, or none"),
 ])  # fmt: skip
 def test_tables_that_name_no_images_are_refused(tmp_path, text, message):

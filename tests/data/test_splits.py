@@ -95,7 +95,7 @@ def test_the_group_is_the_patient_else_the_lesion_else_the_image():
     assert splits.groups(bare).to_list() == ("image:" + bare["image_id"]).to_list()
     with pytest.raises(DataError, match="no patient_id"):
         splits.groups(blank, "patient")
-    with pytest.raises(ValueError, match="'site' is unknown; choose auto"):
+    with pytest.raises(ValueError, match="no split 'site'; choose grouped"):
         splits.groups(cohort, "site")
 
 

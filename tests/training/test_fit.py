@@ -251,11 +251,11 @@ def test_half_precision_trains_in_bf16_and_keeps_weights_in_fp32(tmp_path):
     class Spy(Toy):
         def forward(self, image, meta=None, *, features=None):
             out = super().forward(image)
-            seen.append(out["logits"].dtype)
+            seen.append((self.training, out["logits"].dtype))
             return out
 
     model, _ = run(tmp_path, config(epochs=1), model=Spy(), where=Place(CPU.device, "bf16"))
-    assert set(seen) == {torch.bfloat16}
+    assert set(seen) == {(True, torch.bfloat16), (False, torch.float32)}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 

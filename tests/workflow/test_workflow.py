@@ -127,8 +127,8 @@ def test_linked_folders_are_data_too_and_a_link_upwards_has_an_end(place, tmp_pa
 def test_keys_that_nothing_reads_are_refused(place, tmp_path):
     file = tmp_path / "own.yaml"
     for more, message in (
-        ("bootstraps: 7", "profile tiny: nothing reads the key bootstraps; is bootstrap meant"),
-        ("qqqq: 7", "nothing reads the key qqqq; known are .*bootstrap, .*disk_gb"),
+        ("bootstraps: 7", "profile tiny: bootstraps is a key that nothing reads; is bootstrap meant"),
+        ("qqqq: 7", "qqqq is a key that nothing reads; known are .*bootstrap, .*disk_gb"),
     ):
         file.write_text(PROFILE + more)
         with pytest.raises(ValueError, match=message):
@@ -137,13 +137,15 @@ def test_keys_that_nothing_reads_are_refused(place, tmp_path):
 
 def test_keys_of_a_paper_are_those_of_the_shipped_profiles_and_of_its_plans_recipe(monkeypatch):
     catalogue.check_keys({"name": "own", "joint_reverse_mtl": {"schedule_gamma": 0.5, "longer": [{"views": 1}]}})
-    deep = (
-        {"metadata_sr": {"recipes": {"own": {"lrr": 1}}}},
-        r"the key metadata_sr\.recipes\.own\.lrr; known are epochs",
-    )
-    for more, words in (({"joint_reverse_mtl": {"epoch": 7}}, r"joint_reverse_mtl\.epoch; is epochs meant"), deep):
+    for paper, values, words in (
+        ("joint_reverse_mtl", {"epoch": 7}, "epoch is a key that nothing reads; is epochs meant"),
+        ("metadata_sr", {"recipes": {"own": {"lrr": 1}}}, r"sr\.recipes\.own\.lrr is a key .* reads; known are epochs"),
+        ("recall_oriented", {"seeds": 0}, r"recall_oriented\.seeds is 0; give a list of values, as \[0"),
+        ("recall_oriented", {"comparison": {"backbones": ["a", "b"]}}, "give a list of lists, as"),
+        ("recall_oriented", {"epochs": [6]}, "give one value"), ("joint_ensemble", {"members": []}, "settings, as"),
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=words):
-            catalogue.check_keys({"name": "own"} | more)
+            catalogue.check_keys({"name": "own", paper: values})
     monkeypatch.setattr(catalogue, "paper_names", lambda: ["new"])
     monkeypatch.setattr(catalogue, "importlib", types.SimpleNamespace(import_module=lambda name: None))
     catalogue.check_keys({"name": "own", "new": {"anything": 1}})

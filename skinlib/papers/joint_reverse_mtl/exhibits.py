@@ -99,7 +99,7 @@ def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
     # The order is drawn: in that of the ids a neighbour often has the same diagnosis.
     test, tables = test[test["mask_path"].notna()].reset_index(drop=True), []
     for run in group:
-        model, where, batches = run.model(), place(precision=run.config.precision), batches_of(run, test, masks=True)
+        model, where, batches = run.model(), place(), batches_of(run, test, masks=True)
         batches.rows = generator(run.config.seed, SHUFFLE).permutation(len(test))
         key = keys(test.iloc[batches.rows], run.config, part="test", split=run.config.split)
         for gate in GATES:
@@ -112,7 +112,7 @@ def gate_scores(group: Sequence[Run], test: pd.DataFrame) -> pd.DataFrame:
 @torch.inference_mode()
 def gate_values(run: Run, cohort: pd.DataFrame) -> np.ndarray:
     """Return the gates of every image, (N, channels) in [0, 1]: what its diagnosis says to the decoder."""
-    where = place(precision=run.config.precision)
+    where = place()
     model, batches = run.model().to(where.device), batches_of(run, cohort).epoch(0, where.device)
     return torch.cat([where.apply(model, batch)["gates"].float().cpu() for batch in batches]).numpy()
 
