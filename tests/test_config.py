@@ -114,7 +114,7 @@ BOMB = "\n".join(f"{b}: &{b} [{', '.join(['*' + a] * 10)}]" for a, b in itertool
     ("data: {kind: synthetic, imagez: 3}", "data.imagez is 3: Extra inputs are not permitted"),
     ("data: {kind: synthetic, images: 100000000000}", "images is 100000000000: .*less than or equal to 1000000"),
     ("notebooks: {time_limit_minutes: -1}", "notebooks.time_limit_minutes is -1: .*greater than 0"),
-    ("data: {kind: reference}", "data.of is missing"), ("notebooks: {}", "notebooks is {}: .*at least 1"),
+    ("data: {kind: reference}", "data.of is empty"), ("notebooks: {}", "notebooks is {}: .*at least 1"),
     ("like: own.yaml", "like is 'own.yaml'; name a profile"),
     ("threads: 0200", "0200 in line 2 is read as another number"), ("jobs: 1:30", "1:30 in line 2 is read as another"),
     ("paper_a: {seeds: []}", "paper_a.seeds is empty"),

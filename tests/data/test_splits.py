@@ -243,7 +243,7 @@ def test_official_parts_stay_and_their_training_part_folds():
 
 def test_an_official_split_that_is_none_or_leaks_is_refused(tmp_path):
     cohort = people([1] * 40)
-    with pytest.raises(DataError, match=r"no official training and test parts; use splits\.make"):
+    with pytest.raises(DataError, match=r"no official training and test parts; choose another"):
         splits.official(cohort)
     cohort["official_split"] = ["train"] * 30 + ["test"] * 10
     with pytest.raises(DataError, match="no validation part; ask for folds"):

@@ -10,7 +10,7 @@ from comparing import value
 from torch import nn
 
 from skinlib import models
-from skinlib.across.shap_inputs import largest, single
+from skinlib.figures.shap import largest, single
 from skinlib.data import clinical, readers
 from skinlib.data.cards import class_names
 from skinlib.data.synthetic import synthesise

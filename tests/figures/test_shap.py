@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from skinlib.across.shap_inputs import named, swarm
 from skinlib.data import demographics
+from skinlib.figures.shap import named, swarm
 from skinlib.papers.joint_ensemble import exhibits as ensemble
 
 LEVELS = {"sex": ("female", "male", "unknown")}
