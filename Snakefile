@@ -108,6 +108,8 @@ def runs_of(wildcards):
     card = cards[wildcards.notebook]
     if card.needs == "none":
         return []
+    if card.needs == "exhibits":
+        return [work.notebook_stamp(stem) for stem, other in cards.items() if other.needs != "exhibits"]
     checkpoints.plan.get()  # waits until the runs have names
     return list(work.jobs(work.papers([card])))
 

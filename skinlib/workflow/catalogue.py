@@ -28,7 +28,7 @@ class Card:
     stem: str  # the file's name without its ending
     number: int  # with which the name begins
     papers: tuple[str, ...]
-    needs: str  # plan: the finished runs of its papers; none
+    needs: str  # plan: the finished runs of its papers; exhibits: those of all other notebooks; none
     minutes: dict[str, float]  # profile -> minutes on the reference machine
     evidence: bool  # it runs whole on results/reference, without data and weights
 
@@ -45,8 +45,8 @@ def read_notebook(path: Path) -> dict:
         return notebook
     if absent := [key for key in ("papers", "needs", "minutes") if key not in card]:
         raise ValueError(f"{path.name}: metadata.skinlib lacks {', '.join(absent)}; add it to the notebook's metadata")
-    if card["needs"] not in ("plan", "none"):
-        raise ValueError(f"{path.name}: metadata.skinlib.needs is {card['needs']!r}; write plan or none")
+    if card["needs"] not in ("plan", "exhibits", "none"):
+        raise ValueError(f"{path.name}: metadata.skinlib.needs is {card['needs']!r}; write plan, exhibits or none")
     if not path.stem.partition("_")[0].isdecimal():
         raise ValueError(f"{path.name}: the name of a notebook begins with its number")
     return notebook
