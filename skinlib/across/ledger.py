@@ -10,15 +10,14 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 import pandas as pd
-from scipy.stats import norm
 
+from skinlib.evaluation.fairness import smallest_detectable_gap
 from skinlib.exhibits.published import folder
 from skinlib.exhibits.score import ALPHA, CHANGE, LEAST_UNITS
 
 VERDICTS = ("reproduced", "same direction", "no evidence", "contradicted", "cannot be judged here")
 REPRODUCED, SAME_DIRECTION, NO_EVIDENCE, CONTRADICTED, UNKNOWN = VERDICTS
 CHANGES = ("+", "-")
-POWER = (norm.ppf(0.975) + norm.ppf(0.8)) / norm.ppf(0.975)  # half an interval times this is seen four times in five
 
 
 def claims() -> pd.DataFrame:
@@ -47,7 +46,7 @@ def _judged(claim, cells: pd.DataFrame | None) -> dict:
     cell = found.reindex(columns=["ours", "low", "high", "n", "units", "p", "p_adjusted", "note"]).iloc[0]
     about = {name: cell[name] for name in ("ours", "low", "high", "n", "units")}
     about["p"] = cell["p_adjusted"] if pd.notna(cell["p_adjusted"]) else cell["p"]
-    about["smallest"] = POWER * (cell["high"] - cell["low"]) / 2
+    about["smallest"] = smallest_detectable_gap((cell["high"] - cell["low"]) / 3.92)  # 2 x 1.96 standard errors
     if pd.isna(cell["ours"]):
         return about | {"verdict": UNKNOWN, "why": str(cell["note"]).partition("; paper:")[0]}
     verdict, why = _of_change(claim, about) if claim.claimed in CHANGES else _of_bound(claim, about)
