@@ -28,12 +28,10 @@ def test_a_changed_file_is_read_again_and_an_unchanged_one_is_not(tmp_path, monk
     provenance._unshared["old"] = [0, 0, 0, "x"]  # settled long ago: when it is shared no other is forgotten
     opened, real = [], hashlib.file_digest
     monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: opened.append(1) or real(file, kind))
-    assert provenance.file_digest(path) == first
-    assert opened == []
+    assert provenance.file_digest(path) == first and opened == []
     path.write_bytes(b"two")
     os.utime(path, ns=(0, 0))
-    assert provenance.file_digest(path) == provenance.digest("two")
-    assert opened == [1]
+    assert provenance.file_digest(path) == provenance.digest("two") and opened == [1]
     provenance.share_digests(tmp_path)  # of a file that changed just now a further change might go unseen
     assert not (tmp_path / "digests.json").is_file() or str(path) not in read_json(tmp_path / "digests.json")
     monkeypatch.setattr(provenance.time, "time_ns", lambda: 2**62)
@@ -120,8 +118,7 @@ def test_the_code_fingerprint_holds_shared_files_the_systems_own_and_what_models
 def test_the_environment_names_versions_threads_and_commit(monkeypatch):
     found = provenance.environment()
     assert found["packages"]["numpy"] == np.__version__
-    assert found["threads"] >= 1
-    assert found["commit"] == provenance.git_commit()
+    assert found["threads"] >= 1 and found["commit"] == provenance.git_commit()
     monkeypatch.setattr(subprocess, "run", mock.Mock(side_effect=FileNotFoundError("git")))
     assert provenance.git_commit() == "unknown"
 

@@ -14,8 +14,7 @@ OFFICIAL_TOTALS = {
 @pytest.mark.parametrize("name", CARDS)
 def test_official_totals(name):
     card = CARDS[name]
-    parts = card.official or card.counts
-    assert sum(card.expected(part) for part in parts) == OFFICIAL_TOTALS[name]
+    assert sum(card.expected(part) for part in card.official or card.counts) == OFFICIAL_TOTALS[name]
     for part, counts in card.counts.items():
         assert sum(counts.values()) == card.expected(part) and tuple(counts) == card.classes
 

@@ -53,8 +53,7 @@ def test_unreadable_finds_truncated_empty_missing_and_foreign_files(cohort, tmp_
 
 def test_masks_of_another_size(cohort, tmp_path):
     Image.fromarray(np.zeros((30, 48), dtype=np.uint8)).save(tmp_path / "masks" / "I4_segmentation.png")
-    found = checks.mask_size(cohort)
-    assert found.to_dict("records") == [
+    assert checks.mask_size(cohort).to_dict("records") == [
         {"image_id": "I4", "dataset": "a", "image_size": "48 x 48", "mask_size": "48 x 30"}
     ]
 
@@ -89,8 +88,7 @@ def test_exact_duplicates_of_three_files_are_three_pairs(cohort, tmp_path):
 
 
 def test_near_duplicates_survive_size_format_and_compression(cohort, tmp_path):
-    copy = Image.fromarray(picture(2)).resize((80, 80), Image.Resampling.LANCZOS)
-    copy.save(tmp_path / "copy.jpg", quality=70)
+    Image.fromarray(picture(2)).resize((80, 80), Image.Resampling.LANCZOS).save(tmp_path / "copy.jpg", quality=70)
     extra = pd.DataFrame([("I2", "c", str(tmp_path / "copy.jpg"), None)], columns=cohort.columns)
     found = checks.near_duplicates(pd.concat([cohort, extra], ignore_index=True))
     assert found[["image_a", "dataset_a", "image_b", "dataset_b", "same_id"]].to_numpy().tolist() == [
@@ -100,8 +98,7 @@ def test_near_duplicates_survive_size_format_and_compression(cohort, tmp_path):
 
 
 def test_perceptual_hashes_are_imagehash_s(cohort):
-    ours = checks.perceptual_hashes(cohort)
-    for value, path in zip(ours, cohort["image_path"], strict=True):
+    for value, path in zip(checks.perceptual_hashes(cohort), cohort["image_path"], strict=True):
         with Image.open(path) as image:
             assert f"{value:016x}" == str(imagehash.phash(image))
 

@@ -64,16 +64,14 @@ def test_brasil_is_another_country_in_the_literature_only(cohort):
 def test_asked_counts_unknown_answers_and_not_blanks(cohort):
     asked = clinical.asked(cohort)
     assert asked.loc[0, ["grew", "changed", "age"]].all() and not asked.loc[0, ["smoke", "gender"]].any()
-    assert asked.loc[[1, 2]].all().all()
-    assert list(asked) == list(clinical.questions())
+    assert asked.loc[[1, 2]].all().all() and list(asked) == list(clinical.questions())
 
 
 def test_a_blank_row_is_all_missing(cohort):
     names = ["sex", "site", "skin_type", *(n for n in clinical.questions() if n in cohort)]
     blank = cohort.assign(answered_unknown="", spelt_brasil="")
     blank.loc[1, names] = np.nan
-    assert np.isnan(clinical.encode(blank)[1]).all()
-    assert not np.isnan(clinical.encode(blank)[2]).any()
+    assert np.isnan(clinical.encode(blank)[1]).all() and not np.isnan(clinical.encode(blank)[2]).any()
 
 
 def test_an_unknown_answer_is_named(cohort):
@@ -102,8 +100,7 @@ def test_rows_are_encoded_one_by_one(cohort):
 
 def test_the_drawn_set_has_the_same_layout(tmp_path):
     synthesise(tmp_path, datasets=["pad_ufes_20"], images=120, size=32)
-    cohort = read("pad_ufes_20", tmp_path)
-    rows = clinical.encode(cohort, "literature")
+    rows = clinical.encode(read("pad_ufes_20", tmp_path), "literature")
     assert rows.shape == (120, 81)
     blank = pd.DataFrame(np.isnan(rows), columns=clinical.columns("literature"))
     assert blank["smoke_True"].any() and (blank["smoke_True"] == blank["gender_MALE"]).all()

@@ -51,12 +51,10 @@ def test_every_layout_is_read_without_allow_missing(all_sets, name):
     root, truth = all_sets
     cohort = read(name, root).set_index("image_id")
     of_set = truth[truth["dataset"] == name].set_index("image_id")
-    assert set(of_set.index) <= set(cohort.index)
-    assert cohort.attrs["findings"] == []
+    assert set(of_set.index) <= set(cohort.index) and cohort.attrs["findings"] == []
     here = cohort.loc[of_set.index]
     if CARDS[name].classes:
-        assert (here["diagnosis"] == of_set["diagnosis"]).all()
-        assert set(here["diagnosis"]) == set(CARDS[name].classes)
+        assert (here["diagnosis"] == of_set["diagnosis"]).all() and set(here["diagnosis"]) == set(CARDS[name].classes)
     if CARDS[name].official and name != "isic2018_task12":
         assert set(cohort["official_split"]) == set(CARDS[name].official)
     for column in ("lesion_id", "patient_id"):
@@ -149,8 +147,7 @@ def test_mean_colour_tells_little(ham):
 def test_files_and_order_tell_nothing(ham):
     root, truth = ham
     assert len({(root / file).stat().st_size for file in truth["file"]}) == 1
-    order = truth["image_id"].rank().to_numpy()
-    assert roc_auc_score(truth["malignant"], order) == pytest.approx(0.5, abs=0.09)
+    assert roc_auc_score(truth["malignant"], truth["image_id"].rank().to_numpy()) == pytest.approx(0.5, abs=0.09)
     assert roc_auc_score(truth["malignant"], truth["file"].str.contains("part_2")) == pytest.approx(0.5, abs=0.09)
 
 

@@ -12,8 +12,7 @@ from skinlib.evaluation.statistics import bootstrap_ci
 
 @pytest.fixture(scope="module")
 def table():
-    part = np.repeat(["val", "test"], [150, 250])
-    return random_table(400, lesions=250, part=part, sex=np.tile(["f", "m"], 200))
+    return random_table(400, lesions=250, part=np.repeat(["val", "test"], [150, 250]), sex=np.tile(["f", "m"], 200))
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +26,7 @@ def test_threshold_is_chosen_on_validation_and_used_on_test(table, found):
     both = set.intersection(*(set(tables.clusters(rows)) for _, rows in table.groupby("part")))
     assert both and found["threshold"].loc[0, "note"].startswith(f"{len(both)} patients, lesions or images of the val")
     expected = metrics.binary_metrics(table[table["part"] == "test"], threshold=chosen.t)
-    values = found["metrics"].set_index("metric")["value"]
-    assert values.to_dict() == pytest.approx(expected)
+    assert found["metrics"].set_index("metric")["value"].to_dict() == pytest.approx(expected)
     assert (found["metrics"]["part"] == "test").all() and (found["metrics"]["n"] == 250).all()
 
 
@@ -43,8 +41,7 @@ def test_intervals_are_those_of_lesions(table, found):
 
 def test_tables_of_a_binary_table(found):
     assert list(found) == ["rows", "threshold", "metrics", "reliability", "fairness sex", "gaps sex"]
-    assert found["rows"]["n"].tolist() == [150, 250]
-    assert set(found["fairness sex"]["group"]) == {"all", "f", "m"}
+    assert found["rows"]["n"].tolist() == [150, 250] and set(found["fairness sex"]["group"]) == {"all", "f", "m"}
     assert found["reliability"]["n"].sum() == 250
 
 

@@ -112,8 +112,7 @@ def test_missing_and_small_groups_keep_their_row():
 
 def test_few_malignant_rows_hide_recall_but_not_specificity():
     y = [1] * 9 + [0] * 40 + [1] * 30 + [0] * 30
-    p = np.linspace(1, 0, len(y))
-    table = binary_table(y, p, sex=["f"] * 49 + ["m"] * 60)
+    table = binary_table(y, np.linspace(1, 0, len(y)), sex=["f"] * 49 + ["m"] * 60)
     found = fairness.by_group(table, "sex", names=("recall", "specificity"), n=50)
     assert "9 malignant" in cell(found, "recall", group="f")["note"]
     assert cell(found, "specificity", group="f")["value"] == 0  # all 40 lie above 0.5

@@ -37,8 +37,7 @@ def test_four_rows_by_hand():
 def test_published_counts_give_the_published_rates():
     """Table 3 of Rumale et al.: 253, 35, 955, 250; its printed specificity 0.7927 is 0.7925 by its own counts."""
     y = np.repeat([1, 1, 0, 0], [253, 35, 955, 250])
-    p = np.repeat([0.46, 0.4599, 0.2, 0.9], [253, 35, 955, 250])
-    found = metrics.binary_metrics(y, p, threshold=0.46)
+    found = metrics.binary_metrics(y, np.repeat([0.46, 0.4599, 0.2, 0.9], [253, 35, 955, 250]), threshold=0.46)
     printed = {"recall": 0.8785, "precision": 0.5030, "f1": 0.6397, "accuracy": 0.8091, "specificity": 0.7925}
     assert {name: round(found[name], 4) for name in printed} == printed
 
@@ -88,8 +87,7 @@ def test_multiclass_by_hand_and_a_tie_is_wrong():
     table = pd.DataFrame(values, columns=["p_nv", "p_mel", "p_bcc"]).assign(label=[0, 0, 1, 2])
     assert metrics.predicted(table).tolist() == [0, -1, 1, 2]
     found = of_several(table)
-    assert found["accuracy"] == 0.75
-    assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 1) / 3)
+    assert found["accuracy"] == 0.75 and found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 1) / 3)
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1 + 1) / 3)
     assert metrics.confusion(table)["tie"].tolist() == [1, 0, 0]
 
@@ -142,8 +140,7 @@ def test_a_class_without_rows_leaves_no_macro_average_and_weighted_ones_without_
 
 def test_seeds_are_averaged_and_not_pooled():
     first = binary_table([0, 1], [0.1, 0.2], seed=0)
-    second = binary_table([0, 1], [0.8, 0.9], seed=1)
-    both = pd.concat([first, second], ignore_index=True)
+    both = pd.concat([first, binary_table([0, 1], [0.8, 0.9], seed=1)], ignore_index=True)
     auc = metrics.binary("roc_auc")
     assert auc(both) == 0.75  # pooled: the benign 0.8 is above the malignant 0.2
     averaged = mean_over(auc, "seed")

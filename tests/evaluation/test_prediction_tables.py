@@ -99,8 +99,7 @@ def test_a_class_may_be_called_as_a_word_for_nothing(tmp_path):
 @pytest.mark.parametrize(("names", "labels"), [("p_1,p_2,p_3", "1.0 2.0"), ("p_01,p_02,p_03", "1 2e0")])
 def test_labels_name_classes_that_are_numbers(tmp_path, names, labels):
     text = "image_id,label,{}\na,{},.8,.1,.1\nb,{},.1,.8,.1\n"
-    found = report.read_predictions(written(tmp_path, text.format(names, *labels.split())))
-    assert found["label"].tolist() == [0, 1]
+    assert report.read_predictions(written(tmp_path, text.format(names, *labels.split())))["label"].tolist() == [0, 1]
     with pytest.raises(tables.PredictionTableError, match=r"unknown labels \['no class 0'\]"):
         report.read_predictions(written(tmp_path, text.format(names, 0, 1)))
 

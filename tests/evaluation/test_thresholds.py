@@ -40,8 +40,7 @@ def test_the_constraint_binds():
 
 
 def test_infeasible_is_said_and_gives_the_highest_recall():
-    table = binary_table([1, 1, 1, 1, 0, 0], [0.9, 0.8, 0.7, 0.01, 0.5, 0.1])
-    best = thresholds.choose_threshold(table, recall=0.85)
+    best = thresholds.choose_threshold(binary_table([1, 1, 1, 1, 0, 0], [0.9, 0.8, 0.7, 0.01, 0.5, 0.1]), recall=0.85)
     assert (best.feasible, best.recall, best.t) == (False, 0.75, 0.52)  # of recall 3/4 the best F1
     assert not best.curve["feasible"].any()
 
@@ -92,8 +91,7 @@ def test_recall_at_specificity_agrees_with_the_roc_curve(rows, specificity):
     fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
     recall, threshold = thresholds.recall_at_specificity(y, p, specificity)
     assert recall == pytest.approx(tpr[1 - fpr >= specificity - 1e-12].max())
-    assert (p[y == 1] >= threshold).mean() == pytest.approx(recall)
-    assert (p[y == 0] < threshold).mean() >= specificity
+    assert (p[y == 1] >= threshold).mean() == pytest.approx(recall) and (p[y == 0] < threshold).mean() >= specificity
 
 
 def test_without_a_step_the_scores_are_the_candidates_and_rare_low_scores_are_reached():

@@ -21,8 +21,7 @@ CONFIG = RunConfig(
 @pytest.fixture(scope="module")
 def batches():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), dtype=np.uint8)
-    cache = Cache(pixels, None, np.zeros(5, bool))
-    return Batches(cache, np.arange(5), {}, batch_size=2, normalisation="none")
+    return Batches(Cache(pixels, None, np.zeros(5, bool)), np.arange(5), {}, batch_size=2, normalisation="none")
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +32,7 @@ def images(batches):
 def test_attention_maps_are_the_networks_own_at_the_size_of_the_image(batches, images):
     model = models.build(CONFIG)
     found = np.stack(list(attention_maps(model, batches)))
-    assert found.shape == (5, 48, 64) and found.dtype == np.float32
-    assert found.min() > 0 and found.max() < 1
+    assert found.shape == (5, 48, 64) and found.dtype == np.float32 and found.min() > 0 and found.max() < 1
     wanted = model.eval()(images)["attention"]
     assert wanted.shape == (5, 1, 2, 2)
     np.testing.assert_allclose(found[:, 0, 0], wanted[:, 0, 0, 0].detach(), atol=1e-6)  # corners are not blended
@@ -50,8 +48,7 @@ def test_a_network_without_attention_says_so(batches):
 def test_class_maps_explain_the_called_class_or_the_one_asked_for(batches, images, variant):
     decodes = {} if variant == "proposed" else {"losses": {"cross_entropy": 1}, "options": {}}
     model = models.build(CONFIG.replace(variant=variant, **decodes)).eval()
-    called = model(images)["logits"].argmax(1)
-    wanted = gradcam_plusplus(model, images, called, model.cam_layer())
+    wanted = gradcam_plusplus(model, images, model(images)["logits"].argmax(1), model.cam_layer())
     np.testing.assert_allclose(np.stack(list(class_maps(model, batches))), wanted, rtol=1e-3, atol=1e-7)
     asked = np.array([0, 1, 2, 0, 1])
     wanted = gradcam_plusplus(model, images, torch.from_numpy(asked), model.cam_layer())

@@ -19,8 +19,7 @@ def cache_of(n: int = 12, size: int = 8) -> Cache:
     """Image i has the value i in its red channel; a third of the images have no mask."""
     pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
     pixels[..., 0] = np.arange(n)[:, None, None]
-    masks = (pixels[..., 1] > 128).astype(np.uint8)
-    return Cache(pixels, masks, np.arange(n) % 3 > 0)
+    return Cache(pixels, (pixels[..., 1] > 128).astype(np.uint8), np.arange(n) % 3 > 0)
 
 
 def batches(n: int = 12, rows=None, **options) -> Batches:
@@ -78,8 +77,7 @@ def test_validation_keeps_order_and_pixels():
 
 
 def test_labels_stay_with_their_images():
-    train = batches(rows=np.arange(2, 12), augment=Augment(rotation=180))
-    for batch in train.epoch(0, CPU):
+    for batch in batches(rows=np.arange(2, 12), augment=Augment(rotation=180)).epoch(0, CPU):
         values = (batch["image"][:, 0].mean((1, 2)) * 255).round().int()
         assert values.tolist() == (batch["label"] + 2).tolist()
 
@@ -103,8 +101,7 @@ def test_tables_need_no_images_and_nothing_to_batch_is_an_error():
     with pytest.raises(ValueError, match="no image to make batches of"):
         batches(rows=np.array([], int))
     table = Batches(None, np.arange(3), {"features": np.eye(3, dtype=np.float32)}, batch_size=2)
-    found = [batch["features"] for batch in table.epoch(0, CPU)]
-    assert torch.equal(torch.cat(found), torch.eye(3))
+    assert torch.equal(torch.cat([batch["features"] for batch in table.epoch(0, CPU)]), torch.eye(3))
 
 
 def test_chosen_views_replace_the_drawn_ones():
@@ -112,8 +109,7 @@ def test_chosen_views_replace_the_drawn_ones():
     views = {"angle": np.zeros(3, dtype=np.float32), "flip": flip}
     cache = cache_of()
     how = {"batch_size": 3, "normalisation": "none", "masks": True, "augment": Augment(flips=False)}
-    chosen = Batches(cache, np.array([4, 4, 4]), views, **how)
-    (batch,) = chosen.epoch(0, CPU)
+    (batch,) = Batches(cache, np.array([4, 4, 4]), views, **how).epoch(0, CPU)
     assert not {"angle", "flip"} & set(batch)
     order = batch["index"].tolist()
     plain = torch.from_numpy(cache.images[4]).permute(2, 0, 1).float() / 255

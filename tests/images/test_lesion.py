@@ -42,22 +42,19 @@ def test_hair_coverage_is_the_area_of_the_lines():
     crossing = [(20, 30, 230, 120), (20, 220, 240, 60), (128, 10, 100, 250)]
     image = draw(crossing)
     truth = (image.max(axis=2) < 100).mean()
-    assert hair(image) == pytest.approx(truth, rel=0.25)
-    assert hair(draw(crossing[:1])) < hair(image)
+    assert hair(image) == pytest.approx(truth, rel=0.25) and hair(draw(crossing[:1])) < hair(image)
     assert ruler(image) == 0
 
 
 def test_short_strokes_wide_bars_and_bare_skin_are_no_hair():
     assert hair(draw([(100 + 30 * i, 100, 100 + 30 * i, 112) for i in range(4)])) == 0
-    assert hair(draw([(20, 128, 236, 128)], width=20)) == 0 and hair(skin()) == 0
-    assert ruler(skin()) == 0
+    assert hair(draw([(20, 128, 236, 128)], width=20)) == 0 and hair(skin()) == 0 and ruler(skin()) == 0
 
 
 def test_a_streak_inside_the_lesion_is_no_hair_but_one_across_is():
     mask = disc(256, 60)
     streak, across = draw([(100, 128, 150, 128)]), draw([(20, 128, 236, 128)])
-    assert hair(streak) > 0
-    assert hair(streak, mask) == 0 and hair(across, mask) == hair(across) > 0
+    assert hair(streak) > 0 and hair(streak, mask) == 0 and hair(across, mask) == hair(across) > 0
 
 
 def test_coverage_hardly_depends_on_the_number_of_pixels():
@@ -113,8 +110,7 @@ def cohort(tmp_path):
 def test_table(cohort):
     table = lesion.artefact_table(cohort).set_index("image_id")
     assert (table["hair"] > 0).tolist() == [True, False, False]
-    assert (table["ruler"] > 0).tolist() == [False, True, False]
-    assert table["note"].tolist() == ["", "", "no mask"]
+    assert (table["ruler"] > 0).tolist() == [False, True, False] and table["note"].tolist() == ["", "", "no mask"]
     assert table["contrast"].isna().tolist() == table["area"].isna().tolist() == [False, False, True]
     assert table["area"].iloc[0] == disc(256, 60).mean()
     assert lesion.artefact_table(cohort, ["plain", "hairy"])["image_id"].tolist() == ["plain", "hairy"]

@@ -32,12 +32,10 @@ def test_simple_rules_by_hand():
     rows = torch.tensor([[1.0, 0, 0, 4, 1, 0], [0, 1, 0, 8, 1, 0], [0, 1, 0, NAN, 0, 1], [NAN, NAN, NAN, 9, NAN, NAN]])
     frequent = Imputer(BLOCKS, method="frequent", scale=False)
     frequent.fit(rows)
-    assert frequent(rows)[2].tolist() == [0, 1, 0, 8, 0, 1]
-    assert frequent(rows)[3].tolist() == [0, 1, 0, 9, 1, 0]
+    assert frequent(rows)[2].tolist() == [0, 1, 0, 8, 0, 1] and frequent(rows)[3].tolist() == [0, 1, 0, 9, 1, 0]
     scaled = Imputer(BLOCKS, method="frequent")
     scaled.fit(rows)
-    deviation = np.std([4, 8, 9])
-    np.testing.assert_allclose(scaled(rows)[:, 3], (np.array([4, 8, 8, 9]) - 7) / deviation, rtol=1e-5)
+    np.testing.assert_allclose(scaled(rows)[:, 3], (np.array([4, 8, 8, 9]) - 7) / np.std([4, 8, 9]), rtol=1e-5)
     assert scaled(rows)[:, :3].tolist() == frequent(rows)[:, :3].tolist()
     for scale in (True, False):
         zeros = Imputer(BLOCKS, method="zeros", scale=scale)
@@ -52,8 +50,7 @@ def test_the_autoencoder_reads_what_answers_say_of_each_other():
     fresh = table(60, seed=1)
     holes = blanked(fresh, colour=slice(0, 30), size=slice(30, 60))
     filled = auto(holes)
-    assert (filled[:30] == fresh[:30]).all(1).float().mean() > 0.9
-    assert (filled[30:, 3] - fresh[30:, 3]).abs().mean() < 2
+    assert (filled[:30] == fresh[:30]).all(1).float().mean() > 0.9 and (filled[30:, 3] - fresh[30:, 3]).abs().mean() < 2
     frequent = Imputer(BLOCKS, method="frequent", scale=False)
     frequent.fit(rows)
     assert (frequent(holes)[:30, :3] == fresh[:30, :3]).all(1).float().mean() < 0.6
@@ -138,8 +135,7 @@ def test_a_hidden_answer_that_is_guessed_by_the_mode_has_the_rate_of_the_other_a
     mode = int(train[:, :3].sum(0).argmax())
     found = hidden_errors(train, known, BLOCKS, share=1.0).set_index(["question", "method", "pattern"])
     row = found.loc["colour", "frequent", "alone"]
-    assert row["error"] == pytest.approx(1 - [0.4, 0.3, 0.3][mode])
-    assert row["n"] == 10
+    assert row["error"] == pytest.approx(1 - [0.4, 0.3, 0.3][mode]) and row["n"] == 10
 
 
 def test_the_questions_of_the_clinical_features_fit():

@@ -51,8 +51,7 @@ def test_concat_keeps_the_answers_and_four_times_as_many_image_features():
     net = Concat(10, 81).eval()
     table = torch.randn(2, 81)
     out = net(torch.randn(2, 10), table)
-    assert out.shape == (2, 405) == (2, net.width)
-    assert torch.equal(out[:, 324:], table) and (out[:, :324] >= 0).all()
+    assert out.shape == (2, 405) == (2, net.width) and torch.equal(out[:, 324:], table) and (out[:, :324] >= 0).all()
 
 
 def test_the_image_decides_which_metadata_pass():

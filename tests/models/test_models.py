@@ -60,8 +60,7 @@ def test_resnet50_with_two_outputs_has_the_known_number_of_parameters(resnet50):
 
 @pytest.mark.parametrize(("space", "classes"), [("malignancy", 2), ("diagnosis", 7)])
 def test_the_output_has_a_column_a_class(space, classes):
-    model = models.build(SMALL.replace(label_space=space)).eval()
-    out = model(torch.zeros(3, 3, 32, 32))
+    out = models.build(SMALL.replace(label_space=space)).eval()(torch.zeros(3, 3, 32, 32))
     assert out["logits"].shape == (3, classes) and out["features"].shape == (3, 512)
 
 
@@ -102,8 +101,7 @@ def test_depth_groups_of_others_cut_the_network_once(name):
     names = [parameter for parameter, _ in backbone.named_parameters()]
     assert set(names) <= set(groups)
     order = [groups[parameter] for parameter in names]
-    assert order[0] == "early" and order[-1] == "late"
-    assert sum(a != b for a, b in pairwise(order)) == 1
+    assert order[0] == "early" and order[-1] == "late" and sum(a != b for a, b in pairwise(order)) == 1
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0", "densenet121", "resnet10t"])

@@ -132,5 +132,4 @@ def test_the_teachers_have_the_published_tensors_and_numbers_of_parameters():
     edsr = {"head.0.weight", "body.0.body.0.weight", "body.16.bias", "tail.0.0.weight", "tail.1.bias"}
     nina = {"head.1.weight", "body.9.body.0.bias", "body.0.body.2.body.1.weight", "body.0.body.3.weight", "tail.0.bias"}
     for network, names, count in ((superres.EDSR(), edsr, 1_369_859), (superres.NinaSR(), nina, 100_172)):
-        assert names <= set(network.state_dict())
-        assert sum(p.numel() for p in network.parameters()) == count
+        assert names <= set(network.state_dict()) and sum(p.numel() for p in network.parameters()) == count

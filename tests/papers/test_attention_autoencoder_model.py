@@ -115,8 +115,7 @@ def test_the_attention_map_by_hand_and_between_0_and_1():
         for precision in (False, True):
             with torch.autocast("cpu", torch.bfloat16, enabled=precision):
                 found = block(scale * x)
-            assert found.dtype == torch.float32
-            assert found.min() > 0 and found.max() < 1
+            assert found.dtype == torch.float32 and found.min() > 0 and found.max() < 1
 
 
 def test_the_attention_map_moves_when_the_lesion_moves():
@@ -224,8 +223,7 @@ def test_the_reconstruction_is_compared_with_pixels(normalisation):
 def test_the_gradients_of_the_tasks_meet_in_the_backbone():
     config = configured()
     model = awake(models.build(config))
-    assert gradients.has_shared(model, config)
-    assert not gradients.has_shared(network("baseline"), configured("baseline"))
+    assert gradients.has_shared(model, config) and not gradients.has_shared(network("baseline"), configured("baseline"))
     shared, batch = model.shared(), batch_of()
     assert sum(p.numel() for p in shared) == count(model.phi)
     output = model.eval()(batch["image"])
@@ -265,8 +263,7 @@ def test_half_precision_keeps_shapes_and_finite_numbers():
 
 
 def test_levels_of_a_decoder_halve_down_to_sixteen_channels():
-    widths = [block.conv2.out_channels for block in Decoder(128, [3, 4, 5, 6, 7], 1).levels]
-    assert widths == [64, 32, 16, 16, 16]
+    assert [block.conv2.out_channels for block in Decoder(128, [3, 4, 5, 6, 7], 1).levels] == [64, 32, 16, 16, 16]
 
 
 def test_unknown_choices_are_refused():

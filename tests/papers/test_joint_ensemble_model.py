@@ -66,8 +66,7 @@ def test_shapes_of_the_fused_head(reduction, classes):
     out = run(model, batch)
     width = {"attention": 16, "pca": 8, "none": sum(WIDTHS)}[reduction] + 32
     assert out["logits"].shape == (5, classes[1]) and out["features"].shape == (5, width)
-    assert out["attributes"].shape == (5, len(abcd.MEASURES))
-    assert ("attention" in out) == (reduction == "attention")
+    assert out["attributes"].shape == (5, len(abcd.MEASURES)) and ("attention" in out) == (reduction == "attention")
     if reduction == "attention":
         assert out["attention"].shape == (5, 2) and torch.allclose(out["attention"].sum(1), torch.ones(5))
         assert out["attention"].std(0).min() > 0  # the gates depend on the image
@@ -83,8 +82,7 @@ def test_attention_by_hand():
     reduced, gate = attend(torch.tensor([[1.0, 2.0]]))
     scores = np.exp(np.tanh([1.0, 4.0]))
     shares = scores / scores.sum()
-    assert gate[0].tolist() == pytest.approx(shares)
-    assert reduced.item() == pytest.approx(shares @ [1.0, 4.0])
+    assert gate[0].tolist() == pytest.approx(shares) and reduced.item() == pytest.approx(shares @ [1.0, 4.0])
 
 
 @pytest.mark.parametrize("name", ["metadata", "attributes"])
@@ -208,8 +206,7 @@ def test_a_member_is_a_backbone_with_a_linear_layer():
     out = model(torch.randn(2, 3, 32, 32))
     assert out["features"].shape == (2, 96) and out["logits"].shape == (2, 7)
     assert sum(p.numel() for p in model.head.parameters()) == 97 * 7
-    assert set(model.depth_groups().values()) == {"early", "late", "head"}
-    assert model.cam_layer() is not None
+    assert set(model.depth_groups().values()) == {"early", "late", "head"} and model.cam_layer() is not None
 
 
 @pytest.mark.parametrize(("backbone", "width"), [
@@ -251,8 +248,7 @@ def test_joint_trains_every_member(joint):
 
 def test_what_each_variant_needs_first():
     config = fused()
-    assert SYSTEM.parents(MEMBER) == {}
-    assert SYSTEM.parents(config) == {"resnet": MEMBER, "mobile": SECOND}
+    assert SYSTEM.parents(MEMBER) == {} and SYSTEM.parents(config) == {"resnet": MEMBER, "mobile": SECOND}
     assert SYSTEM.reads_features(config) and not SYSTEM.reads_images(config)
     joint = joint_ensemble.joint_of(config, lr=1e-4)
     assert SYSTEM.parents(joint) == {"resnet": MEMBER, "mobile": SECOND, "head": config}

@@ -63,8 +63,7 @@ def test_the_papers_values_stand_and_a_profile_sets_sizes_and_nothing_else(runs)
     assert (PROPOSED.optimiser, PROPOSED.lr, PROPOSED.normalisation) == ("adam", 0.003, "minmax")
     assert PROPOSED.losses == {"dice": 0.5, "cross_entropy": 0.5}
     assert (PROPOSED.dataset, PROPOSED.split) == ("isic2016", "official")
-    last = schedules.factor(PROPOSED, PROPOSED.epochs, 0, 100, [])
-    assert last == pytest.approx(0.1)  # a tenth when training ends
+    assert schedules.factor(PROPOSED, PROPOSED.epochs, 0, 100, []) == pytest.approx(0.1)  # a tenth when training ends
     sizes = {"allow_missing", "folds", "precision", "image_size", "epochs", "visits", "options"}
     assert difference(PROPOSED, runs["mtl3/seed0"]) == sizes
 

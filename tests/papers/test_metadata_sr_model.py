@@ -54,8 +54,7 @@ def terms_of(config: RunConfig, batch: dict) -> dict:
 def test_every_variant_gives_logits_of_six_classes(variant, encoding):
     batch = batch_of(columns=len(clinical.columns(encoding)))
     out = network(variant, options={"encoding": encoding}).eval()(batch["image"], batch["meta"])
-    assert set(out) == {"logits", "features"}
-    assert out["logits"].shape == (12, 6) and len(out["features"]) == 12
+    assert set(out) == {"logits", "features"} and out["logits"].shape == (12, 6) and len(out["features"]) == 12
     assert not out["logits"].isnan().any()  # the blanks are filled in, whatever the fit
 
 
@@ -100,8 +99,7 @@ def test_equation_2_by_hand():
 def test_the_literal_adaptive_convolution_covers_the_map():
     kernel = network(options={"adaptive": "kernel"}, image_size=(96, 64)).adapt.weight.shape
     assert kernel[2:] == (3, 2)
-    native = network(target="native", options={"adaptive": "kernel"}, image_size=(192, 128))
-    assert native.adapt.weight.shape == kernel
+    assert network(target="native", options={"adaptive": "kernel"}, image_size=(192, 128)).adapt.weight.shape == kernel
     batch = batch_of(2, 64)
     out = network(options={"adaptive": "kernel"}, image_size=(64, 64)).eval()(batch["image"], batch["meta"])
     assert out["features"].shape == (2, 512)
@@ -117,8 +115,7 @@ def test_the_auxiliary_task_and_what_it_leaves_as_it_is(target):
     out = both.train()(batch["image"], batch["meta"])
     assert torch.equal(out["logits"], alone.train()(batch["image"], batch["meta"])["logits"])
     side = 32 if target == "self" else 64
-    assert out["superres"].shape == (6, 3, side, side)
-    assert ("enlarged" in out) == (target == "ninasr_here")
+    assert out["superres"].shape == (6, 3, side, side) and ("enlarged" in out) == (target == "ninasr_here")
 
 
 def test_prediction_needs_no_decoder():
@@ -127,8 +124,7 @@ def test_prediction_needs_no_decoder():
         with_it = model(batch["image"], batch["meta"])
     with torch.inference_mode():
         without = model(batch["image"], batch["meta"])
-    assert set(with_it) - set(without) == {"superres"}
-    assert torch.equal(with_it["logits"], without["logits"])
+    assert set(with_it) - set(without) == {"superres"} and torch.equal(with_it["logits"], without["logits"])
 
 
 def test_the_native_target_is_the_image_of_which_the_input_is_the_reduction():
@@ -147,8 +143,7 @@ def test_gradients_reach_every_parameter_and_each_term_falls(named):
     optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     seen, reached = [], set()
     for _ in range(30):
-        output = model(image, batch["meta"])
-        loss, parts = total_loss(output, batch, terms, config.losses)
+        loss, parts = total_loss(model(image, batch["meta"]), batch, terms, config.losses)
         optimiser.zero_grad()
         loss.backward()
         # residual branches wake with the second step: timm begins them at zero

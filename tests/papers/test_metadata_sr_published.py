@@ -33,8 +33,7 @@ def test_table2_counts_a_sixth_of_the_images_and_not_a_tenth():
         recall = FOUND[name] / TESTED[name]
         assert abs(recall - table[name, "accuracy"]) < 1e-4  # one of them is cut, not rounded
         assert table[name, "recall"] == table[name, "sensitivity"] == pytest.approx(recall, abs=0.0051)
-        assert abs(counts[name] / 6 - TESTED[name]) < 1
-        assert abs(counts[name] / 10 - TESTED[name]) > 3
+        assert abs(counts[name] / 6 - TESTED[name]) < 1 and abs(counts[name] / 10 - TESTED[name]) > 3
     assert sum(TESTED.values()) == 383 == round(2298 * PROPOSED.test_share)
 
 
@@ -89,8 +88,7 @@ def test_table3_is_below_the_bilinear_row_in_balanced_accuracy():
 def test_the_settings_are_those_of_the_plan():
     settings = cells("settings")
     assert (settings["loss", "alpha"], settings["loss", "beta"]) == tuple(PROPOSED.losses.values())
-    assert settings["training", "learning_rate"] == PROPOSED.lr
-    assert settings["training", "epochs"] == PROPOSED.epochs
+    assert settings["training", "learning_rate"] == PROPOSED.lr and settings["training", "epochs"] == PROPOSED.epochs
     assert settings["training", "batch_size"] == PROPOSED.batch_size
     assert settings["training", "schedule_step"] == PROPOSED.schedule_step
     assert settings["super-resolution", "height"] == 2 * settings["image", "height"] == 7 * 2**6

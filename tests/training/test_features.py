@@ -50,8 +50,7 @@ def changed(run):
 
 def test_a_head_trains_its_member_first_and_says_which(head, place_of):
     member = runs.ensure(MEMBER, **place_of, train=False)
-    assert head.parents()["one"].id == member.id
-    assert head.metrics["parents"]["one"]["weights"] == member.weights()
+    assert head.parents()["one"].id == member.id and head.metrics["parents"]["one"]["weights"] == member.weights()
     assert set(head.predictions()["part"]) == {"val", "test"}
     assert head.history["train_attributes"].notna().all()
 

@@ -33,8 +33,7 @@ EXPONENTIAL = RunConfig(schedule="exponential", epochs=12, schedule_gamma=0.01) 
     (EXPONENTIAL, lr_scheduler.ExponentialLR, {"gamma": 0.01 ** (1 / 12)}),
 ])  # fmt: skip
 def test_a_schedule_is_torchs(config, make, options):
-    wanted = oracle(lambda o: make(o, **options), config.epochs)
-    assert ours(config) == pytest.approx(wanted, abs=1e-12)
+    assert ours(config) == pytest.approx(oracle(lambda o: make(o, **options), config.epochs), abs=1e-12)
     assert ours(STEP)[18] == pytest.approx(0.027) and factor(EXPONENTIAL, 12, 0, 1, []) == pytest.approx(0.01)
 
 

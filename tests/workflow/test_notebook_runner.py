@@ -50,8 +50,7 @@ def test_a_notebook_runs_with_its_parameters_and_an_int_is_a_float(tmp_path):
     report = execute(NOTEBOOKS / "01_runs.ipynb", tmp_path, {"profile": "smoke", "seed": 7}, minutes=4)
     assert (report["status"], report["reason"], report["title"]) == ("ok", "", "runs")
     cells = nbformat.read(tmp_path / "01_runs.ipynb", as_version=4).cells
-    assert cells[-1].outputs[0].text == "smoke 7 0.5\n"
-    assert cells[-1].outputs[1].data["text/plain"] == "4"
+    assert cells[-1].outputs[0].text == "smoke 7 0.5\n" and cells[-1].outputs[1].data["text/plain"] == "4"
     assert "smoke 7 0.5" in (tmp_path / "01_runs.html").read_text()
     assert (NOTEBOOKS / "01_runs.ipynb").read_bytes() == before
     check_parameters(load("01_runs.ipynb"), {"profile": "x", "seed": 3, "share": 1})
@@ -60,11 +59,9 @@ def test_a_notebook_runs_with_its_parameters_and_an_int_is_a_float(tmp_path):
 def test_a_failing_cell_is_reported_with_its_traceback_and_ends_the_notebook(tmp_path):
     report = execute(NOTEBOOKS / "02_fails.ipynb", tmp_path, {}, minutes=4)
     assert (report["status"], report["reason"]) == ("failed", "ZeroDivisionError: division by zero")
-    assert "----> 1 1 / 0" in report["traceback"]
-    assert not any("\x1b" in line for line in report["traceback"])
+    assert "----> 1 1 / 0" in report["traceback"] and not any("\x1b" in line for line in report["traceback"])
     written = (tmp_path / "02_fails.html").read_text()
-    assert "before\n" in written
-    assert "after\n" not in written.replace("print(", "")
+    assert "before\n" in written and "after\n" not in written.replace("print(", "")
 
 
 def test_a_skip_is_no_failure(tmp_path):

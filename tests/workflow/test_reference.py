@@ -105,8 +105,7 @@ def test_the_real_reference_is_whole_small_and_from_one_clean_commit():
     records = [read_json(path) for path in REAL.glob("*/*.json") if path.parent.name != "evidence"]
     commits = {record["commit"] for record in records if record["notebook"] in again}
     assert len(again) >= 7 and len(commits) == 1 and not commits.pop().endswith("+changes")
-    names = read_json(REAL / "evidence" / "runs.json")
-    for paper, ids in names.items():
+    for paper, ids in read_json(REAL / "evidence" / "runs.json").items():
         assert set(ids) <= set(plan_of(paper, load_profile("real")))
         assert all((REAL / "evidence" / key / stored.DONE).is_file() for key in ids.values())
     assert reference.size_of(FOLDER) <= reference.MOST_BYTES
