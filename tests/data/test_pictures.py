@@ -166,8 +166,7 @@ def test_each_file_that_is_no_picture_is_named(saved, tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     Image.new("1", (40000, 20000)).save(tmp_path / "vast.png")
     Image.new("1", (21000, 10000)).save(tmp_path / "large.png")
-    names = ["text.png", "empty.jpg", "folder.jpg", "loop.jpg", "pipe.jpg", "vast.png", "large.png", "none.png"]
-    for name in names:
+    for name in ["text.png", "empty.jpg", "folder.jpg", "loop.jpg", "pipe.jpg", "vast.png", "large.png", "none.png"]:
         for read in (read_image, read_mask, size_of):
             with pytest.raises(PictureError, match=rf"{name} cannot be read as an image"):
                 read(tmp_path / name)

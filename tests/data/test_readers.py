@@ -228,8 +228,7 @@ def test_ph2_text(tmp_path, deeper):
 
 
 def test_ph2_sheet_says_the_same_as_the_text(tmp_path):
-    base = lay_ph2(tmp_path)
-    text = read("ph2", as_synthetic(tmp_path))
+    base, text = lay_ph2(tmp_path), read("ph2", as_synthetic(tmp_path))
     (base / "PH2_dataset.txt").unlink()
     header = [
         "Image Name", "Histological Diagnosis", "Common Nevus", "Atypical Nevus", "Melanoma", "Asymmetry\n(0/1/2)",

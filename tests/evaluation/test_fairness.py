@@ -19,8 +19,7 @@ def toned_table(rows=400, seed=0):
 def paper_table():
     """Table 8 of Rumale et al. as rows: 116/27/96 and 113/32/104 true positives, false negatives, false positives."""
     light, dark = (116, 27, 96, 625), (113, 32, 104, 380)
-    y = np.repeat([1, 1, 0, 0] * 2, light + dark)
-    p = np.repeat([0.8, 0.3, 0.7, 0.1] * 2, light + dark)
+    y, p = np.repeat([1, 1, 0, 0] * 2, light + dark), np.repeat([0.8, 0.3, 0.7, 0.1] * 2, light + dark)
     return binary_table(y, p, tone=np.repeat(["light", "dark"], [864, 629]))
 
 
@@ -78,8 +77,7 @@ def test_auc_gap_is_tested_by_unpaired_clustered_delong():
     table = toned_table()
     row = cell(fairness.gaps(table, "tone", reference="light", n=200), "roc_auc")
     y, p = tables.outcome(table)
-    light = (table["tone"] == "light").to_numpy()
-    lesion = table["lesion_id"].to_numpy()
+    light, lesion = (table["tone"] == "light").to_numpy(), table["lesion_id"].to_numpy()
     expected = delong.delong_unpaired(y[light], p[light], y[~light], p[~light], groups=(lesion[light], lesion[~light]))
     assert (row["value_first"], row["value_second"], row["p"]) == pytest.approx((*expected[:2], expected[3]))
     assert row["test"] == "clustered DeLong" and row["flag_limit"] == 0.02

@@ -28,8 +28,7 @@ def members_of(seed, count=3, rows=60, classes=3, part="val", signal=1.5):
     """Members of different skill whose errors share a part."""
     rng = np.random.default_rng(seed)
     label = np.r_[np.arange(classes), rng.integers(0, classes, rows - classes)]
-    shared = rng.normal(size=(rows, classes))
-    found = {}
+    shared, found = rng.normal(size=(rows, classes)), {}
     for k in range(count):
         logits = signal * (1 - k / (2 * count)) * np.eye(classes)[label] + 0.6 * shared + rng.normal(size=shared.shape)
         found[f"m{k}"] = table(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), label, part)
@@ -84,8 +83,7 @@ def test_the_log_loss_is_the_least_that_a_general_optimiser_finds(seed):
 @given(st.integers(0, 10_000))
 def test_a_member_twice_changes_nothing(seed):
     members = members_of(seed, 2)
-    twice = members | {"again": members["m0"]}
-    alone, both = fusion.simplex_weights(members), fusion.simplex_weights(twice)
+    alone, both = fusion.simplex_weights(members), fusion.simplex_weights(members | {"again": members["m0"]})
     assert both.loss == pytest.approx(alone.loss, abs=1e-8)
     assert both.weights["m0"] + both.weights["again"] == pytest.approx(alone.weights["m0"], abs=1e-3)
 
@@ -123,8 +121,7 @@ def test_balanced_accuracy_can_be_better_where_the_log_loss_is_not():
 
 
 def test_lattice_holds_every_point_once():
-    points = fusion.lattice(3, 4)
-    wanted = {p for p in itertools.product(range(5), repeat=3) if sum(p) == 4}
+    points, wanted = fusion.lattice(3, 4), {p for p in itertools.product(range(5), repeat=3) if sum(p) == 4}
     assert {tuple((4 * p).astype(int)) for p in points} == wanted and len(points) == len(wanted) == 15
     assert np.allclose(points.sum(1), 1) and fusion.lattice(1, 4).tolist() == [[1.0]]
 

@@ -177,8 +177,7 @@ def test_counts_stand_for_repeated_rows(metric):
 
 def test_tables_are_compared_image_by_image():
     predicted, truth = random_masks(30)
-    ids = [str(i) for i in range(30)]
-    better = predicted.copy()
+    ids, better = [str(i) for i in range(30)], predicted.copy()
     better[:, :3] = truth[:, :3]  # the upper half of every image put right
     first, second = (seg.per_image(masks, truth, ids) for masks in (better, predicted))
     for metric in (seg.image_mean("dice"), seg.pooled("iou"), seg.share_above("dice", 0.8)):

@@ -92,8 +92,7 @@ def test_unpaired_delong_knows_shared_clusters():
 
 
 def test_delong_without_variance():
-    y = np.array([0, 0, 1, 1])
-    perfect = np.array([0.1, 0.2, 0.8, 0.9])
+    y, perfect = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
     assert statistics.delong_test(y, perfect, perfect) == (1.0, 1.0, 0.0, 1.0)
     assert np.isnan(statistics.delong_test(y, perfect, -perfect)[2:]).all()
     with pytest.raises(UndefinedMetricError, match="two clusters"):
@@ -144,8 +143,7 @@ def test_undefined_replicates_are_counted_and_too_many_refused():
 
 def test_crossed_clusters_draw_seeds_too():
     first, second = random_table(80).assign(seed=0), random_table(80, signal=3).assign(seed=1)
-    both = pd.concat([first, second], ignore_index=True)
-    averaged = mean_over(AUC, "seed")
+    both, averaged = pd.concat([first, second], ignore_index=True), mean_over(AUC, "seed")
     images = statistics.bootstrap_ci(averaged, both, groups="lesion_id", n=400)
     crossed = statistics.bootstrap_ci(averaged, both, groups=("lesion_id", "seed"), n=400)
     assert images.value == pytest.approx((AUC(first) + AUC(second)) / 2)

@@ -95,8 +95,7 @@ def test_recall_at_specificity_agrees_with_the_roc_curve(rows, specificity):
 
 
 def test_without_a_step_the_scores_are_the_candidates_and_rare_low_scores_are_reached():
-    draw = np.random.default_rng(0)
-    y = (np.arange(4000) % 100 == 0).astype(int)
+    draw, y = np.random.default_rng(0), (np.arange(4000) % 100 == 0).astype(int)
     p = np.clip(np.exp(draw.normal(-6.5, 0.6, 4000) + 1.8 * y), 0, 0.0199)  # 1 % malignant, all below the grid
     table = pd.DataFrame({"image_id": range(4000), "label": y, "p_benign": 1 - p, "p_malignant": p, "part": "val"})
     assert not thresholds.choose_threshold(table).feasible

@@ -19,8 +19,7 @@ def table(seeds=(0,), shift=0.0, n=60, noise=1.0, column="seed"):
     """Scores of n images, half of them malignant, for each training: better with a larger shift."""
     rows = []
     for seed in seeds:
-        rng = np.random.default_rng((7, seed))
-        label = np.arange(n) % 2
+        rng, label = np.random.default_rng((7, seed)), np.arange(n) % 2
         p = 1 / (1 + np.exp(-(label * (1 + shift) - 0.5 + noise * rng.normal(size=n))))
         names = [f"i{k}" for k in range(n)]
         one = {"image_id": names, "lesion_id": names, "dataset": "d", "split": "s", "label": label, column: seed}
@@ -149,8 +148,7 @@ def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
     still = cell(found, "threshold", "roc_auc_change")
     assert (still["ours"], still["verdict"]) == (0.0, "") and "nothing differs" in still["note"]
     moved = cell(found, "better", "roc_auc_change")
-    assert moved["p_adjusted"] == moved["p"]
-    assert engine.verdicts(found).loc["threshold", "roc_auc"] == ""
+    assert moved["p_adjusted"] == moved["p"] and engine.verdicts(found).loc["threshold", "roc_auc"] == ""
 
 
 def test_holm_runs_within_family_and_metric():

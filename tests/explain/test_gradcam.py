@@ -45,8 +45,7 @@ def test_map_by_hand(as_dict):
 
 def test_gradients_far_below_the_usual_epsilon_still_count():
     # g = 1e-6: alpha = 1 / (2 + 4e-6), w = 4 * alpha * 1e-6 = 2e-6; an epsilon of 1e-6 next to g^2 would leave nothing
-    model = Net([[4e-6, 0, 0]])
-    image = torch.zeros(1, 3, 2, 2)
+    model, image = Net([[4e-6, 0, 0]]), torch.zeros(1, 3, 2, 2)
     image[0, 0] = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
     expected = torch.tensor([[[2e-6, 0.0], [0.0, 6e-6]]])
     torch.testing.assert_close(gradcam_plusplus(model, image, 0, model.layer), expected, rtol=1e-4, atol=0)

@@ -84,8 +84,7 @@ def test_a_joint_networks_map_is_the_mean_over_its_backbones(images):
     )  # fmt: skip
     parts = {"one": member.to_dict(), "two": member.replace(backbone="mobilenetv3_small_050").to_dict()}
     head = member.replace(variant="fused", backbone="none", options={"members": parts, "attributes": False})
-    model = models.build(joint_of(head)).eval()
-    meta = torch.rand(5, 20)
+    model, meta = models.build(joint_of(head)).eval(), torch.rand(5, 20)
     pixels = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
     cache = Cache(pixels, None, np.zeros(5, bool))
     batches = Batches(cache, np.arange(5), {"meta": meta.numpy()}, batch_size=5, normalisation="none")

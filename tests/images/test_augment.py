@@ -76,8 +76,7 @@ def test_zoom_shows_the_middle_and_shift_moves_by_a_share_of_the_side():
 def test_mask_and_image_move_together():
     masks = torch.zeros(4, 1, 32, 32)
     masks[:, :, 6:20, 10:25] = 1
-    images = masks.expand(-1, 3, -1, -1).clone()
-    geometry = Augment(rotation=180, zoom=0.3, shift=0.1)
+    images, geometry = masks.expand(-1, 3, -1, -1).clone(), Augment(rotation=180, zoom=0.3, shift=0.1)
     out, mask = augment_batch(images, masks, geometry, draw(geometry, 0, 0, np.arange(4)))
     assert set(mask.unique().tolist()) <= {0.0, 1.0} and not torch.equal(mask, masks)
     differ = ((out[:, :1] > 0.5).float() != mask).float().mean()

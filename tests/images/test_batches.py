@@ -67,8 +67,7 @@ def test_batches_of_an_epoch_differ_by_one_image_at_most():
 def test_validation_keeps_order_and_pixels():
     val = batches(rows=np.array([3, 1, 7, 8, 11, 0]), masks=True)
     found = list(val.epoch(5, CPU))
-    image = torch.cat([batch["image"] for batch in found])
-    cache = cache_of()
+    image, cache = torch.cat([batch["image"] for batch in found]), cache_of()
     assert torch.equal(image, torch.from_numpy(cache.images[val.rows]).permute(0, 3, 1, 2).float() / 255)
     assert torch.equal(torch.cat([b["mask"] for b in found])[:, 0], torch.from_numpy(cache.masks[val.rows]).float())
     assert torch.cat([b["has_mask"] for b in found]).tolist() == cache.has_mask[val.rows].tolist()
@@ -111,8 +110,7 @@ def test_chosen_views_replace_the_drawn_ones():
     how = {"batch_size": 3, "normalisation": "none", "masks": True, "augment": Augment(flips=False)}
     (batch,) = Batches(cache, np.array([4, 4, 4]), views, **how).epoch(0, CPU)
     assert not {"angle", "flip"} & set(batch)
-    order = batch["index"].tolist()
-    plain = torch.from_numpy(cache.images[4]).permute(2, 0, 1).float() / 255
+    order, plain = batch["index"].tolist(), torch.from_numpy(cache.images[4]).permute(2, 0, 1).float() / 255
     for view, wanted in enumerate([plain, plain.flip(2), plain.flip(1)]):
         torch.testing.assert_close(batch["image"][order.index(view)], wanted, atol=1e-5, rtol=0)
 

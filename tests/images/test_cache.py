@@ -62,8 +62,7 @@ def spy(monkeypatch) -> list[str]:
 
 
 def test_files_are_decoded_once(cohort, tmp_path, monkeypatch):
-    decoded = spy(monkeypatch)
-    first = Cache.build(cohort, (16, 16), root=tmp_path / "cache")
+    decoded, first = spy(monkeypatch), Cache.build(cohort, (16, 16), root=tmp_path / "cache")
     assert len(decoded) == 7
     second = Cache.build(cohort, (16, 16), root=tmp_path / "cache")
     assert len(decoded) == 7
@@ -92,8 +91,7 @@ def test_another_size_colour_order_or_byte_is_another_cache(cohort, tmp_path, mo
     table = {"order": cohort.iloc[::-1], "rows": cohort.iloc[:3]}.get(change, cohort)
     options = {"colour": {"colour": "clahe"}, "masks": {"masks": False}}.get(change, {})
     Cache.build(table, (16, 20) if change == "size" else (16, 16), root=tmp_path / "cache", **options)
-    assert len(decoded) >= 3
-    assert len([p for p in (tmp_path / "cache").iterdir() if p.is_dir()]) == 2
+    assert len(decoded) >= 3 and len([p for p in (tmp_path / "cache").iterdir() if p.is_dir()]) == 2
 
 
 def leftovers(root) -> list[str]:
@@ -129,8 +127,7 @@ def test_a_broken_mask_is_named_and_mended(cohort, tmp_path):
 
 def test_a_full_disk_is_told_before_work_starts(cohort, tmp_path, monkeypatch):
     decoded = spy(monkeypatch)
-    usage = collections.namedtuple("usage", "total used free")
-    needed = 4 * 16 * 16 * 4
+    usage, needed = collections.namedtuple("usage", "total used free"), 4 * 16 * 16 * 4
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - needed + 1, needed - 1))
     with pytest.raises(OSError, match=r"cache of 4 images needs .* GB .*make room"):
         Cache.build(cohort, (16, 16), root=tmp_path / "cache")

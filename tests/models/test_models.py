@@ -65,8 +65,7 @@ def test_the_output_has_a_column_a_class(space, classes):
 
 
 def test_the_networks_equation_by_hand():
-    model = models.build(SMALL).eval()
-    image = torch.rand(2, 3, 64, 64)
+    model, image = models.build(SMALL).eval(), torch.rand(2, 3, 64, 64)
     out, maps = model(image), model.phi(image)  # f(x) = W . GAP(Phi(x)) + b without dropout
     assert maps.shape == (2, 512, 2, 2)
     pooled = maps.flatten(2).mean(2)
@@ -106,8 +105,7 @@ def test_depth_groups_of_others_cut_the_network_once(name):
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0", "densenet121", "resnet10t"])
 def test_the_last_maps_are_what_is_pooled(name):
-    backbone = create(name, "none").eval()
-    seen = []
+    backbone, seen = create(name, "none").eval(), []
     handle = last_maps(backbone).register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, 64, 64))
@@ -146,8 +144,7 @@ def test_a_weights_file_that_is_none_is_named(tmp_path, content):
 def test_the_seed_decides_the_weights_and_the_callers_randomness_is_untouched():
     state = lambda seed: models.build(SMALL.replace(seed=seed)).state_dict()
     torch.manual_seed(5)
-    before = torch.get_rng_state()
-    first = state(0)
+    before, first = torch.get_rng_state(), state(0)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(6)
     again, other = state(0), state(1)

@@ -100,14 +100,12 @@ def test_the_gallery_has_one_scale_a_kind(shown, monkeypatch):
     levels = np.array([0.2, 0.8])[:, None, None] * np.ones((2, 8, 8))
     monkeypatch.setattr(exhibits, "maps_of", lambda *_: {"attention": levels, "Grad-CAM++": 5 * levels})
     figure = exhibits.attention_gallery(network(), cohort("ab"), ["first", "second"])
-    limits = [axis.images[0].get_clim() for axis in figure.axes[2:6]]
-    assert limits == [(0, 1)] * 2 + [(0, 4)] * 2
+    assert [axis.images[0].get_clim() for axis in figure.axes[2:6]] == [(0, 1)] * 2 + [(0, 4)] * 2
     assert [axis.get_title() for axis in figure.axes[:2]] == ["first", "second"]
 
 
 def test_disturbed_images_have_predictions_and_the_dice_of_the_raw_outline(monkeypatch):
-    masks = square()
-    about = {"view": "mean", "part": "test", "fold": 0, "system": "s", "seed": 0}
+    masks, about = square(), {"view": "mean", "part": "test", "fold": 0, "system": "s", "seed": 0}
 
     def poorer(run, test, kind, level):
         found = masks & (level < 10)

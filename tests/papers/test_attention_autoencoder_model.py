@@ -49,8 +49,7 @@ def awake(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def loss_of(model, config, batch) -> tuple[torch.Tensor, dict]:
-    terms = losses.terms(config, batch["label"].numpy(), 3)
-    return total_loss(model(batch["image"]), batch, terms, config.losses)
+    return total_loss(model(batch["image"]), batch, losses.terms(config, batch["label"].numpy(), 3), config.losses)
 
 
 def count(module: torch.nn.Module | None) -> int:
@@ -160,8 +159,7 @@ def test_the_reconstruction_sees_the_image_through_the_bottleneck_alone():
     model, image = network().eval(), batch_of()["image"]
     last, skips = pyramid(model.phi, image)
     latent = model.bottleneck(last * model.attend(last))
-    noise = [torch.randn_like(skip) for skip in skips]
-    drawn = model.to_image(latent, skips, (64, 64))
+    noise, drawn = [torch.randn_like(skip) for skip in skips], model.to_image(latent, skips, (64, 64))
     assert torch.equal(drawn, model.to_image(latent, noise, (64, 64)))
     torch.testing.assert_close(drawn.sigmoid(), model(image)["reconstruction"])
     assert not torch.equal(model.to_mask(latent, skips, (64, 64)), model.to_mask(latent, noise, (64, 64)))
@@ -247,11 +245,9 @@ def test_other_backbones_give_what_they_give_alone(backbone):
     image = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         last, skips = pyramid(model.phi, image)
-        assert torch.equal(last, model.phi(image))
-        assert [skip.shape[1] for skip in skips] == skip_widths(model.phi)
+        assert torch.equal(last, model.phi(image)) and [skip.shape[1] for skip in skips] == skip_widths(model.phi)
         sizes = [skip.shape[-1] for skip in (*skips, last)]
-        assert sizes == sorted(set(sizes), reverse=True)
-        assert model(image)["mask"].shape == (1, 1, 96, 96)
+        assert sizes == sorted(set(sizes), reverse=True) and model(image)["mask"].shape == (1, 1, 96, 96)
 
 
 def test_half_precision_keeps_shapes_and_finite_numbers():

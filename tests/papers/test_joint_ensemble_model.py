@@ -87,19 +87,17 @@ def test_attention_by_hand():
 
 @pytest.mark.parametrize("name", ["metadata", "attributes"])
 def test_a_switch_takes_its_branch_away(name):
-    batch = batch_of(4)
     whole, less = models.build(fused()), models.build(fused(**{name: False}))
     gone = {n.partition(".")[0] for n in whole.state_dict()} - {n.partition(".")[0] for n in less.state_dict()}
     assert gone == {"metadata": {"meta"}, "attributes": {"attributes", "attribute_centre", "attribute_scale"}}[name]
-    out = run(less.eval(), batch | ({"meta": None} if name == "metadata" else {}))
+    out = run(less.eval(), batch_of(4) | ({"meta": None} if name == "metadata" else {}))
     assert ("attributes" in out) == (name != "attributes")
 
 
 def test_the_number_of_parameters_by_hand():
     dense = lambda i, o: i * o + o + 2 * o  # with batch norm
     classifier = dense(16 + 32, 24) + 2 * dense(24, 12) + 13 * 7 + 13 * 5
-    attention = sum((w + 1) * 16 for w in WIDTHS) + 16
-    meta = 21 * 32 + 33 * 32
+    attention, meta = sum((w + 1) * 16 for w in WIDTHS) + 16, 21 * 32 + 33 * 32
     assert sum(p.numel() for p in models.build(fused()).parameters()) == classifier + attention + meta
 
 
@@ -135,8 +133,7 @@ def test_each_term_falls_on_a_batch_seen_again_and_again(term):
 
 
 def test_the_attribute_loss_by_hand_and_without_what_is_not_known():
-    term = joint_ensemble.attribute_loss(FUSED, None)
-    nan = float("nan")
+    term, nan = joint_ensemble.attribute_loss(FUSED, None), float("nan")
     output = {"attributes": torch.tensor([[1.0, 2.0], [5.0, 5.0]], requires_grad=True)}
     output["attribute_scale"] = torch.tensor([1.0, 2.0])
     total, count = term(output, {"attributes": torch.tensor([[0.0, 4.0], [nan, 7.0]])})
@@ -159,10 +156,9 @@ def test_prepare_fits_on_the_rows_it_is_given(reduction):
     assert np.allclose(model.attribute_centre, np.nanmean(batches.columns["attributes"], 0), atol=1e-5)
     if reduction == "pca":
         standard = (flat - flat.mean(0)) / flat.std(0, ddof=1)
-        wanted = PCA(8, svd_solver="full").fit(standard)
         assert np.allclose(model.components @ model.components.T, np.eye(8), atol=1e-4)
         kept = np.asarray(standard @ model.components.numpy().T).var(0, ddof=1)
-        assert kept.sum() == pytest.approx(wanted.explained_variance_.sum(), rel=0.02)
+        assert kept.sum() == pytest.approx(PCA(8, svd_solver="full").fit(standard).explained_variance_.sum(), rel=0.02)
 
 
 def test_a_feature_that_never_fired_in_training_does_not_decide_alone():

@@ -23,8 +23,7 @@ def test_what_the_text_prints_as_a_difference_is_no_level():
 
 def test_the_three_rates_are_not_one_operating_point():
     """accuracy = p recall + (1 - p) specificity gives the share p of melanoma that they would need."""
-    claims = cells("claims")
-    names = ("accuracy", "melanoma_recall", "melanoma_specificity")
+    claims, names = cells("claims"), ("accuracy", "melanoma_recall", "melanoma_specificity")
     accuracy, recall, specificity = (claims["proposed", name] for name in names)
     assert (specificity - accuracy) / (specificity - recall) == pytest.approx(0.32, abs=0.005)
     counts = CARDS["ham10000"].counts["all"]

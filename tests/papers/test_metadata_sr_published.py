@@ -27,8 +27,7 @@ def test_table1_has_thirty_rows():
 
 
 def test_table2_counts_a_sixth_of_the_images_and_not_a_tenth():
-    table = cells("table2")
-    counts = CARDS["pad_ufes_20"].counts["all"]
+    table, counts = cells("table2"), CARDS["pad_ufes_20"].counts["all"]
     for name in CLASSES:
         recall = FOUND[name] / TESTED[name]
         assert abs(recall - table[name, "accuracy"]) < 1e-4  # one of them is cut, not rounded
@@ -38,8 +37,7 @@ def test_table2_counts_a_sixth_of_the_images_and_not_a_tenth():
 
 
 def test_the_vgg_row_follows_from_table2():
-    table1 = cells("table1")
-    recalls = [FOUND[name] / TESTED[name] for name in CLASSES]
+    table1, recalls = cells("table1"), [FOUND[name] / TESTED[name] for name in CLASSES]
     assert round(np.mean(recalls), 3) == table1["Proposed, VGG-13", "balanced_accuracy"]
     assert round(sum(FOUND.values()) / 383, 3) == table1["Proposed, VGG-13", "accuracy"]
     gain = cells("claims")["proposed", "balanced_accuracy"] - cells("claims")["Visual [14]", "balanced_accuracy"]

@@ -51,18 +51,15 @@ def changed(run):
 def test_a_head_trains_its_member_first_and_says_which(head, place_of):
     member = runs.ensure(MEMBER, **place_of, train=False)
     assert head.parents()["one"].id == member.id and head.metrics["parents"]["one"]["weights"] == member.weights()
-    assert set(head.predictions()["part"]) == {"val", "test"}
-    assert head.history["train_attributes"].notna().all()
+    assert set(head.predictions()["part"]) == {"val", "test"} and head.history["train_attributes"].notna().all()
 
 
 def test_a_member_more_trains_itself_and_a_head(head, place_of):
     member = head.parents()["one"]
     before, there = changed(member), {path.name for path in member.path.parent.glob("[0-9a-f]*")}
     both = runs.ensure(BOTH, **place_of)
-    assert changed(member) == before
-    assert both.parents()["one"].id == member.id
-    new = {path.name for path in member.path.parent.glob("[0-9a-f]*")} - there
-    assert new == {both.id, both.parents()["two"].id}
+    assert changed(member) == before and both.parents()["one"].id == member.id
+    assert {path.name for path in member.path.parent.glob("[0-9a-f]*")} - there == {both.id, both.parents()["two"].id}
     assert both.model()(features=torch.zeros(2, 192), meta=torch.zeros(2, 20))["attention"].shape == (2, 2)
 
 
@@ -145,8 +142,7 @@ def test_a_head_has_features_too_although_it_reads_no_image(head, cohort):
 
 
 def test_scaling_is_fitted_on_training_rows_alone(head, cohort, place_of):
-    prepared = runs.identify(HEAD, **place_of)
-    rows = prepared.split.query("fold == 0 and part == 'train'")["image_id"]
+    rows = runs.identify(HEAD, **place_of).split.query("fold == 0 and part == 'train'")["image_id"]
     all_of = features.pooled(head.parents()["one"], cohort, tta="flips")
     train = all_of[cohort["image_id"].isin(rows)].reshape(-1, 96).astype(np.float32)
     state = load_file(head.path / "model.safetensors")

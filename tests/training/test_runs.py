@@ -182,8 +182,7 @@ def test_training_images_are_augmented_as_the_configuration_says(finished_run, d
 
 
 def test_several_classes_have_a_macro_auc_and_a_lone_class_none():
-    p = np.random.default_rng(0).dirichlet([1, 1, 1], 60)
-    label = np.arange(60) % 3
+    p, label = np.random.default_rng(0).dirichlet([1, 1, 1], 60), np.arange(60) % 3
     table = pd.DataFrame({"view": "mean", "part": "test", "label": label} | {f"p_{k}": p[:, k] for k in range(3)})
     found = build._scores(table)
     one_by_one = [roc_auc_score(label == k, (p / p.sum(1, keepdims=True))[:, k]) for k in range(3)]

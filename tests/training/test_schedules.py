@@ -62,7 +62,6 @@ def test_onecycle_has_torchs_ends_and_shape():
 def test_onecycle_moves_with_every_step_and_the_others_do_not():
     for name in ("constant", "cosine", "step", "exponential", "onecycle"):
         config = RunConfig(schedule=name, epochs=5)
-        found = {factor(config, 2, step, 8, []) for step in range(8)}
-        assert len(found) == (8 if name == "onecycle" else 1), name
+        assert len({factor(config, 2, step, 8, []) for step in range(8)}) == (8 if name == "onecycle" else 1), name
     assert ours(RunConfig(schedule="constant", epochs=3)) == [1, 1, 1]
     assert factor(RunConfig(schedule="onecycle", epochs=1), 0, 0, 1, []) == pytest.approx(1 / 25)

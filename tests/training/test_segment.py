@@ -161,8 +161,7 @@ def test_any_cohort_can_be_outlined_with_truth_or_without(joint, data_root):
 
 @pytest.mark.parametrize("shape", [(5, 7), (8, 16), (1, 1)])
 def test_masks_come_back_bit_for_bit(tmp_path, shape):
-    drawn = np.random.default_rng(0).random((3, *shape)) < 0.5
-    masks = dict(zip(["ISIC_1", "b", "ä"], drawn, strict=True))
+    masks = dict(zip(["ISIC_1", "b", "ä"], np.random.default_rng(0).random((3, *shape)) < 0.5, strict=True))
     stored.save_masks(masks, tmp_path / "masks.npz")
     found = stored.load_masks(tmp_path / "masks.npz")
     assert list(found) == list(masks) and all(np.array_equal(found[name], masks[name]) for name in masks)

@@ -88,8 +88,7 @@ def train(monkeypatch, tmp_path):
 
 
 def test_a_trained_run_keeps_the_stamp_of_its_code_alone(train, tmp_path):
-    stamps = tmp_path / "smoke" / "state" / "runs"
-    now = code_of("recall_oriented")
+    stamps, now = tmp_path / "smoke" / "state" / "runs", code_of("recall_oriented")
     for name in ("aa-c0", f"aa-{now}", "aab-c0", "bb-c0"):
         write_json(stamps / f"{name}.json", {})
     assert train("aa", words=["--stamp", str(stamps / f"aa-{now}.json")]) == 0
@@ -144,8 +143,7 @@ def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypat
 
 
 def test_evaluate_turns_a_strangers_table_into_tables(tmp_path, capsys):
-    random = np.random.default_rng(0)
-    label = np.tile([0, 1], 60)
+    random, label = np.random.default_rng(0), np.tile([0, 1], 60)
     score = np.clip(0.3 + 0.4 * label + random.normal(0, 0.2, 120), 0.01, 0.99)
     frame = pd.DataFrame({"image_id": [f"i{k}" for k in range(120)], "label": label, "p_malignant": score})
     frame.assign(sex=np.repeat(["female", "male"], 60)).to_csv(tmp_path / "t.csv", index=False)

@@ -83,8 +83,7 @@ def test_runs_of_another_plan_and_too_large_results_are_refused(results, monkeyp
 
 
 def test_restored_runs_count_as_finished(results, capsys):
-    final = publish(results)
-    other = results / "elsewhere"
+    final, other = publish(results), results / "elsewhere"
     assert [path.name for path in reference.restore(final, other)] == ["aa"]
     write_json(results / "models" / "bb" / stored.DONE, read_json(final / "evidence" / "aa" / stored.DONE))
     write_atomic(results / "models" / "bb" / stored.CONFIG, CONFIG.to_json())
