@@ -12,16 +12,11 @@ OFFICIAL_TOTALS = {
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_official_totals(name):
+def test_a_card_is_consistent_and_has_the_official_totals(name):
     card = CARDS[name]
     assert sum(card.expected(part) for part in card.official or card.counts) == OFFICIAL_TOTALS[name]
     for part, counts in card.counts.items():
         assert sum(counts.values()) == card.expected(part) and tuple(counts) == card.classes
-
-
-@pytest.mark.parametrize("name", CARDS)
-def test_a_card_is_consistent(name):
-    card = CARDS[name]
     assert set(card.malignant) <= set(card.classes) and set(card.class_names) == set(card.classes)
     assert card.licence and card.citation and card.source.startswith("https://")
     for archive in card.archives:

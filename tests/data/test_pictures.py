@@ -65,10 +65,6 @@ def test_what_is_transparent_shows_white(saved):
     assert read_image(saved(pixels))[0].tolist() == [[200, 100, 50], [255] * 3, [204] * 3]
     grey = np.array([[[10, 255], [10, 0]]], np.uint8)
     assert read_image(saved(Image.fromarray(grey, "LA")))[0].tolist() == [[10] * 3, [255] * 3]
-    palette = Image.new("P", (2, 1))
-    palette.putpalette([9, 8, 7, 60, 50, 40])
-    palette.putpixel((1, 0), 1)
-    assert read_image(saved(palette, transparency=1))[0].tolist() == [[9, 8, 7], [255] * 3]
 
 
 def test_palettes_two_levels_and_ink(saved):
@@ -76,6 +72,7 @@ def test_palettes_two_levels_and_ink(saved):
     palette.putpalette([9, 8, 7, 60, 50, 40])
     palette.putpixel((1, 0), 1)
     assert read_image(saved(palette))[0].tolist() == [[9, 8, 7], [60, 50, 40]]
+    assert read_image(saved(palette, transparency=1))[0].tolist() == [[9, 8, 7], [255] * 3]
     assert read_image(saved(Image.new("1", (1, 1), 1)))[0, 0].tolist() == [255] * 3
     inks = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     assert np.abs(read_image(saved(inks, "a.jpg", quality=100))[0, 0].astype(int) - [255, 0, 0]).max() <= 2
@@ -118,11 +115,8 @@ def test_a_palette_mask_is_read_by_its_colours(saved):
     assert np.array_equal(read_mask(saved(mask)), LESION)
 
 
-def test_the_official_rule_is_above_128(saved):
+def test_the_official_rule_is_above_128_and_empty_and_full_masks_stay_so_and_classes_are_refused(saved):
     assert read_mask(saved(np.array([[0, 127, 128, 129, 255]], np.uint8))).tolist() == [[False] * 3 + [True] * 2]
-
-
-def test_empty_and_full_masks_stay_so_and_classes_are_refused(saved):
     assert not read_mask(saved(np.zeros((5, 5), np.uint8))).any()
     for white in (1, 255):
         assert read_mask(saved(np.full((5, 5), white, np.uint8))).all()

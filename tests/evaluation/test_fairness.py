@@ -66,15 +66,11 @@ def test_intervals_hold_their_value_and_counts_add_up():
         assert counts.loc["all", column] == counts.loc[["dark", "light"], column].sum()
 
 
-def test_all_equals_the_plain_cluster_bootstrap():
+def test_all_equals_the_plain_cluster_bootstrap_and_an_auc_gap_is_tested_by_unpaired_clustered_delong():
     table = toned_table()
     row = cell(fairness.by_group(table, "tone", n=200), "roc_auc", group="all")
     plain = statistics.bootstrap_ci(metrics.binary("roc_auc"), table, groups="lesion_id", n=200)
     assert (row["value"], row["low"], row["high"]) == pytest.approx(tuple(plain))
-
-
-def test_auc_gap_is_tested_by_unpaired_clustered_delong():
-    table = toned_table()
     row = cell(fairness.gaps(table, "tone", reference="light", n=200), "roc_auc")
     y, p = tables.outcome(table)
     light, lesion = (table["tone"] == "light").to_numpy(), table["lesion_id"].to_numpy()

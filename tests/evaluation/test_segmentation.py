@@ -123,14 +123,11 @@ def test_percentile_100_is_the_classical_distance_of_the_outlines(first, second)
     assert seg.hausdorff(first, second) == pytest.approx(max(both))
 
 
-def test_one_stray_pixel_hardly_moves_the_95th_percentile():
+def test_one_stray_pixel_hardly_moves_the_95th_percentile_and_the_larger_direction_counts():
     truth = square(20, 20, tall=30, wide=30, shape=(80, 80))
     stray = truth.copy()
     stray[35, 75] = True  # 26 to the right of the last column, 49; the outlines have 116 and 117 pixels
     assert seg.hausdorff(stray, truth, 100) == 26 and seg.hausdorff(stray, truth) == 0
-
-
-def test_the_larger_direction_counts():
     small, large = square(0, 0, tall=1, wide=1, shape=(1, 21)), square(0, 0, tall=1, wide=21, shape=(1, 21))
     # From the large one the distances are 0, 1 ... 20, of which the 95th percentile is 19; back it is 0.
     assert seg.hausdorff(small, large) == seg.hausdorff(large, small) == 19

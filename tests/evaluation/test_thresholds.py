@@ -32,14 +32,11 @@ def test_best_f1_under_the_constraint_by_hand():
     assert (best.precision, best.f1) == (pytest.approx(4 / 5), pytest.approx(8 / 9))
 
 
-def test_the_constraint_binds():
+def test_the_constraint_binds_and_infeasible_is_said_and_gives_the_highest_recall():
     table = binary_table([1, 1, 1, 1, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.1, 0.6, 0.5, 0.4, 0.3, 0.2])
     assert thresholds.choose_threshold(table, recall=0.5).t == 0.62  # F1 6/7 at three of four
     strict = thresholds.choose_threshold(table, recall=1.0)
     assert (strict.t, strict.f1, strict.feasible) == (0.02, pytest.approx(8 / 13), True)
-
-
-def test_infeasible_is_said_and_gives_the_highest_recall():
     best = thresholds.choose_threshold(binary_table([1, 1, 1, 1, 0, 0], [0.9, 0.8, 0.7, 0.01, 0.5, 0.1]), recall=0.85)
     assert (best.feasible, best.recall, best.t) == (False, 0.75, 0.52)  # of recall 3/4 the best F1
     assert not best.curve["feasible"].any()

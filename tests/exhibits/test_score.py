@@ -93,14 +93,11 @@ def test_metrics_of_several_classes_and_of_nothing():
     assert with_rarest(lesions)["rarest"].tolist() == [1, 1, 0, 0]  # of a lesion of two labels the rarer
 
 
-def test_a_pair_has_the_units_that_both_have():
+def test_a_pair_has_the_units_that_both_have_and_a_row_without_trainings_those_of_the_other():
     a, b = pair(Scored(table(seeds=(0, 1, 2))), Scored(table(seeds=(1, 2, 3))))
     assert set(a.table["seed"]) == set(b.table["seed"]) == {1, 2}
     with pytest.raises(ValueError, match="no seed in common"):
         pair(Scored(table(seeds=(0,))), Scored(table(seeds=(1,))))
-
-
-def test_a_row_without_trainings_is_repeated_for_those_of_the_other():
     a, b = pair(Scored(table(seeds=(0, 1, 2))), Scored(table().drop(columns="seed"), units=()))
     assert len(b.table) == len(a.table) and set(b.table["seed"]) == {0, 1, 2}
     of_folds = Scored(table(seeds=(0, 1), column="fold"), units=("fold",), threshold={0: 0.2, 1: 0.7})

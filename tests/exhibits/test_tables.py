@@ -79,10 +79,8 @@ def test_an_exhibit_is_written_with_a_record_of_what_made_it_and_another_data_se
 
 
 def test_show_puts_the_interval_next_to_the_published_value():
-    mine = pd.DataFrame(
-        {"row": "final", "metric": ["roc_auc", "fn"], "ours": [0.91234, 40], "low": [0.9, 30], "high": [0.92, 50]}
-    )
-    frame = tables.exhibit(mine, paper=PAPER, exhibit="table3", missing="not run")
+    rows = {"row": "final", "metric": ["roc_auc", "fn"], "ours": [0.91234, 40], "low": [0.9, 30], "high": [0.92, 50]}
+    frame = tables.exhibit(pd.DataFrame(rows), paper=PAPER, exhibit="table3", missing="not run")
     shown = tables.show(frame).data.set_index("metric")
     assert shown.loc["roc_auc", "ours [low, high]"] == "0.912 [0.900, 0.920]"
     assert shown.loc["roc_auc", "published"] == "0.926"

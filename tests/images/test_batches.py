@@ -54,12 +54,9 @@ def test_processes_share_an_epoch_without_loss_or_repetition(n, visits, batch, s
     assert sorted(seen) == sorted(train.order(1))
 
 
-def test_the_order_depends_on_seed_and_epoch():
+def test_the_order_depends_on_seed_and_epoch_and_its_batches_differ_by_one_image_at_most():
     order = lambda seed, epoch: tuple(batches(40, augment=GEOMETRY, seed=seed).order(epoch))
     assert order(0, 0) == order(0, 0) and len({order(0, 0), order(0, 1), order(1, 0)}) == 3
-
-
-def test_batches_of_an_epoch_differ_by_one_image_at_most():
     sizes = [len(batch["index"]) for batch in batches(13, augment=GEOMETRY, batch_size=6).epoch(0, CPU)]
     assert sizes == [5, 4, 4] and len(batches(13, batch_size=6)) == 3
 
@@ -115,16 +112,13 @@ def test_chosen_views_replace_the_drawn_ones():
         torch.testing.assert_close(batch["image"][order.index(view)], wanted, atol=1e-5, rtol=0)
 
 
-def test_minmax_stretches_each_channel_of_each_image():
+def test_minmax_stretches_each_channel_of_each_image_and_imagenet_gives_mean_zero_and_deviation_one():
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.3
     images[1, 2] = 0.7
     out = to_model_input(images, "minmax")
     torch.testing.assert_close(out[0].amin((1, 2)), torch.zeros(3))
     torch.testing.assert_close(out[0].amax((1, 2)), torch.ones(3))
     assert out[1, 2].eq(0).all()
-
-
-def test_normalisation_gives_imagenet_pixels_mean_zero_and_deviation_one():
     mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     pixels = torch.stack([mean, mean + deviation, torch.zeros(3)])[..., None, None]
     out = to_model_input(pixels)[..., 0, 0]

@@ -96,8 +96,7 @@ def test_depth_groups_and_last_layer_of_a_resnet(resnet50):
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0", "densenet121", "mobilenetv3_small_050"])
 def test_depth_groups_of_others_cut_the_network_once(name):
     backbone = create(name, "none")
-    groups = depth_groups(backbone)
-    names = [parameter for parameter, _ in backbone.named_parameters()]
+    groups, names = depth_groups(backbone), [parameter for parameter, _ in backbone.named_parameters()]
     assert set(names) <= set(groups)
     order = [groups[parameter] for parameter in names]
     assert order[0] == "early" and order[-1] == "late" and sum(a != b for a, b in pairwise(order)) == 1

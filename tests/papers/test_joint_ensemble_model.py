@@ -212,30 +212,18 @@ def test_the_papers_backbones_have_their_widths(backbone, width):
     assert joint_ensemble._width(backbone, (128, 128)) == width
 
 
-@pytest.fixture
-def joint():
-    """A joint network that began from two members and a head, and those."""
+def test_joint_begins_where_members_and_head_were_and_trains_every_member():
     torch.manual_seed(0)
     parts = {"resnet": models.build(MEMBER), "mobile": models.build(SECOND), "head": models.build(fused())}
     parts["head"].prepare(columns_of(), torch.device("cpu"))
     config = joint_ensemble.joint_of(fused(), lr=1e-4)
     model = models.build(config)
     model.inherit(lambda name: parts[name].state_dict())
-    return config, model.eval(), {name: part.eval() for name, part in parts.items()}
-
-
-def test_joint_begins_where_members_and_head_were(joint):
-    _, model, parts = joint
     batch = batch_of(4)
-    pooled = torch.cat([parts[name](batch["image"])["features"] for name in ("mobile", "resnet")], 1)
-    wanted = parts["head"](None, batch["meta"], features=pooled)
-    found = model(batch["image"], batch["meta"])
-    for name, value in wanted.items():
+    pooled = torch.cat([parts[name].eval()(batch["image"])["features"] for name in ("mobile", "resnet")], 1)
+    found = model.eval()(batch["image"], batch["meta"])
+    for name, value in parts["head"].eval()(None, batch["meta"], features=pooled).items():
         assert torch.allclose(found[name], value, atol=1e-5), name
-
-
-def test_joint_trains_every_member(joint):
-    config, model, _ = joint
     batch = batch_of()
     loss_of(config, model.train()(batch["image"], batch["meta"]), batch).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []

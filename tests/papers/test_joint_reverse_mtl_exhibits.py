@@ -62,7 +62,7 @@ def test_rows_have_what_their_networks_give_and_say_how_they_began():
                      "cls": "resnet50, from scratch", "cls, too": "vgg11, weights imagenet"}  # fmt: skip
 
 
-def test_rates_by_hand_and_the_majority_class_that_flatters_the_weighted_ones():
+def test_rates_and_outlines_by_hand_and_the_majority_class_that_flatters_the_weighted_rates():
     one = Scored(predictions())
     table = score({"cls": one, exhibits.BENIGN: exhibits.always_benign(one)}, exhibits.OF_CALLS, FEW)
     assert value(table, "cls", "fp_rate") == pytest.approx(1 / 6) and value(table, "cls", "recall") == 0.5
@@ -70,9 +70,6 @@ def test_rates_by_hand_and_the_majority_class_that_flatters_the_weighted_ones():
     assert value(table, "cls", "weighted_f1") == pytest.approx((6 * 10 / 12 + 2 * 2 / 4) / 8)
     assert value(table, "cls", "weighted_recall") == value(table, exhibits.BENIGN, "weighted_recall") == 0.75
     assert value(table, exhibits.BENIGN, "recall") == 0 and value(table, exhibits.BENIGN, "specificity") == 1
-
-
-def test_outlines_by_hand():
     table = score({"half": Scored(outlines(found=4)), "none": Scored(outlines(found=0))}, exhibits.OF_MASKS, FEW)
     assert value(table, "half", "dice") == pytest.approx(2 / 3) and value(table, "half", "iou") == 0.5
     assert (value(table, "half", "empty_share"), value(table, "none", "empty_share")) == (0, 1)

@@ -50,12 +50,10 @@ def test_the_plan_is_pure_and_labels_say_which_row_of_the_exhibits_a_run_is():
         "seg/64px-40": "seg", "seg/64px-40-lr0.001": "seg/64px-40",
         "seg/64px-40-lr0.001-right_angles": "seg/64px-40-lr0.001",
     }  # fmt: skip
-    more = [LONGER, LONGER | {"epochs": 20}]  # 400 visits do not continue the name of 40
-    longer = plan(with_sizes(longer=more))[-1].labels
+    longer = plan(with_sizes(longer=[LONGER, LONGER | {"epochs": 20}]))[-1].labels  # 400 visits, no name of 40 goes on
     assert (longer["row"], longer["against"]) == ("seg/64px-400", "seg")
-    more = [LONGER, LONGER | {"keep": "last"}]
     with pytest.raises(ValueError, match="two runs are called longer/seg/64px-40/seed0"):
-        plan(with_sizes(longer=more))
+        plan(with_sizes(longer=[LONGER, LONGER | {"keep": "last"}]))
 
 
 def test_the_papers_values_stand_and_a_profile_sets_sizes_and_nothing_else(runs):

@@ -127,8 +127,7 @@ def test_an_interrupted_run_keeps_what_was_fitted(pad_root, tmp_path, monkeypatc
         runs.ensure(config, data_root=pad_root, results_root=tmp_path, device="cpu")
     monkeypatch.setattr(build, "fit", fit)
     resumed = runs.ensure(config, data_root=pad_root, results_root=tmp_path, device="cpu")
-    assert len(seen) == 1
-    assert resumed.model().imputer.deviation.max() > 1
+    assert len(seen) == 1 and resumed.model().imputer.deviation.max() > 1
 
 
 def test_columns_of_another_length_are_refused(monkeypatch, pad_root):

@@ -63,7 +63,7 @@ def test_a_member_more_trains_itself_and_a_head(head, place_of):
     assert both.model()(features=torch.zeros(2, 192), meta=torch.zeros(2, 20))["attention"].shape == (2, 2)
 
 
-def test_features_are_those_of_the_network_and_its_views(head, cohort):
+def test_features_are_those_of_the_network_and_its_views_computed_once_and_a_view_at_a_time(head, cohort, monkeypatch):
     member = head.parents()["one"]
     found = features.pooled(member, cohort, tta="flips")
     assert found.shape == (len(cohort), 3, 96) and found.dtype == np.float16
@@ -74,16 +74,11 @@ def test_features_are_those_of_the_network_and_its_views(head, cohort):
             wanted = model(image)["features"].numpy()
             assert np.allclose(found[: len(wanted), v], wanted, rtol=2e-3, atol=1e-4)
     assert not np.allclose(found[:, 0], found[:, 1], atol=1e-3)
-
-
-def test_features_are_computed_once_and_a_view_at_a_time(head, cohort, monkeypatch):
-    member = head.parents()["one"]
-    first = features.pooled(member, cohort, tta="flips")
     monkeypatch.setattr(features, "_compute", None)
-    assert np.array_equal(features.pooled(member, cohort, tta="flips"), first)
-    assert np.array_equal(features.pooled(member, cohort), first[:, :1])  # a view of those
+    assert np.array_equal(features.pooled(member, cohort, tta="flips"), found)
+    assert np.array_equal(features.pooled(member, cohort), found[:, :1])  # a view of those
     renamed = cohort.assign(image_id=cohort["image_id"] + "x", label=0)
-    assert np.array_equal(features.pooled(member, renamed, tta="flips"), first)
+    assert np.array_equal(features.pooled(member, renamed, tta="flips"), found)
     with pytest.raises(TypeError):  # other images, other features
         features.pooled(member, cohort.iloc[:5])
 

@@ -48,7 +48,7 @@ def test_plateau_is_torchs(losses, patience):
     assert ours(config, [{"val_loss": loss} for loss in losses]) == pytest.approx(oracle(make, 12, losses))
 
 
-def test_onecycle_has_torchs_ends_and_shape():
+def test_onecycle_has_torchs_ends_and_shape_and_moves_with_every_step_and_the_others_do_not():
     epochs, steps = 10, 100
     config = RunConfig(schedule="onecycle", epochs=epochs)
     found = [factor(config, epoch, step, steps, []) for epoch in range(epochs) for step in range(steps)]
@@ -57,9 +57,6 @@ def test_onecycle_has_torchs_ends_and_shape():
     # ours peaks at 0.3 of the way, torch's up to a step before it
     shift = max(abs(a - b) for a, b in zip(wanted[1:], wanted, strict=False))
     assert max(abs(a - b) for a, b in zip(found, wanted, strict=False)) <= shift
-
-
-def test_onecycle_moves_with_every_step_and_the_others_do_not():
     for name in ("constant", "cosine", "step", "exponential", "onecycle"):
         config = RunConfig(schedule=name, epochs=5)
         assert len({factor(config, 2, step, 8, []) for step in range(8)}) == (8 if name == "onecycle" else 1), name

@@ -64,12 +64,9 @@ def test_a_failing_cell_is_reported_with_its_traceback_and_ends_the_notebook(tmp
     assert "before\n" in written and "after\n" not in written.replace("print(", "")
 
 
-def test_a_skip_is_no_failure(tmp_path):
+def test_a_skip_is_no_failure_and_the_time_limit_is_the_notebooks_not_the_cells(tmp_path):
     report = execute(NOTEBOOKS / "03_skips.ipynb", tmp_path, {}, minutes=4)
     assert (report["status"], report["reason"], report["traceback"]) == ("skipped", "no weights here", [])
-
-
-def test_the_time_limit_is_the_notebooks_not_the_cells(tmp_path):
     report = execute(NOTEBOOKS / "05_too_slow.ipynb", tmp_path, {}, minutes=4 / 60)
     assert (report["status"], report["reason"]) == ("failed", f"time limit of {4 / 60:g} minutes")
     assert report["seconds"] < 30  # the slow cell alone sleeps for a minute

@@ -107,8 +107,7 @@ def test_the_real_reference_is_whole_small_and_from_one_clean_commit():
     for paper, ids in read_json(REAL / "evidence" / "runs.json").items():
         assert set(ids) <= set(plan_of(paper, load_profile("real")))
         assert all((REAL / "evidence" / key / stored.DONE).is_file() for key in ids.values())
-    assert reference.size_of(FOLDER) <= reference.MOST_BYTES
-    assert list(REAL.rglob("*.safetensors")) == []
+    assert reference.size_of(FOLDER) <= reference.MOST_BYTES and list(REAL.rglob("*.safetensors")) == []
     models = {each.name for each in (FOLDER.parent / "models").glob("*/")}
     assert set(re.findall("`([0-9a-f]{16})`", (FOLDER.parent / "models" / "README.md").read_text())) == models
     assert reference.size_of(FOLDER.parent / "models") <= reference.MOST_OF_MODELS
