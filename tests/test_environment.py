@@ -36,7 +36,5 @@ def test_every_dependency_of_the_project_is_locked_and_comes_from_the_public_ind
 
 
 def test_conda_brings_python_and_pip_and_nothing_else():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    python, pip, requirements = environment["dependencies"]
-    assert (python, pip) == ("python=3.11", "pip")
-    assert requirements == {"pip": ["-r requirements.txt", "-e ."]}
+    python, pip, requirements = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert (python, pip) == ("python=3.11", "pip") and requirements == {"pip": ["-r requirements.txt", "-e ."]}

@@ -28,8 +28,7 @@ def test_defaults_are_resolved_and_real_data_are_called_real(given, tmp_path, ca
 
 def test_synthetic_data_are_called_so_whatever_the_profile_says(given, tmp_path, capsys):
     (tmp_path / "data" / SYNTHETIC_MARKER).write_text("{}")
-    assert notebooks.begin(**given).synthetic
-    assert "SYNTHETIC" in capsys.readouterr().out
+    assert notebooks.begin(**given).synthetic and "SYNTHETIC" in capsys.readouterr().out
 
 
 def test_another_data_set_reaches_the_plans(given, tmp_path, monkeypatch):

@@ -19,8 +19,7 @@ def test_a_written_file_is_whole_readable_by_all_and_alone(tmp_path):
     umask = os.umask(0)
     os.umask(umask)
     assert target.read_bytes() == b"two"
-    assert [p.name for p in target.parent.iterdir()] == ["b.txt"]
-    assert target.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert [p.name for p in target.parent.iterdir()] == ["b.txt"] and target.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
@@ -28,14 +27,12 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path, mon
     monkeypatch.setattr(paths.Path, "replace", mock.Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         paths.write_atomic(target, "new")
-    assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
-    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["b.txt"] and target.read_text() == "old"
 
 
 def test_json_is_sorted_refuses_nan_and_names_a_broken_file(tmp_path):
     path = paths.write_json(tmp_path / "x.json", {"b": 1, "a": [1.5, None]})
-    assert list(json.loads(path.read_text())) == ["a", "b"]
-    assert paths.read_json(path) == {"a": [1.5, None], "b": 1}
+    assert list(json.loads(path.read_text())) == ["a", "b"] and paths.read_json(path) == {"a": [1.5, None], "b": 1}
     with pytest.raises(ValueError, match="Out of range"):
         paths.write_json(tmp_path / "y.json", {"a": float("nan")})
     assert not (tmp_path / "y.json").exists()

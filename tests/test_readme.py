@@ -77,9 +77,8 @@ def test_links_lead_somewhere():
 
 
 def test_commands_are_those_of_the_program():
-    lines = re.findall(
-        r"^(?:torchrun .*-m skinlib\.workflow\.cli|skinlib) (.+?)(?:  +#.*)?$", "\n".join(docs().values()), re.M
-    )
+    text = "\n".join(docs().values())
+    lines = re.findall(r"^(?:torchrun .*-m skinlib\.workflow\.cli|skinlib) (.+?)(?:  +#.*)?$", text, re.M)
     assert len(lines) > 5
     for line in lines:
         build_parser().parse_args(line.split())
@@ -87,10 +86,8 @@ def test_commands_are_those_of_the_program():
 
 def test_constants_that_a_sixth_system_may_have_are_those_of_the_five():
     guide = docs()[ROOT / "docs/sixth_system.md"]
-    files = (ROOT / "skinlib" / "papers").rglob("*.py")
-    known = set(
-        re.findall(r"\b([A-Z_]+)(?:, [A-Z_]+)? =", "\n".join(file.read_text(encoding="utf-8") for file in files))
-    )
+    code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "skinlib" / "papers").rglob("*.py"))
+    known = set(re.findall(r"\b([A-Z_]+)(?:, [A-Z_]+)? =", code))
     named = set(re.findall(r"`([A-Z_]+)`", guide))
     assert len(named) >= 3 and named - known == set()
 

@@ -1,3 +1,5 @@
+import itertools
+
 import hypothesis.strategies as st
 import imagehash
 import numpy as np
@@ -30,9 +32,8 @@ def cohort(tmp_path):
 
 
 def test_a_good_cohort_has_no_findings(cohort):
-    for check in (checks.unreadable, checks.mask_size, checks.exact_duplicates):
+    for check in (checks.unreadable, checks.mask_size, checks.exact_duplicates, checks.near_duplicates):
         assert check(cohort).empty
-    assert checks.near_duplicates(cohort).empty
 
 
 def test_unreadable_finds_truncated_empty_missing_and_foreign_files(cohort, tmp_path):
@@ -53,10 +54,8 @@ def test_unreadable_finds_truncated_empty_missing_and_foreign_files(cohort, tmp_
 
 def test_masks_of_another_size(cohort, tmp_path):
     Image.fromarray(np.zeros((30, 48), dtype=np.uint8)).save(tmp_path / "masks" / "I4_segmentation.png")
-    found = checks.mask_size(cohort)
-    assert found.to_dict("records") == [
-        {"image_id": "I4", "dataset": "a", "image_size": "48 x 48", "mask_size": "48 x 30"}
-    ]
+    wanted = {"image_id": "I4", "dataset": "a", "image_size": "48 x 48", "mask_size": "48 x 30"}
+    assert checks.mask_size(cohort).to_dict("records") == [wanted]
 
 
 def test_masks_without_a_lesion_and_without_skin(cohort, tmp_path):
@@ -89,19 +88,15 @@ def test_exact_duplicates_of_three_files_are_three_pairs(cohort, tmp_path):
 
 
 def test_near_duplicates_survive_size_format_and_compression(cohort, tmp_path):
-    copy = Image.fromarray(picture(2)).resize((80, 80), Image.Resampling.LANCZOS)
-    copy.save(tmp_path / "copy.jpg", quality=70)
+    Image.fromarray(picture(2)).resize((80, 80), Image.Resampling.LANCZOS).save(tmp_path / "copy.jpg", quality=70)
     extra = pd.DataFrame([("I2", "c", str(tmp_path / "copy.jpg"), None)], columns=cohort.columns)
     found = checks.near_duplicates(pd.concat([cohort, extra], ignore_index=True))
-    assert found[["image_a", "dataset_a", "image_b", "dataset_b", "same_id"]].to_numpy().tolist() == [
-        ["I2", "a", "I2", "c", True]
-    ]
-    assert found["distance"][0] <= 4
+    both = found[["image_a", "dataset_a", "image_b", "dataset_b", "same_id"]].to_numpy().tolist()
+    assert both == [["I2", "a", "I2", "c", True]] and found["distance"][0] <= 4
 
 
 def test_perceptual_hashes_are_imagehash_s(cohort):
-    ours = checks.perceptual_hashes(cohort)
-    for value, path in zip(ours, cohort["image_path"], strict=True):
+    for value, path in zip(checks.perceptual_hashes(cohort), cohort["image_path"], strict=True):
         with Image.open(path) as image:
             assert f"{value:016x}" == str(imagehash.phash(image))
 
@@ -110,15 +105,10 @@ def test_perceptual_hashes_are_imagehash_s(cohort):
 def test_near_duplicates_equal_the_plain_double_loop(values, threshold):
     cohort = pd.DataFrame({"image_id": [f"I{i}" for i in range(len(values))], "dataset": "a"})
     found = checks.near_duplicates(cohort, threshold=threshold, hashes=np.array(values, dtype=np.uint64))
-    plain = sorted(
-        ((values[a] ^ values[b]).bit_count(), a, b)
-        for a in range(len(values))
-        for b in range(a + 1, len(values))
-        if (values[a] ^ values[b]).bit_count() <= threshold
-    )
-    assert list(zip(found["distance"], found["image_a"], found["image_b"], strict=True)) == [
-        (d, f"I{a}", f"I{b}") for d, a, b in plain
-    ]
+    pairs = itertools.combinations(range(len(values)), 2)
+    plain = sorted(((values[a] ^ values[b]).bit_count(), a, b) for a, b in pairs)
+    wanted = [(d, f"I{a}", f"I{b}") for d, a, b in plain if d <= threshold]
+    assert list(zip(found["distance"], found["image_a"], found["image_b"], strict=True)) == wanted
 
 
 def test_near_duplicates_across_blocks():

@@ -52,10 +52,8 @@ def test_the_typed_rows_by_hand(cohort):
 
 
 def test_brasil_is_another_country_in_the_literature_only(cohort):
-    literature, cleaned = (
-        pd.DataFrame(clinical.encode(cohort, name), columns=clinical.columns(name))
-        for name in ("literature", "cleaned")
-    )
+    encoded = lambda name: pd.DataFrame(clinical.encode(cohort, name), columns=clinical.columns(name))
+    literature, cleaned = encoded("literature"), encoded("cleaned")
     assert literature["background_father_BRASIL"].tolist()[1:] == [1, 0]
     assert literature["background_father_BRAZIL"].tolist()[1:] == [0, 1]
     assert cleaned["background_father_BRAZIL"].tolist()[1:] == [1, 1]
@@ -64,19 +62,17 @@ def test_brasil_is_another_country_in_the_literature_only(cohort):
 def test_asked_counts_unknown_answers_and_not_blanks(cohort):
     asked = clinical.asked(cohort)
     assert asked.loc[0, ["grew", "changed", "age"]].all() and not asked.loc[0, ["smoke", "gender"]].any()
-    assert asked.loc[[1, 2]].all().all()
-    assert list(asked) == list(clinical.questions())
+    assert asked.loc[[1, 2]].all().all() and list(asked) == list(clinical.questions())
 
 
 def test_a_blank_row_is_all_missing(cohort):
     names = ["sex", "site", "skin_type", *(n for n in clinical.questions() if n in cohort)]
     blank = cohort.assign(answered_unknown="", spelt_brasil="")
     blank.loc[1, names] = np.nan
-    assert np.isnan(clinical.encode(blank)[1]).all()
-    assert not np.isnan(clinical.encode(blank)[2]).any()
+    assert np.isnan(clinical.encode(blank)[1]).all() and not np.isnan(clinical.encode(blank)[2]).any()
 
 
-def test_an_unknown_answer_is_named(cohort):
+def test_an_unknown_answer_is_named_and_a_cohort_without_the_columns_is_refused(cohort):
     strange = cohort.copy()
     strange.loc[0, "site"] = "tail"
     strange.loc[2, "background_mother"] = "ATLANTIS"
@@ -85,9 +81,6 @@ def test_an_unknown_answer_is_named(cohort):
     assert "region: TAIL at PAT_9001_9101_530" in str(caught.value)
     assert "background_mother: ATLANTIS at PAT_9002_9103_940" in str(caught.value)
     assert "the features (skinlib/data/pad_ufes_20.csv) do not know" in str(caught.value)
-
-
-def test_a_cohort_without_the_columns_is_refused(cohort):
     with pytest.raises(DataError, match="lack the clinical columns diameter_1, itch; a list"):
         clinical.encode(cohort.drop(columns=["itch", "diameter_1"]))
     with pytest.raises(ValueError, match="no encoding 'modern'; there are literature, cleaned"):
@@ -102,8 +95,7 @@ def test_rows_are_encoded_one_by_one(cohort):
 
 def test_the_drawn_set_has_the_same_layout(tmp_path):
     synthesise(tmp_path, datasets=["pad_ufes_20"], images=120, size=32)
-    cohort = read("pad_ufes_20", tmp_path)
-    rows = clinical.encode(cohort, "literature")
+    rows = clinical.encode(read("pad_ufes_20", tmp_path), "literature")
     assert rows.shape == (120, 81)
     blank = pd.DataFrame(np.isnan(rows), columns=clinical.columns("literature"))
     assert blank["smoke_True"].any() and (blank["smoke_True"] == blank["gender_MALE"]).all()

@@ -34,8 +34,7 @@ def test_how_the_diagnosis_was_made_and_the_clinic_do_not_enter():
 def test_the_sets_own_values_are_known(data_root):
     cohort = readers.read("ham10000", data_root)
     values = encode(cohort)
-    assert np.isfinite(values).all()
-    assert (values[:, 2:5].sum(1) == 1).all() and (values[:, 5:].sum(1) == 1).all()
+    assert np.isfinite(values).all() and (values[:, 2:5].sum(1) == 1).all() and (values[:, 5:].sum(1) == 1).all()
     assert (values[:, 1] == cohort["age"].isna()).all()
 
 

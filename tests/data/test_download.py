@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.files, running.cut, running.chunked, running.asked = {}, None, False, []
+        running.files, running.cut, running.chunked, running.asked = {"toy.zip": GOOD}, None, False, []
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield running
@@ -103,8 +103,7 @@ def test_licence_is_shown_and_must_be_accepted(server, fetch, tmp_path):
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
-def test_the_publishers_checksum_must_hold(server, fetch, tmp_path, algorithm):
-    server.files = {"toy.zip": GOOD}
+def test_the_publishers_checksum_must_hold(fetch, tmp_path, algorithm):
     with pytest.raises(DownloadError, match=f"has not the checksum {algorithm}:0000.*was deleted"):
         fetch({"toy.zip": {"checksum": f"{algorithm}:0000"}})
     assert contents(tmp_path) == []
@@ -113,7 +112,6 @@ def test_the_publishers_checksum_must_hold(server, fetch, tmp_path, algorithm):
 
 
 def test_recorded_checksum_must_hold_at_the_next_download(server, fetch, tmp_path):
-    server.files = {"toy.zip": GOOD}
     fetch()
     shutil.rmtree(tmp_path / "toy")
     server.files = {"toy.zip": zipped({"images/a.jpg": b"another"})}
@@ -139,8 +137,8 @@ def test_a_file_of_the_user_is_not_overwritten(server, fetch, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="symbolic links")
-def test_a_link_planted_under_the_name_of_a_download_harms_no_other_file(server, fetch, tmp_path):
-    server.files, victim = {"toy.zip": GOOD}, tmp_path / "victim.txt"
+def test_a_link_planted_under_the_name_of_a_download_harms_no_other_file(fetch, tmp_path):
+    victim = tmp_path / "victim.txt"
     victim.write_text("years of work")
     (tmp_path / ".downloads").mkdir()
     for name in ("toy.zip", "toy.zip.part"):
@@ -151,7 +149,7 @@ def test_a_link_planted_under_the_name_of_a_download_harms_no_other_file(server,
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_broken_line_is_noticed_and_the_next_call_starts_anew(server, fetch, tmp_path, chunked):
-    server.files, server.cut, server.chunked = {"toy.zip": GOOD}, 40, chunked
+    server.cut, server.chunked = 40, chunked
     with pytest.raises(DownloadError, match=r"toy\.zip cannot be fetched: .*IncompleteRead"):
         fetch()
     assert contents(tmp_path) == []
@@ -161,22 +159,17 @@ def test_a_broken_line_is_noticed_and_the_next_call_starts_anew(server, fetch, t
 
 
 def test_a_whole_file_is_kept_where_the_disk_is_full(server, fetch, tmp_path, monkeypatch):
-    server.files = {"toy.zip": GOOD}
     with monkeypatch.context() as patch, pytest.raises(DownloadError, match=r"needs 0\.0 GB, the disk has 0\.0 free"):
         patch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
         fetch()
     assert contents(tmp_path) == [".downloads/toy.zip"]
     fetch()
-    assert len(server.asked) == 1
-    assert contents(tmp_path) == ["checksums.json", *(f"toy/{name}" for name in UNPACKED)]
+    assert len(server.asked) == 1 and contents(tmp_path) == ["checksums.json", *(f"toy/{name}" for name in UNPACKED)]
 
 
-def test_missing_file_on_the_server(fetch):
+def test_a_file_that_is_missing_on_the_server_or_was_cut_short_there_is_said(server, fetch, tmp_path):
     with pytest.raises(DownloadError, match="404"):
-        fetch()
-
-
-def test_archive_cut_short_at_the_publisher_is_damaged(server, fetch, tmp_path):
+        fetch({"gone.zip": {}})
     server.files = {"toy.zip": GOOD[:-30]}
     with pytest.raises(UnpackError, match="damaged"):
         fetch()

@@ -41,10 +41,8 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_contract_columns(tmp_path, name):
     LAYS[name](tmp_path)
     cohort = read(name, as_synthetic(tmp_path))
-    assert tuple(cohort.columns[: len(COLUMNS)]) == COLUMNS
-    assert cohort.index.tolist() == list(range(len(cohort)))
-    assert cohort["image_id"].is_monotonic_increasing
-    assert (cohort["dataset"] == name).all()
+    assert tuple(cohort.columns[: len(COLUMNS)]) == COLUMNS and cohort.index.tolist() == list(range(len(cohort)))
+    assert cohort["image_id"].is_monotonic_increasing and (cohort["dataset"] == name).all()
     assert all(Path(p).is_absolute() and Path(p).is_file() for p in cohort["image_path"])
     notes = ["answered_unknown", "spelt_brasil"]
     assert not cohort.drop(columns=notes, errors="ignore").isin(["unknown", "UNK", ""]).any(axis=None)
@@ -56,14 +54,11 @@ def test_ham10000(tmp_path):
     cohort = read("ham10000", tmp_path, allow_missing=True).set_index("image_id")
     assert cohort["diagnosis"].tolist() == ["bkl", "nv", "mel", "bkl", "akiec"]
     assert cohort["label"].tolist() == [4, 1, 0, 4, 3] and cohort["label"].dtype == "int64"
-    assert cohort["lesion_id"].nunique() == 4
-    assert cohort["patient_id"].isna().all()
+    assert cohort["lesion_id"].nunique() == 4 and cohort["patient_id"].isna().all()
     assert cohort.loc["ISIC_0090004", "image_path"].endswith("HAM10000_images_part_2/ISIC_0090004.JPG")
     assert cohort.loc["ISIC_0090001", "mask_path"].endswith("ISIC_0090001_segmentation.png")
-    unknown = cohort.loc["ISIC_0090002"]
-    assert unknown[["age", "sex", "site"]].isna().all()
-    assert cohort.loc["ISIC_0090003", "age"] == 0
-    assert cohort.loc["ISIC_0090005", "source"] == "vienna_dias"
+    assert cohort.loc["ISIC_0090002"][["age", "sex", "site"]].isna().all()
+    assert cohort.loc["ISIC_0090003", "age"] == 0 and cohort.loc["ISIC_0090005", "source"] == "vienna_dias"
     assert cohort["dx_type"].tolist() == ["histo", "follow_up", "histo", "histo", "histo"]
 
 
@@ -71,8 +66,7 @@ def test_ham10000_as_kaggle_writes_it_without_masks_and_with_every_image_twice(t
     layouts.lay_ham(tmp_path, "ham10000_kaggle")
     layouts.touch(tmp_path / "ham10000" / "ham10000_images_part_1", "ISIC_0090001.jpg", "ISIC_0090002.jpg")
     cohort = read("ham10000", as_synthetic(tmp_path))
-    assert cohort["source"].isna().all() and cohort["mask_path"].isna().all()
-    assert cohort["label"].tolist() == [6, 5]
+    assert cohort["source"].isna().all() and cohort["mask_path"].isna().all() and cohort["label"].tolist() == [6, 5]
     assert cohort["sex"].tolist()[0] == "male" and pd.isna(cohort["sex"][1])
 
 
@@ -131,8 +125,7 @@ def test_isic2018_task3_takes_training_images_from_ham10000_and_the_rest_from_it
     assert cohort["diagnosis"].tolist() == ["BKL", "MEL", "NV", "AKIEC"]
     assert "/ham10000/" in cohort["image_path"][0] and "/ISIC2018_Task3_Test_Input/" in cohort["image_path"][3]
     assert cohort["lesion_id"].tolist()[:2] == ["HAM_0900071", "HAM_0900073"]  # the official groupings
-    assert cohort["age"].tolist()[:2] == [80, 0]
-    assert cohort["mask_path"].notna().tolist() == [True, True, False, False]
+    assert cohort["age"].tolist()[:2] == [80, 0] and cohort["mask_path"].notna().tolist() == [True, True, False, False]
     assert "3 images have no label row" in " ".join(cohort.attrs["findings"])
     (tmp_path / "isic2018" / "ISIC2018_Task3_Training_LesionGroupings.csv").unlink()
     cohort = read("isic2018_task3", tmp_path, allow_missing=True)
@@ -150,12 +143,9 @@ def test_isic2018_task3_test_labels_as_dataverse_gives_them(tmp_path, suffix, se
     layouts.lay_task3(tmp_path)
     base = tmp_path / "isic2018"
     shutil.rmtree(base / "ISIC2018_Task3_Test_GroundTruth")
-    rows = [
-        "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset",
-        "HAMTEST_1,ISIC_0090041,vasc,histo,35,male,back,x",
-    ]
-    text = "\n".join(rows).replace(",", separator)
-    (base / f"ISIC2018_Task3_Test_GroundTruth{suffix}").write_text(text)
+    head = "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset\n"
+    rows = head + "HAMTEST_1,ISIC_0090041,vasc,histo,35,male,back,x"
+    (base / f"ISIC2018_Task3_Test_GroundTruth{suffix}").write_text(rows.replace(",", separator))
     (base / "ISIC2018_Task3_Test_Input").rename(base / "ISIC2018_Task3_Test_Images")
     row = read("isic2018_task3", tmp_path, allow_missing=True).query("official_split == 'test'").iloc[0]
     assert (row["diagnosis"], row["lesion_id"], row["age"], row["site"]) == ("VASC", "HAMTEST_1", 35, "back")
@@ -212,8 +202,7 @@ def test_blank_lesion_ids_are_a_gap_since_a_grouped_split_would_leak(tmp_path):
 def test_isic2019_and_a_row_marked_unk_is_a_fault(tmp_path):
     layouts.lay_2019(tmp_path)
     cohort = read("isic2019", as_synthetic(tmp_path))
-    assert cohort["diagnosis"].tolist() == ["NV", "SCC", "AK"]
-    assert cohort["label"].tolist() == [1, 7, 3]
+    assert cohort["diagnosis"].tolist() == ["NV", "SCC", "AK"] and cohort["label"].tolist() == [1, 7, 3]
     assert cohort["source"].fillna("?").tolist() == ["HAM", "MSK4", "?"]
     assert cohort["site"].fillna("?").tolist() == ["anterior torso", "?", "head/neck"]
     path = tmp_path / "isic2019" / "ISIC_2019_Training_GroundTruth.csv"
@@ -233,13 +222,11 @@ def test_ph2_text(tmp_path, deeper):
     assert cohort["colors"].tolist() == ["4", "3 4", "1 4 5 6"]
     assert cohort["histological_diagnosis"].fillna("?").tolist() == ["?", "?", "Melanoma"]
     assert cohort["streaks"].tolist() == ["A", "P", "P"]
-    assert cohort["image_path"].str.endswith(".bmp").all()
-    assert cohort["mask_path"].str.endswith("_lesion.bmp").all()
+    assert cohort["image_path"].str.endswith(".bmp").all() and cohort["mask_path"].str.endswith("_lesion.bmp").all()
 
 
 def test_ph2_sheet_says_the_same_as_the_text(tmp_path):
-    base = lay_ph2(tmp_path)
-    text = read("ph2", as_synthetic(tmp_path))
+    base, text = lay_ph2(tmp_path), read("ph2", as_synthetic(tmp_path))
     (base / "PH2_dataset.txt").unlink()
     header = [
         "Image Name", "Histological Diagnosis", "Common Nevus", "Atypical Nevus", "Melanoma", "Asymmetry\n(0/1/2)",
@@ -276,11 +263,9 @@ def test_pad_ufes_20(tmp_path):
     assert cohort["answered_unknown"].tolist() == ["grew changed", "background_mother", ""]
     assert cohort["spelt_brasil"].tolist() == ["", "background_father", ""]
     assert cohort["skin_type"].fillna(0).tolist() == [0, 3, 6]
-    assert cohort["smoke"].isna().tolist() == [True, False, False]
-    assert cohort["itch"].tolist() == [False, True, True]
+    assert cohort["smoke"].isna().tolist() == [True, False, False] and cohort["itch"].tolist() == [False, True, True]
     assert cohort["sex"].fillna("?").tolist() == ["?", "female", "male"]
-    assert cohort["mask_path"].isna().all()
-    assert cohort["weak_mask_path"].notna().tolist() == [False, True, False]
+    assert cohort["mask_path"].isna().all() and cohort["weak_mask_path"].notna().tolist() == [False, True, False]
 
 
 def test_everything_wrong_is_said_at_once(tmp_path):
@@ -398,9 +383,7 @@ def test_a_list_with_answers_keeps_their_kinds(tmp_path):
     rows = ["image_path;image_id;age;smoke;diameter_1;site;patient_id;itch", "a.png;NA;61;False;2;Arm;007;unk"]
     (tmp_path / "list.csv").write_text("\n".join([*rows, "b.png;0012;unknown;True;3.5;None;7.0;"]))
     cohort = images_of(tmp_path / "list.csv")
-    assert (
-        cohort["answered_unknown"].tolist()[0] == "itch" and cohort["answered_unknown"].isna()[1]
-    )  # asked; never asked
+    assert cohort["answered_unknown"].fillna("never asked").tolist() == ["itch", "never asked"]
     assert cohort["site"].iloc[0] == "arm" and clean(pd.Series(["A\u0308 "])).tolist() == ["\u00c4"]
     assert cohort["patient_id"].tolist() == ["007", "7.0"]
     assert cohort["image_id"].tolist() == ["NA", "0012"] and cohort["age"].tolist()[0] == 61

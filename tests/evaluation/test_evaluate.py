@@ -12,8 +12,7 @@ from skinlib.evaluation.statistics import bootstrap_ci
 
 @pytest.fixture(scope="module")
 def table():
-    part = np.repeat(["val", "test"], [150, 250])
-    return random_table(400, lesions=250, part=part, sex=np.tile(["f", "m"], 200))
+    return random_table(400, lesions=250, part=np.repeat(["val", "test"], [150, 250]), sex=np.tile(["f", "m"], 200))
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +26,7 @@ def test_threshold_is_chosen_on_validation_and_used_on_test(table, found):
     both = set.intersection(*(set(tables.clusters(rows)) for _, rows in table.groupby("part")))
     assert both and found["threshold"].loc[0, "note"].startswith(f"{len(both)} patients, lesions or images of the val")
     expected = metrics.binary_metrics(table[table["part"] == "test"], threshold=chosen.t)
-    values = found["metrics"].set_index("metric")["value"]
-    assert values.to_dict() == pytest.approx(expected)
+    assert found["metrics"].set_index("metric")["value"].to_dict() == pytest.approx(expected)
     assert (found["metrics"]["part"] == "test").all() and (found["metrics"]["n"] == 250).all()
 
 
@@ -43,8 +41,7 @@ def test_intervals_are_those_of_lesions(table, found):
 
 def test_tables_of_a_binary_table(found):
     assert list(found) == ["rows", "threshold", "metrics", "reliability", "fairness sex", "gaps sex"]
-    assert found["rows"]["n"].tolist() == [150, 250]
-    assert set(found["fairness sex"]["group"]) == {"all", "f", "m"}
+    assert found["rows"]["n"].tolist() == [150, 250] and set(found["fairness sex"]["group"]) == {"all", "f", "m"}
     assert found["reliability"]["n"].sum() == 250
 
 
@@ -54,13 +51,10 @@ def test_a_large_table_is_resampled_less_often_and_at_least_so_often(table, monk
         pd.testing.assert_frame_equal(frame, evaluate(table, groups=["sex"], n=200)[name])
 
 
-def test_without_parts_the_threshold_is_a_half(table):
+def test_without_parts_the_threshold_is_a_half_and_training_rows_are_not_evaluated_next_to_validation(table):
     plain = evaluate(table.drop(columns="part"), n=20)
     assert plain["threshold"].loc[0, "t"] == 0.5 and "convention" in plain["threshold"].loc[0, "note"]
     assert (plain["metrics"]["n"] == 400).all()
-
-
-def test_training_rows_are_not_evaluated_next_to_validation(table):
     trained = evaluate(table.assign(part=np.repeat(["train", "val"], 200)), n=20)
     assert set(trained["metrics"]["part"]) == {"val"}
     assert "of the rows that chose it" in trained["threshold"].loc[0, "note"]
@@ -77,14 +71,11 @@ def test_diagnoses_with_and_without_the_malignant_classes():
         evaluate(table, groups=["sex"])
 
 
-def test_one_class_gives_reasons_and_no_crash():
+def test_one_class_gives_reasons_and_a_perfect_table_says_that_its_intervals_have_no_width():
     only = evaluate(binary_table([0] * 20, np.linspace(0, 0.9, 20)), n=20)
     row = only["metrics"].set_index("metric").loc["roc_auc"]
     assert np.isnan(row["value"]) and "does not exist" in row["note"]
     assert "no malignant row" in only["threshold"].loc[0, "note"]
-
-
-def test_a_perfect_table_says_that_its_intervals_have_no_width():
     perfect = evaluate(binary_table([0, 1] * 10, [0.1, 0.9] * 10), n=50)["metrics"].set_index("metric")
     assert perfect.loc["recall", "high"] == 1 and perfect.loc["recall", "note"].startswith("every resample alike")
     assert perfect.loc["brier", "note"] == "" and perfect.loc["tp", "note"] == ""

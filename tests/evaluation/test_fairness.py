@@ -19,8 +19,7 @@ def toned_table(rows=400, seed=0):
 def paper_table():
     """Table 8 of Rumale et al. as rows: 116/27/96 and 113/32/104 true positives, false negatives, false positives."""
     light, dark = (116, 27, 96, 625), (113, 32, 104, 380)
-    y = np.repeat([1, 1, 0, 0] * 2, light + dark)
-    p = np.repeat([0.8, 0.3, 0.7, 0.1] * 2, light + dark)
+    y, p = np.repeat([1, 1, 0, 0] * 2, light + dark), np.repeat([0.8, 0.3, 0.7, 0.1] * 2, light + dark)
     return binary_table(y, p, tone=np.repeat(["light", "dark"], [864, 629]))
 
 
@@ -67,19 +66,14 @@ def test_intervals_hold_their_value_and_counts_add_up():
         assert counts.loc["all", column] == counts.loc[["dark", "light"], column].sum()
 
 
-def test_all_equals_the_plain_cluster_bootstrap():
+def test_all_equals_the_plain_cluster_bootstrap_and_an_auc_gap_is_tested_by_unpaired_clustered_delong():
     table = toned_table()
     row = cell(fairness.by_group(table, "tone", n=200), "roc_auc", group="all")
     plain = statistics.bootstrap_ci(metrics.binary("roc_auc"), table, groups="lesion_id", n=200)
     assert (row["value"], row["low"], row["high"]) == pytest.approx(tuple(plain))
-
-
-def test_auc_gap_is_tested_by_unpaired_clustered_delong():
-    table = toned_table()
     row = cell(fairness.gaps(table, "tone", reference="light", n=200), "roc_auc")
     y, p = tables.outcome(table)
-    light = (table["tone"] == "light").to_numpy()
-    lesion = table["lesion_id"].to_numpy()
+    light, lesion = (table["tone"] == "light").to_numpy(), table["lesion_id"].to_numpy()
     expected = delong.delong_unpaired(y[light], p[light], y[~light], p[~light], groups=(lesion[light], lesion[~light]))
     assert (row["value_first"], row["value_second"], row["p"]) == pytest.approx((*expected[:2], expected[3]))
     assert row["test"] == "clustered DeLong" and row["flag_limit"] == 0.02
@@ -112,8 +106,7 @@ def test_missing_and_small_groups_keep_their_row():
 
 def test_few_malignant_rows_hide_recall_but_not_specificity():
     y = [1] * 9 + [0] * 40 + [1] * 30 + [0] * 30
-    p = np.linspace(1, 0, len(y))
-    table = binary_table(y, p, sex=["f"] * 49 + ["m"] * 60)
+    table = binary_table(y, np.linspace(1, 0, len(y)), sex=["f"] * 49 + ["m"] * 60)
     found = fairness.by_group(table, "sex", names=("recall", "specificity"), n=50)
     assert "9 malignant" in cell(found, "recall", group="f")["note"]
     assert cell(found, "specificity", group="f")["value"] == 0  # all 40 lie above 0.5

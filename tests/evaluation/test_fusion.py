@@ -28,8 +28,7 @@ def members_of(seed, count=3, rows=60, classes=3, part="val", signal=1.5):
     """Members of different skill whose errors share a part."""
     rng = np.random.default_rng(seed)
     label = np.r_[np.arange(classes), rng.integers(0, classes, rows - classes)]
-    shared = rng.normal(size=(rows, classes))
-    found = {}
+    shared, found = rng.normal(size=(rows, classes)), {}
     for k in range(count):
         logits = signal * (1 - k / (2 * count)) * np.eye(classes)[label] + 0.6 * shared + rng.normal(size=shared.shape)
         found[f"m{k}"] = table(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), label, part)
@@ -47,8 +46,7 @@ def test_weights_lie_on_the_simplex_and_are_no_worse_than_any_member(seed, count
     for objective in fusion.OBJECTIVES:
         found = fusion.simplex_weights(members, objective=objective, steps=6)
         w = np.array(list(found.weights.values()))
-        assert (w >= 0).all() and w.sum() == pytest.approx(1)
-        assert found.loss <= min(found.alone.values()) + 1e-12
+        assert (w >= 0).all() and w.sum() == pytest.approx(1) and found.loss <= min(found.alone.values()) + 1e-12
         fused = fusion.weighted_mean(members, found)
         if objective == "log_loss":
             assert found.loss == pytest.approx(log_loss(fused["label"], tables.probabilities(fused)[0]), abs=1e-9)
@@ -62,8 +60,7 @@ def test_the_order_of_members_orders_the_weights_and_nothing_else(seed, count, c
     members = members_of(seed, count, classes=classes)
     turned = dict(reversed(members.items()))
     first, second = fusion.simplex_weights(members), fusion.simplex_weights(turned)
-    assert list(second.weights) == list(members)[::-1]
-    assert second.loss == pytest.approx(first.loss, abs=1e-8)
+    assert list(second.weights) == list(members)[::-1] and second.loss == pytest.approx(first.loss, abs=1e-8)
     for name, weight in first.weights.items():
         assert second.weights[name] == pytest.approx(weight, abs=1e-3)
     for fuse in (fusion.mean, fusion.majority_vote):
@@ -86,8 +83,7 @@ def test_the_log_loss_is_the_least_that_a_general_optimiser_finds(seed):
 @given(st.integers(0, 10_000))
 def test_a_member_twice_changes_nothing(seed):
     members = members_of(seed, 2)
-    twice = members | {"again": members["m0"]}
-    alone, both = fusion.simplex_weights(members), fusion.simplex_weights(twice)
+    alone, both = fusion.simplex_weights(members), fusion.simplex_weights(members | {"again": members["m0"]})
     assert both.loss == pytest.approx(alone.loss, abs=1e-8)
     assert both.weights["m0"] + both.weights["again"] == pytest.approx(alone.weights["m0"], abs=1e-3)
 
@@ -96,15 +92,13 @@ def test_weights_by_hand():
     """Two members that are each right on one of two rows: log(w 0.8 + (1-w) 0.2) + log(w 0.2 + (1-w) 0.8)."""
     members = {"x": table([[0.8, 0.2], [0.8, 0.2]], [0, 1]), "y": table([[0.2, 0.8], [0.2, 0.8]], [0, 1])}
     found = fusion.simplex_weights(members)
-    assert found.weights == pytest.approx({"x": 0.5, "y": 0.5})
-    assert found.loss == pytest.approx(np.log(2))
+    assert found.weights == pytest.approx({"x": 0.5, "y": 0.5}) and found.loss == pytest.approx(np.log(2))
     assert found.alone["x"] == pytest.approx(-(np.log(0.8) + np.log(0.2)) / 2)
 
 
 def test_a_perfect_member_gets_all_the_weight():
     label = [0, 1, 0, 1]
-    noise = [[0.5, 0.5]] * 4
-    members = {"noise": table(noise, label), "perfect": table(np.eye(2)[label], label)}
+    members = {"noise": table([[0.5, 0.5]] * 4, label), "perfect": table(np.eye(2)[label], label)}
     for objective in fusion.OBJECTIVES:
         found = fusion.simplex_weights(members, objective=objective)
         assert found.weights == pytest.approx({"noise": 0, "perfect": 1}, abs=1e-4)
@@ -122,14 +116,12 @@ def test_balanced_accuracy_can_be_better_where_the_log_loss_is_not():
     label = [0] * 9 + [1]
     confident = table([[0.98, 0.02]] * 9 + [[0.7, 0.3]], label)
     rare = table([[0.65, 0.35]] * 9 + [[0.05, 0.95]], label)
-    members = {"confident": confident, "rare": rare}
-    by_steps = fusion.simplex_weights(members, objective="balanced_accuracy")
+    by_steps = fusion.simplex_weights({"confident": confident, "rare": rare}, objective="balanced_accuracy")
     assert by_steps.loss == 0 and by_steps.weights["rare"] >= 0.3
 
 
 def test_lattice_holds_every_point_once():
-    points = fusion.lattice(3, 4)
-    wanted = {p for p in itertools.product(range(5), repeat=3) if sum(p) == 4}
+    points, wanted = fusion.lattice(3, 4), {p for p in itertools.product(range(5), repeat=3) if sum(p) == 4}
     assert {tuple((4 * p).astype(int)) for p in points} == wanted and len(points) == len(wanted) == 15
     assert np.allclose(points.sum(1), 1) and fusion.lattice(1, 4).tolist() == [[1.0]]
 
@@ -182,8 +174,7 @@ def test_stacking_learns_what_weights_cannot_say():
     half = {"val": np.arange(100), "test": np.arange(100, 200)}
     make = lambda p, part: table(np.hstack([p, 1 - p])[half[part]].clip(0, 1), label[half[part]], part)
     fit, use = ({"liar": make(liar, part), "noise": make(noise, part)} for part in ("val", "test"))
-    assert multiclass("accuracy")(stack(fit, use)) == 1
-    assert multiclass("accuracy")(fusion.mean(use)) < 0.1
+    assert multiclass("accuracy")(stack(fit, use)) == 1 and multiclass("accuracy")(fusion.mean(use)) < 0.1
     assert stack(fit, use)["part"].eq("test").all()
 
 

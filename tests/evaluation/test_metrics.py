@@ -37,8 +37,7 @@ def test_four_rows_by_hand():
 def test_published_counts_give_the_published_rates():
     """Table 3 of Rumale et al.: 253, 35, 955, 250; its printed specificity 0.7927 is 0.7925 by its own counts."""
     y = np.repeat([1, 1, 0, 0], [253, 35, 955, 250])
-    p = np.repeat([0.46, 0.4599, 0.2, 0.9], [253, 35, 955, 250])
-    found = metrics.binary_metrics(y, p, threshold=0.46)
+    found = metrics.binary_metrics(y, np.repeat([0.46, 0.4599, 0.2, 0.9], [253, 35, 955, 250]), threshold=0.46)
     printed = {"recall": 0.8785, "precision": 0.5030, "f1": 0.6397, "accuracy": 0.8091, "specificity": 0.7925}
     assert {name: round(found[name], 4) for name in printed} == printed
 
@@ -47,8 +46,7 @@ def test_published_counts_give_the_published_rates():
 def test_binary_metrics_agree_with_scikit_learn(seed):
     table = random_table(300, seed)
     y, p = tables.outcome(table)
-    call = p >= 0.42
-    found = metrics.binary_metrics(table, threshold=0.42)
+    call, found = p >= 0.42, metrics.binary_metrics(table, threshold=0.42)
     assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(y, p))
     assert found["average_precision"] == pytest.approx(sk.average_precision_score(y, p))
     assert found["brier"] == pytest.approx(sk.brier_score_loss(y, p))
@@ -58,8 +56,7 @@ def test_binary_metrics_agree_with_scikit_learn(seed):
 
 
 def test_zero_denominators_are_nan():
-    only_benign = metrics.binary_metrics([0, 0], [0.2, 0.3])
-    nan = {name for name, value in only_benign.items() if np.isnan(value)}
+    nan = {name for name, value in metrics.binary_metrics([0, 0], [0.2, 0.3]).items() if np.isnan(value)}
     assert nan == {"roc_auc", "average_precision", "recall", "precision", "f1", "balanced_accuracy", "fn_rate"}
     nothing_called = metrics.binary_metrics([0, 1], [0.2, 0.3])
     assert np.isnan(nothing_called["precision"]) and nothing_called["f1"] == 0
@@ -88,8 +85,7 @@ def test_multiclass_by_hand_and_a_tie_is_wrong():
     table = pd.DataFrame(values, columns=["p_nv", "p_mel", "p_bcc"]).assign(label=[0, 0, 1, 2])
     assert metrics.predicted(table).tolist() == [0, -1, 1, 2]
     found = of_several(table)
-    assert found["accuracy"] == 0.75
-    assert found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 1) / 3)
+    assert found["accuracy"] == 0.75 and found["balanced_accuracy"] == pytest.approx((0.5 + 1 + 1) / 3)
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1 + 1) / 3)
     assert metrics.confusion(table)["tie"].tolist() == [1, 0, 0]
 
@@ -105,9 +101,8 @@ def test_multiclass_agrees_with_scikit_learn(seed):
     assert found["macro_f1"] == pytest.approx(sk.f1_score(truth, call, average="macro"))
     assert found["macro_auc"] == pytest.approx(sk.roc_auc_score(truth, values, multi_class="ovr"))
     assert np.array_equal(metrics.confusion(table), sk.confusion_matrix(truth, call))
-    one = metrics.per_class(table)
     specificity = [sk.recall_score(truth != index, call != index) for index in range(3)]
-    assert one["specificity"].to_numpy() == pytest.approx(specificity)
+    assert metrics.per_class(table)["specificity"].to_numpy() == pytest.approx(specificity)
     wanted = {
         "weighted_recall": sk.recall_score(truth, call, average="weighted"),
         "weighted_precision": sk.precision_score(truth, call, average="weighted"),
@@ -142,8 +137,7 @@ def test_a_class_without_rows_leaves_no_macro_average_and_weighted_ones_without_
 
 def test_seeds_are_averaged_and_not_pooled():
     first = binary_table([0, 1], [0.1, 0.2], seed=0)
-    second = binary_table([0, 1], [0.8, 0.9], seed=1)
-    both = pd.concat([first, second], ignore_index=True)
+    both = pd.concat([first, binary_table([0, 1], [0.8, 0.9], seed=1)], ignore_index=True)
     auc = metrics.binary("roc_auc")
     assert auc(both) == 0.75  # pooled: the benign 0.8 is above the malignant 0.2
     averaged = mean_over(auc, "seed")

@@ -76,8 +76,7 @@ def test_units_on_other_cases_share_no_luck_of_cases():
     a, b = np.random.default_rng(1).normal(size=(2, 5, 40))
     fold = np.repeat(np.arange(5), 40)
     apart = [measures(values, fold=fold).assign(image_id=np.arange(200)) for values in (a, b)]
-    found = compare(*apart, SCORE, unit="fold")
-    each = (a - b).mean(axis=1)
+    found, each = compare(*apart, SCORE, unit="fold"), (a - b).mean(axis=1)
     assert (found.standard_error, found.df) == pytest.approx((each.std(ddof=1) / np.sqrt(5), 4))
     lucky = compare(*(table.assign(image_id=table["image_id"] % 40) for table in apart), SCORE, unit=("fold", "seed"))
     assert lucky.difference == pytest.approx(found.difference)

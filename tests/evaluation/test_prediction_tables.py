@@ -10,7 +10,7 @@ from skinlib.evaluation import report, tables
 
 def written(tmp_path, text):
     path = tmp_path / "theirs.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", newline="")
     return path
 
 
@@ -73,9 +73,7 @@ SAVED = {
 
 @pytest.mark.parametrize("saved", SAVED)
 def test_a_table_is_the_same_however_it_was_saved(tmp_path, saved):
-    path = tmp_path / "theirs.csv"
-    path.write_text(SAVED[saved], encoding="utf-8", newline="")
-    found = report.read_predictions(path)
+    found = report.read_predictions(written(tmp_path, SAVED[saved]))
     assert list(found) == ["image_id", "label", "part", "p_benign", "p_malignant"]
     assert found.values.tolist() == [["0012", 1, "val", 0.25, 0.75], ["NA", 0, "test", 0.5, 0.5]]
 
@@ -86,21 +84,18 @@ def test_rows_longer_than_the_header_are_refused(tmp_path, rows):
         report.read_predictions(written(tmp_path, "image_id,label,p_malignant\n" + rows))
 
 
-def test_rounding_of_single_precision_is_no_fault(tmp_path):
-    found = report.read_predictions(written(tmp_path, "image_id,label,p_a,p_b\nx,1,0,1.0000001\ny,0,1,0\n"))
-    assert found["p_b"].tolist() == [1.0, 0.0]
-
-
-def test_a_class_may_be_called_as_a_word_for_nothing(tmp_path):
-    found = report.read_predictions(written(tmp_path, "image_id,label,p_NV,p_UNK\na,UNK,.2,.8\nb,NV,.5,.5\n"))
-    assert found["label"].tolist() == [1, 0]
+@pytest.mark.parametrize(("text", "column", "wanted"), [
+    ("image_id,label,p_a,p_b\nx,1,0,1.0000001\ny,0,1,0\n", "p_b", [1.0, 0.0]),
+    ("image_id,label,p_NV,p_UNK\na,UNK,.2,.8\nb,NV,.5,.5\n", "label", [1, 0]),
+], ids=["rounding of single precision", "a class called as a word for nothing"])  # fmt: skip
+def test_what_is_no_fault(tmp_path, text, column, wanted):
+    assert report.read_predictions(written(tmp_path, text))[column].tolist() == wanted
 
 
 @pytest.mark.parametrize(("names", "labels"), [("p_1,p_2,p_3", "1.0 2.0"), ("p_01,p_02,p_03", "1 2e0")])
 def test_labels_name_classes_that_are_numbers(tmp_path, names, labels):
     text = "image_id,label,{}\na,{},.8,.1,.1\nb,{},.1,.8,.1\n"
-    found = report.read_predictions(written(tmp_path, text.format(names, *labels.split())))
-    assert found["label"].tolist() == [0, 1]
+    assert report.read_predictions(written(tmp_path, text.format(names, *labels.split())))["label"].tolist() == [0, 1]
     with pytest.raises(tables.PredictionTableError, match=r"unknown labels \['no class 0'\]"):
         report.read_predictions(written(tmp_path, text.format(names, 0, 1)))
 

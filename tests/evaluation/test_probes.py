@@ -83,13 +83,10 @@ def test_blanks_are_filled_from_the_training_rows(cohort):
             assert filled[[f"{name}_{answer}" for answer in answers]].sum(axis=1).iloc[0] == 1  # no block of zeros
 
 
-def test_a_class_without_a_training_row_has_probability_0(cohort, split):
+def test_a_class_without_a_training_row_has_probability_0_and_without_a_fold_the_validation_rows_train(cohort, split):
     training = split["image_id"].isin(cohort.loc[cohort["diagnosis"] == "MEL", "image_id"]) & (split["part"] == "train")
     table = probes.probe(cohort, split[~training], sees="symptoms", kind="logistic")
     assert (table["p_MEL"] == 0).all() and (table["label"] == 2).any()
-
-
-def test_without_a_fold_the_validation_rows_train(cohort, split):
     table = probes.probe(cohort, split, sees="asked", kind="logistic", fold=None)
     assert set(table["part"]) == {"test"} and set(table["fold"]) == {-1}
 

@@ -65,8 +65,7 @@ def test_overlaps_agree_with_scikit_learn(seed):
     for name, oracle in oracles.items():
         wanted = [oracle(y.ravel(), call.ravel()) for y, call in zip(truth, predicted, strict=True)]
         np.testing.assert_allclose(table[name], wanted, err_msg=name)
-        pooled = seg.pooled(name)(table)
-        assert pooled == pytest.approx(oracle(truth.ravel(), predicted.ravel())), name
+        assert seg.pooled(name)(table) == pytest.approx(oracle(truth.ravel(), predicted.ravel())), name
 
 
 @given(MASK, MASK)
@@ -97,14 +96,12 @@ def test_an_empty_side_is_the_worst(mask):
     for predicted, truth in ((np.zeros_like(mask), mask), (mask, np.zeros_like(mask))):
         row = score(predicted, truth)
         assert row[["dice", "iou", "mcc", "thresholded_jaccard", "sensitivity"]].to_list() == [0] * 5
-        assert (row["hd95"], row["hd95_share"]) == (10, 1)
-        assert row["empty_prediction"] == (not predicted.any())
+        assert (row["hd95"], row["hd95_share"]) == (10, 1) and row["empty_prediction"] == (not predicted.any())
 
 
 def test_a_truth_that_fills_the_image_has_no_correlation():
     row = score(square(), np.ones((6, 8), bool))
-    assert (row["mcc"], row["specificity"]) == (0, 0)
-    assert row["dice"] == pytest.approx(8 / 52)
+    assert (row["mcc"], row["specificity"]) == (0, 0) and row["dice"] == pytest.approx(8 / 52)
 
 
 def test_a_jaccard_below_065_counts_nothing():
@@ -126,14 +123,11 @@ def test_percentile_100_is_the_classical_distance_of_the_outlines(first, second)
     assert seg.hausdorff(first, second) == pytest.approx(max(both))
 
 
-def test_one_stray_pixel_hardly_moves_the_95th_percentile():
+def test_one_stray_pixel_hardly_moves_the_95th_percentile_and_the_larger_direction_counts():
     truth = square(20, 20, tall=30, wide=30, shape=(80, 80))
     stray = truth.copy()
     stray[35, 75] = True  # 26 to the right of the last column, 49; the outlines have 116 and 117 pixels
     assert seg.hausdorff(stray, truth, 100) == 26 and seg.hausdorff(stray, truth) == 0
-
-
-def test_the_larger_direction_counts():
     small, large = square(0, 0, tall=1, wide=1, shape=(1, 21)), square(0, 0, tall=1, wide=21, shape=(1, 21))
     # From the large one the distances are 0, 1 ... 20, of which the 95th percentile is 19; back it is 0.
     assert seg.hausdorff(small, large) == seg.hausdorff(large, small) == 19
@@ -141,8 +135,7 @@ def test_the_larger_direction_counts():
 
 def test_the_outline_is_one_pixel_wide_and_follows_the_edge_of_the_image():
     found = seg.outline(square(0, 1, tall=4, wide=5))
-    wanted = square(0, 1, tall=4, wide=5) & ~square(1, 2, tall=2, wide=3)
-    assert np.array_equal(found, wanted)
+    assert np.array_equal(found, square(0, 1, tall=4, wide=5) & ~square(1, 2, tall=2, wide=3))
     assert np.array_equal(seg.outline(np.ones((3, 3), bool)), ~square(1, 1, tall=1, wide=1, shape=(3, 3)))
 
 
@@ -181,14 +174,12 @@ def test_counts_stand_for_repeated_rows(metric):
 
 def test_tables_are_compared_image_by_image():
     predicted, truth = random_masks(30)
-    ids = [str(i) for i in range(30)]
-    better = predicted.copy()
+    ids, better = [str(i) for i in range(30)], predicted.copy()
     better[:, :3] = truth[:, :3]  # the upper half of every image put right
     first, second = (seg.per_image(masks, truth, ids) for masks in (better, predicted))
     for metric in (seg.image_mean("dice"), seg.pooled("iou"), seg.share_above("dice", 0.8)):
         difference, low, _, p = paired_bootstrap(metric, first, second.iloc[::-1], n=200)
-        assert difference == pytest.approx(metric(first) - metric(second))
-        assert low > 0 and p < 0.05
+        assert difference == pytest.approx(metric(first) - metric(second)) and low > 0 and p < 0.05
     same = paired_bootstrap(seg.image_mean("hd95"), first, first, n=50)
     assert same[:3] == (0, 0, 0) and math.isclose(same[3], 1)
 

@@ -62,8 +62,7 @@ def test_clustered_delong_agrees_with_the_printed_formula(seed):
     y = np.where(np.arange(120) % 7 == 0, 1 - y, y)  # clusters that hold both classes
     auc, variance = obuchowski(y, a, b, groups)
     found = statistics.delong_test(y, a, b, groups=groups)
-    assert found[:2] == pytest.approx(auc)
-    assert found[2] == pytest.approx((auc[0] - auc[1]) / np.sqrt(variance))
+    assert found[:2] == pytest.approx(auc) and found[2] == pytest.approx((auc[0] - auc[1]) / np.sqrt(variance))
 
 
 def test_single_clusters_are_plain_delong_and_copies_add_nothing():
@@ -93,8 +92,7 @@ def test_unpaired_delong_knows_shared_clusters():
 
 
 def test_delong_without_variance():
-    y = np.array([0, 0, 1, 1])
-    perfect = np.array([0.1, 0.2, 0.8, 0.9])
+    y, perfect = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
     assert statistics.delong_test(y, perfect, perfect) == (1.0, 1.0, 0.0, 1.0)
     assert np.isnan(statistics.delong_test(y, perfect, -perfect)[2:]).all()
     with pytest.raises(UndefinedMetricError, match="two clusters"):
@@ -105,8 +103,7 @@ def test_delong_without_variance():
 def test_counts_and_drawn_rows_give_the_same_interval(groups):
     table = random_table(80, lesions=40)
     fast = statistics.bootstrap_ci(AUC, table, groups=groups, n=100)
-    slow = statistics.bootstrap_ci(lambda rows: AUC(rows), table, groups=groups, n=100)
-    assert fast == pytest.approx(slow)
+    assert fast == pytest.approx(statistics.bootstrap_ci(lambda rows: AUC(rows), table, groups=groups, n=100))
 
 
 def test_interval_of_a_mean_is_the_normal_one():
@@ -146,8 +143,7 @@ def test_undefined_replicates_are_counted_and_too_many_refused():
 
 def test_crossed_clusters_draw_seeds_too():
     first, second = random_table(80).assign(seed=0), random_table(80, signal=3).assign(seed=1)
-    both = pd.concat([first, second], ignore_index=True)
-    averaged = mean_over(AUC, "seed")
+    both, averaged = pd.concat([first, second], ignore_index=True), mean_over(AUC, "seed")
     images = statistics.bootstrap_ci(averaged, both, groups="lesion_id", n=400)
     crossed = statistics.bootstrap_ci(averaged, both, groups=("lesion_id", "seed"), n=400)
     assert images.value == pytest.approx((AUC(first) + AUC(second)) / 2)
@@ -162,8 +158,7 @@ def test_paired_bootstrap_matches_rows_and_changes_sign():
     difference, low, high, p = compare(a, b)
     assert difference == pytest.approx(AUC(a) - AUC(b)) and low > 0 and p < 0.02
     assert compare(a, b.sample(frac=1, random_state=3)) == (difference, low, high, p)
-    assert compare(b, a) == pytest.approx((-difference, -high, -low, p))
-    assert compare(a, a) == (0, 0, 0, 1)
+    assert compare(b, a) == pytest.approx((-difference, -high, -low, p)) and compare(a, a) == (0, 0, 0, 1)
     assert statistics.two_sided_p(np.array([-1.0, *range(1, 9), np.nan])) == pytest.approx(2 * (1 + 1) / (9 + 1))
 
 
@@ -193,8 +188,7 @@ def test_mcnemar_agrees_with_statsmodels(rows):
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_agrees_with_statsmodels(p):
     adjusted = statistics.holm(p)
-    assert adjusted == pytest.approx(multipletests(p, method="holm")[1])
-    assert (adjusted >= p).all()
+    assert adjusted == pytest.approx(multipletests(p, method="holm")[1]) and (adjusted >= p).all()
 
 
 def test_holm_without_missing_tests_and_mcnemar_by_hand():

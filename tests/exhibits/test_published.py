@@ -36,8 +36,7 @@ def test_every_exhibit_of_a_paper_is_there_and_parses(paper):
     for name in exhibits(paper):
         frame = published(paper, name)
         columns = frame.drop(columns="published_corrected", errors="ignore").columns
-        assert list(columns) == ["row", "metric", "published", "source", "note"]
-        assert (frame["source"] != "").all()
+        assert list(columns) == ["row", "metric", "published", "source", "note"] and (frame["source"] != "").all()
         if name != "settings" and (paper, name) not in NO_SHARES:
             assert frame.loc[~frame["metric"].isin(COUNTS), "published"].dropna().between(0, 1).all()
         assert not name.startswith("table") or (paper, name) == (PAPER, "table5") or frame["published"].notna().all()
@@ -49,8 +48,7 @@ def test_table1_adds_up():
         ("train", 9885, 8070, 1815), ("validation", 193, 140, 53), ("test", 1493, 1205, 288),
     ):  # fmt: skip
         assert (table[part, "n"], table[part, "benign"], table[part, "malignant"]) == (n, benign, malignant)
-        assert benign + malignant == n
-        assert table[part, "benign_fraction"] == pytest.approx(benign / n, abs=0.0005)
+        assert benign + malignant == n and table[part, "benign_fraction"] == pytest.approx(benign / n, abs=0.0005)
         assert table[part, "malignant_fraction"] == pytest.approx(malignant / n, abs=0.0005)
     assert table["train", "benign"] - 8061 == 9  # more than the official part holds
 
@@ -69,8 +67,7 @@ def test_table3_follows_from_its_counts_but_for_the_specificity():
     assert (tp + fn, tn + fp) == (MALIGNANT, BENIGN)
     for metric, value in from_counts(tp, fn, fp).items():
         assert table[metric] == pytest.approx(value, abs=5e-5)
-    assert table["recall"] == round(253 / 288, 4) == 0.8785
-    assert table["accuracy"] == round(1208 / 1493, 4)
+    assert table["recall"] == round(253 / 288, 4) == 0.8785 and table["accuracy"] == round(1208 / 1493, 4)
     assert table["specificity"] != round(955 / 1205, 4) == 0.7925
 
 
@@ -83,8 +80,7 @@ def test_table4_rows_that_do_not_follow_from_their_counts_are_noted():
             if abs(table[row, metric] - value) > 0.0005 or "does not follow" in frame.loc[(row, metric), "note"]:
                 noted.add((row, metric))
                 assert f"{value:.4f}" in frame.loc[(row, metric), "note"]
-    assert ("+ recall-optimised threshold", "precision") in noted
-    assert ("+ 3-fold CV", "f1") in noted
+    assert ("+ recall-optimised threshold", "precision") in noted and ("+ 3-fold CV", "f1") in noted
     assert not any(row in ("+ TTA ensemble", "+ differential LR + scheduler") for row, _ in noted)
 
 
@@ -122,8 +118,7 @@ def test_figures_repeat_their_tables_and_the_last_step_of_table4_is_table3():
     for metric in ("roc_auc", "recall", "precision", "f1", "fn", "fp"):
         assert steps["+ TTA ensemble", metric] == final["final", metric]
     for figure, table in (("fig3", "table1"), ("fig6", "table3"), ("fig7", "table4"), ("fig9", "table8")):
-        assert len(cells(figure)) >= 6
-        assert cells(figure).items() <= cells(table).items()
+        assert len(cells(figure)) >= 6 and cells(figure).items() <= cells(table).items()
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ def table(seeds=(0,), shift=0.0, n=60, noise=1.0, column="seed"):
     """Scores of n images, half of them malignant, for each training: better with a larger shift."""
     rows = []
     for seed in seeds:
-        rng = np.random.default_rng((7, seed))
-        label = np.arange(n) % 2
+        rng, label = np.random.default_rng((7, seed)), np.arange(n) % 2
         p = 1 / (1 + np.exp(-(label * (1 + shift) - 0.5 + noise * rng.normal(size=n))))
         names = [f"i{k}" for k in range(n)]
         one = {"image_id": names, "lesion_id": names, "dataset": "d", "split": "s", "label": label, column: seed}
@@ -37,10 +36,8 @@ def test_values_by_hand_at_a_threshold():
     one = Scored(table(n=4).assign(label=[1, 0, 1, 0], p_benign=1 - p, p_malignant=p), threshold=0.5)
     found = score({"a": one}, ["recall", "specificity", "tp", "fn", "roc_auc", "threshold"], BOOT)
     assert list(found["ours"]) == [0.5, 0.5, 1, 1, 0.75, 0.5]
-    assert found.loc[found["metric"].isin(["tp", "fn"]), "low"].isna().all()
-    assert set(found["n"]) == {4}
-    lower = score({"a": Scored(one.table, threshold=0.3)}, ["recall", "specificity"], BOOT)
-    assert list(lower["ours"]) == [1.0, 0.5]
+    assert found.loc[found["metric"].isin(["tp", "fn"]), "low"].isna().all() and set(found["n"]) == {4}
+    assert list(score({"a": Scored(one.table, threshold=0.3)}, ["recall", "specificity"], BOOT)["ours"]) == [1.0, 0.5]
 
 
 def test_the_interval_is_that_of_the_cluster_bootstrap():
@@ -71,8 +68,7 @@ def test_a_threshold_each_and_its_range():
 def test_units_of_two_columns_have_tuples_as_keys():
     rows = pd.concat([table(seeds=(0, 1)).assign(fold=fold) for fold in (0, 1)], ignore_index=True)
     one = Scored(rows, threshold={(f, s): 0.5 for f in (0, 1) for s in (0, 1)}, units=("fold", "seed"), nested=True)
-    assert one.trainings == 4
-    assert score({"a": one}, ["recall"], BOOT)["units"].tolist() == [4]
+    assert one.trainings == 4 and score({"a": one}, ["recall"], BOOT)["units"].tolist() == [4]
     groups, strata = one.resampled()["groups"], one.resampled()["strata"]
     assert len(groups) == 3 and list(strata[2]) == list(rows["fold"])
 
@@ -81,8 +77,7 @@ def test_means_of_a_column_leave_out_what_is_not_known():
     rows = pd.DataFrame({"image_id": list("abcd"), "dataset": "d", "split": "s", "energy": [0.2, 0.4, np.nan, 0.6]})
     one = Scored(rows, units=(), least=5)
     found = score({"map": one}, ["mean:energy"], BOOT).iloc[0]
-    assert (found["metric"], found["ours"]) == ("energy", pytest.approx(0.4))
-    assert "fewer than 5 images" in found["note"]
+    assert (found["metric"], found["ours"]) == ("energy", pytest.approx(0.4)) and "fewer than 5 images" in found["note"]
     assert score({"map": one.where([False] * 4)}, ["mean:energy"], BOOT)["note"].tolist() == ["no such image"]
 
 
@@ -98,16 +93,12 @@ def test_metrics_of_several_classes_and_of_nothing():
     assert with_rarest(lesions)["rarest"].tolist() == [1, 1, 0, 0]  # of a lesion of two labels the rarer
 
 
-def test_a_pair_has_the_units_that_both_have():
+def test_a_pair_has_the_units_that_both_have_and_a_row_without_trainings_those_of_the_other():
     a, b = pair(Scored(table(seeds=(0, 1, 2))), Scored(table(seeds=(1, 2, 3))))
     assert set(a.table["seed"]) == set(b.table["seed"]) == {1, 2}
     with pytest.raises(ValueError, match="no seed in common"):
         pair(Scored(table(seeds=(0,))), Scored(table(seeds=(1,))))
-
-
-def test_a_row_without_trainings_is_repeated_for_those_of_the_other():
-    majority = Scored(table().drop(columns="seed"), units=())
-    a, b = pair(Scored(table(seeds=(0, 1, 2))), majority)
+    a, b = pair(Scored(table(seeds=(0, 1, 2))), Scored(table().drop(columns="seed"), units=()))
     assert len(b.table) == len(a.table) and set(b.table["seed"]) == {0, 1, 2}
     of_folds = Scored(table(seeds=(0, 1), column="fold"), units=("fold",), threshold={0: 0.2, 1: 0.7})
     heads = pd.concat([table(seeds=(0, 1), column="fold").assign(seed=s) for s in (5, 6)])
@@ -119,8 +110,7 @@ def test_a_row_without_trainings_is_repeated_for_those_of_the_other():
 def test_one_pair_has_an_interval_and_no_verdict_and_no_pair_has_no_changes():
     found = changes({"b - a": (Scored(table(shift=2)), Scored(table()))}, ["roc_auc"], BOOT, family="primary")
     one = cell(found, "b - a", "roc_auc_change")
-    assert one["low"] > 0
-    assert (one["verdict"], one["units"], one["family"]) == ("one run each", 1, "primary")
+    assert one["low"] > 0 and (one["verdict"], one["units"], one["family"]) == ("one run each", 1, "primary")
     none = changes({}, ["roc_auc"], BOOT, family="side")
     assert none.empty and engine.verdicts(none).empty
 
@@ -137,10 +127,8 @@ def test_five_trainings_have_the_interval_of_readers_and_cases_and_a_verdict():
     one = cell(changes(pairs, ["roc_auc"], BOOT, family="primary"), "x", "roc_auc_change")
     model = mrmc.compare(after, before, binary("roc_auc"))
     wanted = (model.difference, model.low, model.high, model.p)
-    assert tuple(one[["ours", "low", "high", "p"]]) == pytest.approx(wanted)
-    assert one["verdict"] == "helps"
-    leak = changes(pairs, ["roc_auc"], BOOT, family="side", leak=True)
-    assert leak["verdict"].tolist() == ["inflates"]
+    assert tuple(one[["ours", "low", "high", "p"]]) == pytest.approx(wanted) and one["verdict"] == "helps"
+    assert changes(pairs, ["roc_auc"], BOOT, family="side", leak=True)["verdict"].tolist() == ["inflates"]
 
 
 def test_sensitivity_is_never_asked_alone_and_a_trade_is_called_so():
@@ -148,8 +136,7 @@ def test_sensitivity_is_never_asked_alone_and_a_trade_is_called_so():
     pairs = {"lower threshold": (Scored(after, threshold=0.2), Scored(before, threshold=0.6))}
     with pytest.raises(ValueError, match="recall without specificity"):
         changes(pairs, ["recall"], BOOT, family="side")
-    found = changes(pairs, ["recall", "specificity"], BOOT, family="side")
-    assert found["verdict"].tolist() == ["trade", "trade"]
+    assert changes(pairs, ["recall", "specificity"], BOOT, family="side")["verdict"].tolist() == ["trade", "trade"]
 
 
 def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
@@ -158,8 +145,7 @@ def test_a_step_that_cannot_move_a_metric_is_not_in_its_family():
     still = cell(found, "threshold", "roc_auc_change")
     assert (still["ours"], still["verdict"]) == (0.0, "") and "nothing differs" in still["note"]
     moved = cell(found, "better", "roc_auc_change")
-    assert moved["p_adjusted"] == moved["p"]
-    assert engine.verdicts(found).loc["threshold", "roc_auc"] == ""
+    assert moved["p_adjusted"] == moved["p"] and engine.verdicts(found).loc["threshold", "roc_auc"] == ""
 
 
 def test_holm_runs_within_family_and_metric():
@@ -168,8 +154,7 @@ def test_holm_runs_within_family_and_metric():
         "p": [0.01, 0.02, 0.03, 0.04], "family": ["primary"] * 3 + ["s"],
     }  # fmt: skip
     frame = pd.DataFrame(rows).assign(low=1.0, high=2.0, units=5)
-    judged = judge(frame)
-    assert judged["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])
+    assert judge(frame)["p_adjusted"].tolist() == pytest.approx([*holm([0.01, 0.02]), 0.03, 0.04])
     worse = {"fn", "fp", "fn_rate", "fp_rate", "ece", "brier", "hd95", "hd95_share"}  # of these more is no better
     for name in [*OF_CALLS, *OF_MASKS]:
         assert judge(frame.assign(metric=name))["verdict"].iloc[0] == ("harms" if name in worse else "helps"), name
@@ -185,10 +170,8 @@ def test_a_gap_of_other_images_resamples_each_alone():
 
 def test_counts_take_numbers_triples_and_mappings_and_notes_are_added():
     found = counts({("r", "a"): 1, ("r", "b"): (2, 1, 3), ("r", "c"): {"ours": None, "note": "no"}}, about={"n": 9})
-    assert found["ours"].tolist()[:2] == [1, 2]
-    assert found.loc[1, ["low", "high"]].tolist() == [1, 3]
-    assert found["note"].tolist() == ["", "", "no"]
-    assert set(found["n"]) == {9}
+    assert found["ours"].tolist()[:2] == [1, 2] and found.loc[1, ["low", "high"]].tolist() == [1, 3]
+    assert found["note"].tolist() == ["", "", "no"] and set(found["n"]) == {9}
     seeds = counts({("r", "several"): [1.0, 4.0], ("r", "one"): [2.0]})[["ours", "low", "high"]]
     assert seeds.to_numpy() == pytest.approx(np.array([[2.5, 1, 4], [2, np.nan, np.nan]]), nan_ok=True)
     found = counts({("r", "a"): {"ours": 1, "note": "first"}, ("r", "b"): 2, ("r", "c"): 3})
@@ -199,8 +182,7 @@ def test_images_are_chosen_by_rule():
     rows = pd.DataFrame({"image_id": list("abcde"), "energy": [0.3, 0.1, 0.5, np.nan, 0.3], "outcome": list("rrrrw")})
     found = choose(rows, "energy", within="outcome", groups=("r", "w", "none"))
     assert found["outcome"].tolist() == ["r"] * 3 + ["w"] * 3 + ["none"] * 3
-    assert found["image_id"].tolist()[:4] == ["c", "a", "b", "e"]
-    assert found["image_id"].isna().sum() == 5
+    assert found["image_id"].tolist()[:4] == ["c", "a", "b", "e"] and found["image_id"].isna().sum() == 5
     assert choose(rows, "energy", places=("lowest",))["image_id"].tolist() == ["b"]
 
 

@@ -24,8 +24,7 @@ def ours(*rows):
 
 @pytest.mark.parametrize("name", exhibits(PAPER))
 def test_no_published_cell_is_dropped(name):
-    mine = ours(("mine", "roc_auc", 0.5))
-    frame = tables.exhibit(mine, paper=PAPER, exhibit=name, missing="not run: a test")
+    frame = tables.exhibit(ours(("mine", "roc_auc", 0.5)), paper=PAPER, exhibit=name, missing="not run: a test")
     theirs = published(PAPER, name)
     assert list(frame.columns) == tables.COLUMNS and len(frame) == len(theirs) + 1
     head = frame.iloc[:-1]
@@ -80,17 +79,14 @@ def test_an_exhibit_is_written_with_a_record_of_what_made_it_and_another_data_se
 
 
 def test_show_puts_the_interval_next_to_the_published_value():
-    mine = pd.DataFrame(
-        {"row": "final", "metric": ["roc_auc", "fn"], "ours": [0.91234, 40], "low": [0.9, 30], "high": [0.92, 50]}
-    )
-    frame = tables.exhibit(mine, paper=PAPER, exhibit="table3", missing="not run")
+    rows = {"row": "final", "metric": ["roc_auc", "fn"], "ours": [0.91234, 40], "low": [0.9, 30], "high": [0.92, 50]}
+    frame = tables.exhibit(pd.DataFrame(rows), paper=PAPER, exhibit="table3", missing="not run")
     shown = tables.show(frame).data.set_index("metric")
     assert shown.loc["roc_auc", "ours [low, high]"] == "0.912 [0.900, 0.920]"
     assert shown.loc["roc_auc", "published"] == "0.926"
     assert shown.loc["fn", ["ours [low, high]", "published"]].tolist() == ["40 [30, 50]", "35"]
     wide = tables.show(frame, wide=True).data
-    assert wide.loc["final", ("fn", "ours")] == "40 [30, 50]"
-    assert wide.loc["final", ("recall", "published")] == "0.879"
+    assert wide.loc["final", ("fn", "ours")] == "40 [30, 50]" and wide.loc["final", ("recall", "published")] == "0.879"
     assert tables.show(frame.iloc[:0], wide=True).data.empty
     none = pd.DataFrame({"row": "final", "metric": ["ece"], "ours": [0.0], "low": [0.0], "high": [0.0142]})
     shown = tables.show(tables.exhibit(none, paper=PAPER, exhibit="table3", missing="not run")).data

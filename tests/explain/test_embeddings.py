@@ -32,8 +32,7 @@ def test_votes_by_hand_a_tie_goes_to_the_nearest_and_another_picture_of_the_lesi
     lesions = ["x", "x", "y", "z", "w"]
     assert neighbours_vote(points, labels, lesions, k=1).tolist() == [False, False, False, True, False]
     points, labels = np.array([[0.0], [1.0], [-2.0]]), np.array([0, 0, 1])  # a tie
-    assert neighbours_vote(points, labels, k=2)[0]
-    assert not neighbours_vote(points, np.array([1, 0, 1]), k=2)[0]
+    assert neighbours_vote(points, labels, k=2)[0] and not neighbours_vote(points, np.array([1, 0, 1]), k=2)[0]
     points, labels = np.array([[0.0], [0.1], [5.0]]), np.array([0, 0, 1])  # two votes wanted, two lesions
     assert neighbours_vote(points, labels, ["x", "x", "y"], k=2).tolist() == [False, False, False]
 

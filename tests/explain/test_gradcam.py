@@ -39,15 +39,13 @@ def test_map_by_hand(as_dict):
     # w_0 = 4 pixels * 0.1 * 2 = 0.8; the negative and the zero gradient weigh nothing. Map = 0.8 * channel 0.
     model = Net([[8, -4, 0], [0, 0, 0]], as_dict=as_dict)
     image = torch.tensor([[[[1.0, 0.0], [0.0, 3.0]], [[5.0, 5.0], [1.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]]]])
-    expected = torch.tensor([[[0.8, 0.0], [0.0, 2.4]]])
-    torch.testing.assert_close(gradcam_plusplus(model, image, 0, model.layer), expected)
+    torch.testing.assert_close(gradcam_plusplus(model, image, 0, model.layer), torch.tensor([[[0.8, 0.0], [0.0, 2.4]]]))
     assert not gradcam_plusplus(model, image, [1], model.layer).any()  # no gradient, no map
 
 
 def test_gradients_far_below_the_usual_epsilon_still_count():
     # g = 1e-6: alpha = 1 / (2 + 4e-6), w = 4 * alpha * 1e-6 = 2e-6; an epsilon of 1e-6 next to g^2 would leave nothing
-    model = Net([[4e-6, 0, 0]])
-    image = torch.zeros(1, 3, 2, 2)
+    model, image = Net([[4e-6, 0, 0]]), torch.zeros(1, 3, 2, 2)
     image[0, 0] = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
     expected = torch.tensor([[[2e-6, 0.0], [0.0, 6e-6]]])
     torch.testing.assert_close(gradcam_plusplus(model, image, 0, model.layer), expected, rtol=1e-4, atol=0)
@@ -106,8 +104,7 @@ def test_bfloat16_autocast_stays_close():
     expected = gradcam_plusplus(model, images, 0, model[2])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         maps = gradcam_plusplus(model, images, 0, model[2])
-    assert maps.dtype == torch.float32
-    assert np.corrcoef(maps.ravel(), expected.ravel())[0, 1] > 0.999
+    assert maps.dtype == torch.float32 and np.corrcoef(maps.ravel(), expected.ravel())[0, 1] > 0.999
 
 
 @pytest.mark.parametrize(("index", "targets", "error", "message"), [
@@ -160,8 +157,7 @@ def test_equals_the_grad_cam_package(name, layer):
 
 def test_sharpen_by_hand_and_that_it_refuses_nonsense():
     maps = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[8.0, 0.0], [7.0, 5.0]]])
-    top = torch.tensor([[[0.0, 0.0], [0.0, 4.0]], [[8.0, 0.0], [0.0, 0.0]]])
-    torch.testing.assert_close(sharpen(maps), top)
+    torch.testing.assert_close(sharpen(maps), torch.tensor([[[0.0, 0.0], [0.0, 4.0]], [[8.0, 0.0], [0.0, 0.0]]]))
     high = torch.tensor([[[0.0, 0.0], [3.0, 4.0]], [[8.0, 0.0], [7.0, 0.0]]])  # at least 3 and at least 6
     torch.testing.assert_close(sharpen(maps, mode="maximum"), high)
     torch.testing.assert_close(sharpen(maps, 1.0), maps)

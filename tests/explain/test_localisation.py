@@ -66,22 +66,18 @@ def test_bad_maps_and_a_map_without_a_mask_are_refused():
         localisation.localisation_table([HEAT], [], ["a"], rng=np.random.default_rng(0))
 
 
-def test_centred_blob_on_a_centred_disc():
+def test_a_centred_blob_lies_on_a_centred_disc_and_random_ones_cover_the_image_and_repeat_with_the_seed():
     rows, columns = np.ogrid[:101, :101]
     disc = (rows - 50) ** 2 + (columns - 50) ** 2 <= 20**2
     blob = centred_blob(int(disc.sum()), (101, 101))
     assert np.unravel_index(blob.argmax(), blob.shape) == (50, 50)
     assert energy_inside(blob, disc) == pytest.approx(1 - math.exp(-2), abs=0.01)  # 2 sigma of a round Gaussian
     assert iou_at_area(blob, disc) == 1.0
-
-
-def test_random_blobs_cover_the_image_and_repeat_with_the_seed():
     random_blob = localisation.random_blob
     first = random_blob(20, (9, 12), np.random.default_rng(3))
     np.testing.assert_array_equal(first, random_blob(20, (9, 12), np.random.default_rng(3)))
     rng = np.random.default_rng(0)
-    peaks = {int(random_blob(4, (3, 4), rng).argmax()) for _ in range(300)}
-    assert peaks == set(range(12))
+    assert {int(random_blob(4, (3, 4), rng).argmax()) for _ in range(300)} == set(range(12))
     with pytest.raises(ValueError, match="empty mask"):
         centred_blob(0, (3, 4))
 
@@ -93,13 +89,11 @@ def test_table():
     masks = [corner, corner, np.zeros((20, 20), dtype=bool)]
     table = localisation.localisation_table(maps, masks, ["a", "b", "c"], rng=np.random.default_rng(0))
     table = table.set_index("image_id")
-    assert table["constant"].tolist() == [False, True, False]
-    assert table["mask_fraction"].tolist() == [0.09, 0.09, 0.0]
+    assert table["constant"].tolist() == [False, True, False] and table["mask_fraction"].tolist() == [0.09, 0.09, 0.0]
     assert table.loc["a", ["energy", "pointing", "iou"]].tolist() == [1.0, 1.0, 1.0]
     assert table.loc["b", ["energy", "pointing", "iou"]].isna().all()
     assert table.loc["b", "pointing_centre"] == 0 and table.loc["b", "iou_centre"] < 0.1
-    assert 0 < table.loc["a", "energy_random"] < 0.5
-    assert table.loc["c"].drop(["constant", "mask_fraction"]).isna().all()
+    assert 0 < table.loc["a", "energy_random"] < 0.5 and table.loc["c"].drop(["constant", "mask_fraction"]).isna().all()
 
 
 def test_a_band_by_hand():
@@ -117,8 +111,7 @@ def test_the_default_band_of_a_disc_has_its_area():
     rows, columns = np.ogrid[:201, :201]
     disc = (rows - 100) ** 2 + (columns - 100) ** 2 <= 50**2
     band = border_band(disc)
-    assert band.sum() / disc.sum() == pytest.approx(1, abs=0.03)
-    assert (band & disc).any() and (band & ~disc).any()
+    assert band.sum() / disc.sum() == pytest.approx(1, abs=0.03) and (band & disc).any() and (band & ~disc).any()
     assert np.array_equal(band, border_band(~disc, localisation.BAND * math.sqrt(disc.sum() / (~disc).sum())))
 
 
@@ -130,8 +123,7 @@ def test_the_table_with_a_band():
     masks = [mask, mask, mask, np.ones((20, 20), bool)]
     how = {"rng": np.random.default_rng(0), "band": 0.3}
     table = localisation.localisation_table(maps, masks, list("abcd"), **how).set_index("image_id")
-    assert table["band"].tolist()[:2] == [1.0, 0.0]
-    assert table["band_fraction"].tolist() == [ring.mean()] * 3 + [0]
+    assert table["band"].tolist()[:2] == [1.0, 0.0] and table["band_fraction"].tolist() == [ring.mean()] * 3 + [0]
     assert table.loc["c", ["energy", "band"]].isna().all()  # constant: no evidence of looking anywhere
     assert 0 < table.loc["c", "band_centre"] < 1 and 0 < table.loc["c", "band_random"] < 1
     assert np.isnan(table.loc["d", "band"]) and table.loc["d", "energy"] == 1  # a lesion that fills the image

@@ -21,8 +21,7 @@ CONFIG = RunConfig(
 @pytest.fixture(scope="module")
 def batches():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), dtype=np.uint8)
-    cache = Cache(pixels, None, np.zeros(5, bool))
-    return Batches(cache, np.arange(5), {}, batch_size=2, normalisation="none")
+    return Batches(Cache(pixels, None, np.zeros(5, bool)), np.arange(5), {}, batch_size=2, normalisation="none")
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +29,14 @@ def images(batches):
     return torch.cat([batch["image"] for batch in batches.epoch(0, torch.device("cpu"))])
 
 
-def test_attention_maps_are_the_networks_own_at_the_size_of_the_image(batches, images):
+def test_attention_maps_are_the_networks_own_at_the_size_of_the_image_or_it_says_that_it_has_none(batches, images):
     model = models.build(CONFIG)
     found = np.stack(list(attention_maps(model, batches)))
-    assert found.shape == (5, 48, 64) and found.dtype == np.float32
-    assert found.min() > 0 and found.max() < 1
+    assert found.shape == (5, 48, 64) and found.dtype == np.float32 and found.min() > 0 and found.max() < 1
     wanted = model.eval()(images)["attention"]
     assert wanted.shape == (5, 1, 2, 2)
     np.testing.assert_allclose(found[:, 0, 0], wanted[:, 0, 0, 0].detach(), atol=1e-6)  # corners are not blended
     np.testing.assert_allclose(found[:, -1, -1], wanted[:, 0, 1, 1].detach(), atol=1e-6)
-
-
-def test_a_network_without_attention_says_so(batches):
     with pytest.raises(ValueError, match="gives no attention map here; take a variant that attends"):
         next(attention_maps(models.build(CONFIG.replace(variant="autoencoder")), batches))
 
@@ -50,8 +45,7 @@ def test_a_network_without_attention_says_so(batches):
 def test_class_maps_explain_the_called_class_or_the_one_asked_for(batches, images, variant):
     decodes = {} if variant == "proposed" else {"losses": {"cross_entropy": 1}, "options": {}}
     model = models.build(CONFIG.replace(variant=variant, **decodes)).eval()
-    called = model(images)["logits"].argmax(1)
-    wanted = gradcam_plusplus(model, images, called, model.cam_layer())
+    wanted = gradcam_plusplus(model, images, model(images)["logits"].argmax(1), model.cam_layer())
     np.testing.assert_allclose(np.stack(list(class_maps(model, batches))), wanted, rtol=1e-3, atol=1e-7)
     asked = np.array([0, 1, 2, 0, 1])
     wanted = gradcam_plusplus(model, images, torch.from_numpy(asked), model.cam_layer())
@@ -87,8 +81,7 @@ def test_a_joint_networks_map_is_the_mean_over_its_backbones(images):
     )  # fmt: skip
     parts = {"one": member.to_dict(), "two": member.replace(backbone="mobilenetv3_small_050").to_dict()}
     head = member.replace(variant="fused", backbone="none", options={"members": parts, "attributes": False})
-    model = models.build(joint_of(head)).eval()
-    meta = torch.rand(5, 20)
+    model, meta = models.build(joint_of(head)).eval(), torch.rand(5, 20)
     pixels = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
     cache = Cache(pixels, None, np.zeros(5, bool))
     batches = Batches(cache, np.arange(5), {"meta": meta.numpy()}, batch_size=5, normalisation="none")

@@ -16,14 +16,11 @@ def additive(x):
     return np.stack([2 * x[:, 0] + 3 * x[:, 1], -x[:, 0]], axis=1)
 
 
-def test_an_additive_model_gives_each_input_its_own_term():
+def test_an_additive_model_gives_each_input_its_own_term_and_a_product_is_shared_alike():
     background = table([[0, 0], [2, 4]])  # mean 1 and 2
     found = shap_values(additive, table([[5, 1]]), background)
     assert found.values[0] == pytest.approx(np.array([[2 * (5 - 1), -(5 - 1)], [3 * (1 - 2), 0]]))
     assert found.base == pytest.approx([2 * 1 + 3 * 2, -1])
-
-
-def test_a_product_is_shared_alike():
     found = shap_values(lambda x: x[:, :1] * x[:, 1:2], table([[1, 1]]), table([[0, 0]]))
     assert found.values[0, :, 0] == pytest.approx([0.5, 0.5])  # alone neither moves it
 

@@ -41,14 +41,11 @@ def of(mask):
     return abcd.measure(flat(mask), mask)
 
 
-def test_a_disc_is_symmetric_round_and_of_one_colour():
+def test_a_disc_is_symmetric_round_and_of_one_colour_and_an_ellipse_symmetric_and_longer_than_round():
     found = of(disc(200, 50))
     assert found["asymmetry"] < 0.005 and found["border"] == pytest.approx(1, abs=0.01)
     assert found["solidity"] == pytest.approx(1, abs=0.01)
     assert (found["colours"], found["colour_deviation"], found["cut"]) == (1, pytest.approx(0, abs=0.01), 0)
-
-
-def test_an_ellipse_is_symmetric_and_longer_than_round():
     y, x = grid(300)
     found = of((y / 40) ** 2 + (x / 80) ** 2 < 1)
     a, b = 80, 40
@@ -152,14 +149,10 @@ def test_from_512_to_128_pixels_nothing_changes():
 
 
 def test_a_lesion_that_the_image_cuts_off_has_no_shape():
-    whole = np.ones((60, 80), dtype=bool)
-    found = of(whole)
-    assert found["cut"] == 1
-    assert np.isnan([found[name] for name in SHAPES]).all()
-    assert found["colours"] == 1
+    found = of(np.ones((60, 80), dtype=bool))
+    assert found["cut"] == 1 and np.isnan([found[name] for name in SHAPES]).all() and found["colours"] == 1
     touching = of(disc(200, 60, at=(-50, 0)))
-    assert 0 < touching["cut"] < abcd.MOST_CUT
-    assert np.isfinite([touching[name] for name in SHAPES]).all()
+    assert 0 < touching["cut"] < abcd.MOST_CUT and np.isfinite([touching[name] for name in SHAPES]).all()
 
 
 def test_a_speck_in_a_large_image_is_measured_on_its_own():
@@ -175,7 +168,7 @@ def test_what_cannot_be_measured_is_refused():
         abcd.measure(flat(disc(50, 10)), disc(40, 10))
 
 
-def test_table(cohort):
+def test_the_table_and_that_stored_measures_are_measured_once(cohort, tmp_path, monkeypatch):
     table = abcd.abcd_table(cohort)
     assert table["note"].tolist() == ["", "cut off", "empty mask", "no mask"]
     assert table["asymmetry"].notna().tolist() == [True, False, False, False]
@@ -183,9 +176,6 @@ def test_table(cohort):
     assert abcd.abcd_table(cohort, ["bare", "round"])["image_id"].tolist() == ["bare", "round"]
     with pytest.raises(ValueError, match="'other' first"):
         abcd.abcd_table(cohort, ["other"])
-
-
-def test_stored_measures_are_measured_once(cohort, tmp_path, monkeypatch):
     first = abcd.stored(cohort, tmp_path / "cache")
     pd.testing.assert_frame_equal(first, abcd.abcd_table(cohort))
     monkeypatch.setattr(abcd, "measure", None)

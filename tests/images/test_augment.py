@@ -76,11 +76,9 @@ def test_zoom_shows_the_middle_and_shift_moves_by_a_share_of_the_side():
 def test_mask_and_image_move_together():
     masks = torch.zeros(4, 1, 32, 32)
     masks[:, :, 6:20, 10:25] = 1
-    images = masks.expand(-1, 3, -1, -1).clone()
-    geometry = Augment(rotation=180, zoom=0.3, shift=0.1)
+    images, geometry = masks.expand(-1, 3, -1, -1).clone(), Augment(rotation=180, zoom=0.3, shift=0.1)
     out, mask = augment_batch(images, masks, geometry, draw(geometry, 0, 0, np.arange(4)))
-    assert set(mask.unique().tolist()) <= {0.0, 1.0}
-    assert not torch.equal(mask, masks)
+    assert set(mask.unique().tolist()) <= {0.0, 1.0} and not torch.equal(mask, masks)
     differ = ((out[:, :1] > 0.5).float() != mask).float().mean()
     assert differ < 0.02  # half a pixel along the outline
 
@@ -89,8 +87,7 @@ def test_colour_leaves_the_mask_alone():
     colour = Augment(flips=False, rotation=0, brightness=0.3, contrast=0.3, saturation=0.3, noise=0.1, erasing=1.0)
     masks = (smooth(seed=1)[:, :1] > 0.5).float()
     out, mask = augment_batch(smooth(), masks, colour, draw(colour, 0, 0, np.arange(2)))
-    assert torch.equal(mask, masks)
-    assert not torch.equal(out, smooth())
+    assert torch.equal(mask, masks) and not torch.equal(out, smooth())
 
 
 def test_colour_factors_do_what_they_say():
@@ -145,8 +142,7 @@ def test_the_numbers_of_an_image_are_independent():
     drawn = draw(EVERYTHING, 0, 0, np.arange(1500))
     table = torch.stack([drawn["angle"], drawn["zoom"], *drawn["flip"].T, *drawn["shift"].T, drawn["brightness"],
                          drawn["contrast"], drawn["saturation"], drawn["noise_seed"].float()])  # fmt: skip
-    correlations = torch.corrcoef(table) - torch.eye(len(table))
-    assert correlations.abs().max() < 0.12
+    assert (torch.corrcoef(table) - torch.eye(len(table))).abs().max() < 0.12
 
 
 @settings(max_examples=20)
@@ -162,7 +158,6 @@ def test_an_image_draws_the_same_whatever_its_batch(images, seed, epoch):
 
 @pytest.mark.parametrize(("fill", "corner"), [("zeros", 0.0), ("border", 1.0), ("reflection", 1.0)])
 def test_what_shows_beyond_the_edge(fill, corner):
-    white = torch.ones(1, 3, 24, 24)
-    out, _ = apply(white, neutral(1, angle=math.pi / 4), fill=fill)
+    out, _ = apply(torch.ones(1, 3, 24, 24), neutral(1, angle=math.pi / 4), fill=fill)
     torch.testing.assert_close(out[0, :, 0, 0], torch.full((3,), corner))
     torch.testing.assert_close(out[0, :, 12, 12], torch.ones(3))

@@ -19,8 +19,7 @@ def cache_of(n: int = 12, size: int = 8) -> Cache:
     """Image i has the value i in its red channel; a third of the images have no mask."""
     pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
     pixels[..., 0] = np.arange(n)[:, None, None]
-    masks = (pixels[..., 1] > 128).astype(np.uint8)
-    return Cache(pixels, masks, np.arange(n) % 3 > 0)
+    return Cache(pixels, (pixels[..., 1] > 128).astype(np.uint8), np.arange(n) % 3 > 0)
 
 
 def batches(n: int = 12, rows=None, **options) -> Batches:
@@ -55,12 +54,9 @@ def test_processes_share_an_epoch_without_loss_or_repetition(n, visits, batch, s
     assert sorted(seen) == sorted(train.order(1))
 
 
-def test_the_order_depends_on_seed_and_epoch():
+def test_the_order_depends_on_seed_and_epoch_and_its_batches_differ_by_one_image_at_most():
     order = lambda seed, epoch: tuple(batches(40, augment=GEOMETRY, seed=seed).order(epoch))
     assert order(0, 0) == order(0, 0) and len({order(0, 0), order(0, 1), order(1, 0)}) == 3
-
-
-def test_batches_of_an_epoch_differ_by_one_image_at_most():
     sizes = [len(batch["index"]) for batch in batches(13, augment=GEOMETRY, batch_size=6).epoch(0, CPU)]
     assert sizes == [5, 4, 4] and len(batches(13, batch_size=6)) == 3
 
@@ -68,8 +64,7 @@ def test_batches_of_an_epoch_differ_by_one_image_at_most():
 def test_validation_keeps_order_and_pixels():
     val = batches(rows=np.array([3, 1, 7, 8, 11, 0]), masks=True)
     found = list(val.epoch(5, CPU))
-    image = torch.cat([batch["image"] for batch in found])
-    cache = cache_of()
+    image, cache = torch.cat([batch["image"] for batch in found]), cache_of()
     assert torch.equal(image, torch.from_numpy(cache.images[val.rows]).permute(0, 3, 1, 2).float() / 255)
     assert torch.equal(torch.cat([b["mask"] for b in found])[:, 0], torch.from_numpy(cache.masks[val.rows]).float())
     assert torch.cat([b["has_mask"] for b in found]).tolist() == cache.has_mask[val.rows].tolist()
@@ -78,8 +73,7 @@ def test_validation_keeps_order_and_pixels():
 
 
 def test_labels_stay_with_their_images():
-    train = batches(rows=np.arange(2, 12), augment=Augment(rotation=180))
-    for batch in train.epoch(0, CPU):
+    for batch in batches(rows=np.arange(2, 12), augment=Augment(rotation=180)).epoch(0, CPU):
         values = (batch["image"][:, 0].mean((1, 2)) * 255).round().int()
         assert values.tolist() == (batch["label"] + 2).tolist()
 
@@ -103,8 +97,7 @@ def test_tables_need_no_images_and_nothing_to_batch_is_an_error():
     with pytest.raises(ValueError, match="no image to make batches of"):
         batches(rows=np.array([], int))
     table = Batches(None, np.arange(3), {"features": np.eye(3, dtype=np.float32)}, batch_size=2)
-    found = [batch["features"] for batch in table.epoch(0, CPU)]
-    assert torch.equal(torch.cat(found), torch.eye(3))
+    assert torch.equal(torch.cat([batch["features"] for batch in table.epoch(0, CPU)]), torch.eye(3))
 
 
 def test_chosen_views_replace_the_drawn_ones():
@@ -112,25 +105,20 @@ def test_chosen_views_replace_the_drawn_ones():
     views = {"angle": np.zeros(3, dtype=np.float32), "flip": flip}
     cache = cache_of()
     how = {"batch_size": 3, "normalisation": "none", "masks": True, "augment": Augment(flips=False)}
-    chosen = Batches(cache, np.array([4, 4, 4]), views, **how)
-    (batch,) = chosen.epoch(0, CPU)
+    (batch,) = Batches(cache, np.array([4, 4, 4]), views, **how).epoch(0, CPU)
     assert not {"angle", "flip"} & set(batch)
-    order = batch["index"].tolist()
-    plain = torch.from_numpy(cache.images[4]).permute(2, 0, 1).float() / 255
+    order, plain = batch["index"].tolist(), torch.from_numpy(cache.images[4]).permute(2, 0, 1).float() / 255
     for view, wanted in enumerate([plain, plain.flip(2), plain.flip(1)]):
         torch.testing.assert_close(batch["image"][order.index(view)], wanted, atol=1e-5, rtol=0)
 
 
-def test_minmax_stretches_each_channel_of_each_image():
+def test_minmax_stretches_each_channel_of_each_image_and_imagenet_gives_mean_zero_and_deviation_one():
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.3
     images[1, 2] = 0.7
     out = to_model_input(images, "minmax")
     torch.testing.assert_close(out[0].amin((1, 2)), torch.zeros(3))
     torch.testing.assert_close(out[0].amax((1, 2)), torch.ones(3))
     assert out[1, 2].eq(0).all()
-
-
-def test_normalisation_gives_imagenet_pixels_mean_zero_and_deviation_one():
     mean, deviation = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     pixels = torch.stack([mean, mean + deviation, torch.zeros(3)])[..., None, None]
     out = to_model_input(pixels)[..., 0, 0]

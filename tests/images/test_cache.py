@@ -27,11 +27,9 @@ def test_images_of_the_same_size_are_stored_as_they_are_in_the_cohorts_order(coh
     found = Cache.build(cohort, (30, 40), root=tmp_path / "cache")
     assert (found.images.dtype, found.images.shape) == (np.uint8, (4, 30, 40, 3))
     assert all(np.array_equal(found.images[i], picture(i)) for i in range(4))
-    assert found.has_mask.tolist() == [True, True, False, True]
-    assert not found.masks[2].any()
+    assert found.has_mask.tolist() == [True, True, False, True] and not found.masks[2].any()
     assert np.array_equal(found.masks[0], picture(10)[..., 0] > 128)
-    backwards = Cache.build(cohort.iloc[::-1], (30, 40), root=tmp_path / "cache")
-    assert np.array_equal(backwards.images[0], picture(3))
+    assert np.array_equal(Cache.build(cohort.iloc[::-1], (30, 40), root=tmp_path / "cache").images[0], picture(3))
 
 
 def test_images_are_resized_to_height_and_width(cohort, tmp_path):
@@ -64,8 +62,7 @@ def spy(monkeypatch) -> list[str]:
 
 
 def test_files_are_decoded_once(cohort, tmp_path, monkeypatch):
-    decoded = spy(monkeypatch)
-    first = Cache.build(cohort, (16, 16), root=tmp_path / "cache")
+    decoded, first = spy(monkeypatch), Cache.build(cohort, (16, 16), root=tmp_path / "cache")
     assert len(decoded) == 7
     second = Cache.build(cohort, (16, 16), root=tmp_path / "cache")
     assert len(decoded) == 7
@@ -94,8 +91,7 @@ def test_another_size_colour_order_or_byte_is_another_cache(cohort, tmp_path, mo
     table = {"order": cohort.iloc[::-1], "rows": cohort.iloc[:3]}.get(change, cohort)
     options = {"colour": {"colour": "clahe"}, "masks": {"masks": False}}.get(change, {})
     Cache.build(table, (16, 20) if change == "size" else (16, 16), root=tmp_path / "cache", **options)
-    assert len(decoded) >= 3
-    assert len([p for p in (tmp_path / "cache").iterdir() if p.is_dir()]) == 2
+    assert len(decoded) >= 3 and len([p for p in (tmp_path / "cache").iterdir() if p.is_dir()]) == 2
 
 
 def leftovers(root) -> list[str]:
@@ -107,8 +103,7 @@ def leftovers(root) -> list[str]:
 @pytest.mark.parametrize("kind", ["png", "jpg"])
 def test_a_truncated_image_is_one_clear_error_and_leaves_nothing(cohort, tmp_path, share, kind):
     path = tmp_path / f"cut.{kind}"
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     cohort.loc[1, "image_path"] = str(path)
     with pytest.raises(OSError, match=rf"cut\.{kind} cannot be read as an image"):
@@ -132,8 +127,7 @@ def test_a_broken_mask_is_named_and_mended(cohort, tmp_path):
 
 def test_a_full_disk_is_told_before_work_starts(cohort, tmp_path, monkeypatch):
     decoded = spy(monkeypatch)
-    usage = collections.namedtuple("usage", "total used free")
-    needed = 4 * 16 * 16 * 4
+    usage, needed = collections.namedtuple("usage", "total used free"), 4 * 16 * 16 * 4
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - needed + 1, needed - 1))
     with pytest.raises(OSError, match=r"cache of 4 images needs .* GB .*make room"):
         Cache.build(cohort, (16, 16), root=tmp_path / "cache")

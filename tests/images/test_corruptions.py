@@ -19,8 +19,7 @@ def test_a_higher_level_changes_more_and_none_changes_nothing(kind):
 
 
 def test_the_levels_by_hand():
-    blurred = corrupt(GREY, "blur", 0.1)
-    assert np.array_equal(blurred, GREY)  # nothing to blur
+    assert np.array_equal(corrupt(GREY, "blur", 0.1), GREY)  # nothing to blur
     step = GREY.copy()
     step[:, :, 30:] = 220
     profile = corrupt(step, "blur", 0.1)[0, 20, :, 0].astype(float)  # standard deviation 0.1 * 40 = 4 pixels

@@ -42,22 +42,16 @@ def test_hair_coverage_is_the_area_of_the_lines():
     crossing = [(20, 30, 230, 120), (20, 220, 240, 60), (128, 10, 100, 250)]
     image = draw(crossing)
     truth = (image.max(axis=2) < 100).mean()
-    assert hair(image) == pytest.approx(truth, rel=0.25)
-    assert hair(draw(crossing[:1])) < hair(image)
+    assert hair(image) == pytest.approx(truth, rel=0.25) and hair(draw(crossing[:1])) < hair(image)
     assert ruler(image) == 0
 
 
-def test_short_strokes_wide_bars_and_bare_skin_are_no_hair():
+def test_strokes_bars_bare_skin_and_a_streak_inside_the_lesion_are_no_hair_but_one_across_is():
     assert hair(draw([(100 + 30 * i, 100, 100 + 30 * i, 112) for i in range(4)])) == 0
-    assert hair(draw([(20, 128, 236, 128)], width=20)) == 0 and hair(skin()) == 0
-    assert ruler(skin()) == 0
-
-
-def test_a_streak_inside_the_lesion_is_no_hair_but_one_across_is():
+    assert hair(draw([(20, 128, 236, 128)], width=20)) == 0 and hair(skin()) == 0 and ruler(skin()) == 0
     mask = disc(256, 60)
     streak, across = draw([(100, 128, 150, 128)]), draw([(20, 128, 236, 128)])
-    assert hair(streak) > 0
-    assert hair(streak, mask) == 0 and hair(across, mask) == hair(across) > 0
+    assert hair(streak) > 0 and hair(streak, mask) == 0 and hair(across, mask) == hair(across) > 0
 
 
 def test_coverage_hardly_depends_on_the_number_of_pixels():
@@ -74,28 +68,22 @@ def test_rulers_are_found_on_every_side(drawn, quarter_turns):
     assert 0.5 * truth < ruler(image) < 3 * truth and hair(image) == 0
 
 
-def test_a_tilted_ruler_is_found():
+def test_a_tilted_ruler_is_found_and_uneven_few_or_central_ticks_are_none():
     turned = Image.fromarray(draw(EDGE_TICKS, width=2)).rotate(10, fillcolor=SKIN, resample=Image.Resampling.BILINEAR)
     assert ruler(np.asarray(turned)) > 0
-
-
-def test_uneven_few_or_central_ticks_are_no_ruler():
     uneven = [(x, 3, x, 17) for x in (10, 21, 54, 61, 104, 143, 151, 230)]
     central = [(60 + 20 * i, 121, 60 + 20 * i, 135) for i in range(6)]
     for ticks in (uneven, EDGE_TICKS[:3], central):
         assert ruler(draw(ticks, width=2)) == 0
 
 
-def test_contrast_is_the_distance_of_the_two_colours():
+def test_contrast_is_the_distance_of_the_two_colours_and_needs_a_lesion_and_skin():
     image, mask = flat(*SKIN, side=128), disc(128, 30)
     image[mask] = (120, 80, 60)
     lab = color.rgb2lab(np.array([[SKIN, (120, 80, 60)]], dtype=np.uint8))[0]
     assert lesion.contrast(image, mask) == pytest.approx(np.linalg.norm(lab[0] - lab[1]), abs=1e-2)
     image[:10] = (10, 200, 10)  # beyond the ring
     assert lesion.contrast(image, mask) == pytest.approx(np.linalg.norm(lab[0] - lab[1]), abs=1e-2)
-
-
-def test_contrast_needs_a_lesion_and_skin():
     image = skin(64)
     assert math.isnan(lesion.contrast(image, np.zeros((64, 64), dtype=bool)))
     assert math.isnan(lesion.contrast(image, np.ones((64, 64), dtype=bool)))
@@ -113,8 +101,7 @@ def cohort(tmp_path):
 def test_table(cohort):
     table = lesion.artefact_table(cohort).set_index("image_id")
     assert (table["hair"] > 0).tolist() == [True, False, False]
-    assert (table["ruler"] > 0).tolist() == [False, True, False]
-    assert table["note"].tolist() == ["", "", "no mask"]
+    assert (table["ruler"] > 0).tolist() == [False, True, False] and table["note"].tolist() == ["", "", "no mask"]
     assert table["contrast"].isna().tolist() == table["area"].isna().tolist() == [False, False, True]
     assert table["area"].iloc[0] == disc(256, 60).mean()
     assert lesion.artefact_table(cohort, ["plain", "hairy"])["image_id"].tolist() == ["plain", "hairy"]

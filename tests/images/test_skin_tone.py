@@ -35,21 +35,18 @@ def test_flat_image_of_a_given_srgb():
     assert skin_tone.ita(flat(200, 150, 120) / 255.0) == pytest.approx(angle, abs=1e-3)
 
 
-def test_guard_keeps_a_bluish_light_from_turning_light_skin_dark():
+def test_guard_keeps_a_bluish_light_from_turning_light_skin_dark_and_the_origin_has_no_angle():
     bluish = flat_lab(80, 15, -15)
     assert skin_tone.ita(bluish) == 90
     assert skin_tone.ita(bluish, guard=False) == pytest.approx(-63.4, abs=1.0)  # arctan(30 / -15)
     assert skin_tone.ita(flat_lab(20, 15, -15)) == -90
     yellowish = flat_lab(70, 10, 20)
     assert skin_tone.ita(yellowish, guard=False) == skin_tone.ita(yellowish)
-
-
-def test_angle_at_the_origin_is_none():
     assert math.isnan(skin_tone._angle(50.0, 0.0)) and math.isnan(skin_tone._angle(50.0, -3.0))
     assert skin_tone._angle(50.0, 3.0) == 0
 
 
-def test_only_skin_pixels_count():
+def test_only_skin_pixels_count_and_trimming_leaves_out_a_few_dark_hairs():
     image = flat(200, 150, 120)
     image[:10] = (60, 30, 20)
     skin = np.ones((32, 32), dtype=bool)
@@ -58,9 +55,6 @@ def test_only_skin_pixels_count():
     assert math.isnan(skin_tone.ita(flat(200, 150, 120), np.zeros((32, 32), dtype=bool)))
     with pytest.raises(ValueError, match="pass a mask of the image's size"):
         skin_tone.ita(flat(1, 2, 3), np.ones((4, 4), dtype=bool))
-
-
-def test_trimming_leaves_out_a_few_dark_hairs():
     image = flat(200, 150, 120)
     image[:3] = (30, 20, 20)
     assert skin_tone.ita(image) == pytest.approx(skin_tone.ita(flat(200, 150, 120)), abs=1e-3)
@@ -129,7 +123,7 @@ def test_mask_selector_keeps_a_margin():
     assert not skin_tone.skin_from_mask(mask, flat(5, 5, 5, side=100)).any()
 
 
-def test_border_selector_takes_the_lightest_patch():
+def test_border_selector_takes_the_lightest_patch_and_ring_selector_the_frame():
     image = flat(150, 110, 90, side=256)
     image[118:138, 236:] = (220, 180, 150)  # the middle of the right side
     skin = skin_tone.skin_from_border(image)
@@ -138,9 +132,6 @@ def test_border_selector_takes_the_lightest_patch():
     assert not skin_tone.skin_from_border(image)[118:138, 236:].any()
     assert not skin_tone.skin_from_border(flat(3, 3, 3)).any()
     assert skin_tone.skin_from_border(flat(150, 110, 90, side=512)).sum() == 1600
-
-
-def test_ring_selector():
     skin = skin_tone.skin_from_ring(flat(150, 110, 90, side=50))
     assert skin.sum() == 50 * 50 - 40 * 40 and not skin[25, 25]
 

@@ -29,21 +29,14 @@ def test_rows_angles_and_flips_by_hand():
     chosen = visits(["right_angles", "identity"])
     assert chosen["row"].tolist() == [0, 0, 0, 0, 1]
     np.testing.assert_allclose(chosen["angle"], np.array([0, 1, 2, 3, 0]) * math.pi / 2, rtol=1e-6)
-    assert (chosen["flip"] == 1).all()
-    assert (chosen["angle"].dtype, chosen["flip"].dtype) == (np.float32, np.float32)
+    assert (chosen["flip"] == 1).all() and (chosen["angle"].dtype, chosen["flip"].dtype) == (np.float32, np.float32)
 
 
-def test_the_sixteen_views_differ():
+def test_the_sixteen_views_differ_and_are_the_papers_eight_rotations_and_four_flips_of_each_kind():
     views = seen("octagon").flatten(1)
-    assert len(views) == 16
-    distance = torch.cdist(views, views) + 1e3 * torch.eye(16)
-    assert distance.min() > 1
-
-
-def test_the_eight_rotations_and_four_flips_of_each_kind_are_the_papers():
+    assert len(views) == 16 and (torch.cdist(views, views) + 1e3 * torch.eye(16)).min() > 1
     angle, left_right, up_down = (list(column) for column in zip(*VIEWS["octagon"], strict=True))
-    assert angle[:8] == [0, 45, 90, 135, 180, 225, 270, 315]
-    assert (left_right.count(-1), up_down.count(-1)) == (4, 4)
+    assert angle[:8] == [0, 45, 90, 135, 180, 225, 270, 315] and (left_right.count(-1), up_down.count(-1)) == (4, 4)
     assert set(VIEWS["right_angles"]) < set(VIEWS["octagon"])
 
 

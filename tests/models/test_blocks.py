@@ -36,8 +36,7 @@ def test_each_pass_keeps_its_own_statistics_and_all_share_the_weights():
 
 
 def test_convolution_block_by_hand():
-    block = ConvBlock(3, 5, stride=2).eval()
-    x = noise(2, 3, 8, 12)
+    block, x = ConvBlock(3, 5, stride=2).eval(), noise(2, 3, 8, 12)
     by_hand = block.conv2(block.conv1(x).div((1 + 1e-5) ** 0.5).relu()).div((1 + 1e-5) ** 0.5).relu()
     assert block(x).shape == (2, 5, 4, 6)
     torch.testing.assert_close(block(x), by_hand)
@@ -72,8 +71,7 @@ def test_cbam_by_hand():
 
 
 def test_masked_mean_by_hand():
-    maps = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
-    weight = torch.tensor([[[[1.0, 0.0], [0.5, 0.0]]]])
+    maps, weight = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.tensor([[[[1.0, 0.0], [0.5, 0.0]]]])
     torch.testing.assert_close(masked_mean(maps, weight), torch.tensor([[(1 + 1.5) / (1.5 + 1)]]))
     assert masked_mean(maps, 0 * weight).item() == 0
 
@@ -87,8 +85,7 @@ def test_masked_mean_lies_between_zero_and_the_largest_value(seed, share):
 
 
 def test_what_lies_outside_the_mask_is_ignored():
-    pool = MaskedFeatures(4, 3).eval()
-    mask = torch.zeros(1, 1, 16, 16)
+    pool, mask = MaskedFeatures(4, 3).eval(), torch.zeros(1, 1, 16, 16)
     mask[..., 4:8, 4:12] = 1  # twice the maps' size, on their grid
     maps = noise(1, 4, 8, 8)
     inside = torch.nn.functional.adaptive_avg_pool2d(mask, (8, 8))

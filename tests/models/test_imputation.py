@@ -13,8 +13,7 @@ NAN = float("nan")
 
 def table(n: int = 240, seed: int = 0) -> torch.Tensor:
     """Three questions: a colour, a size that follows from it, and a twin that says whether the colour is the first."""
-    colour = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, n))
-    rows = torch.zeros(n, 6)
+    colour, rows = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, n)), torch.zeros(n, 6)
     rows[torch.arange(n), colour] = 1
     rows[:, 3] = 10.0 * colour + 5
     rows[torch.arange(n), 4 + (colour > 0).long()] = 1
@@ -32,12 +31,10 @@ def test_simple_rules_by_hand():
     rows = torch.tensor([[1.0, 0, 0, 4, 1, 0], [0, 1, 0, 8, 1, 0], [0, 1, 0, NAN, 0, 1], [NAN, NAN, NAN, 9, NAN, NAN]])
     frequent = Imputer(BLOCKS, method="frequent", scale=False)
     frequent.fit(rows)
-    assert frequent(rows)[2].tolist() == [0, 1, 0, 8, 0, 1]
-    assert frequent(rows)[3].tolist() == [0, 1, 0, 9, 1, 0]
+    assert frequent(rows)[2].tolist() == [0, 1, 0, 8, 0, 1] and frequent(rows)[3].tolist() == [0, 1, 0, 9, 1, 0]
     scaled = Imputer(BLOCKS, method="frequent")
     scaled.fit(rows)
-    deviation = np.std([4, 8, 9])
-    np.testing.assert_allclose(scaled(rows)[:, 3], (np.array([4, 8, 8, 9]) - 7) / deviation, rtol=1e-5)
+    np.testing.assert_allclose(scaled(rows)[:, 3], (np.array([4, 8, 8, 9]) - 7) / np.std([4, 8, 9]), rtol=1e-5)
     assert scaled(rows)[:, :3].tolist() == frequent(rows)[:, :3].tolist()
     for scale in (True, False):
         zeros = Imputer(BLOCKS, method="zeros", scale=scale)
@@ -46,14 +43,12 @@ def test_simple_rules_by_hand():
 
 
 def test_the_autoencoder_reads_what_answers_say_of_each_other():
-    rows = table()
-    auto = Imputer(BLOCKS, scale=False)
+    rows, auto = table(), Imputer(BLOCKS, scale=False)
     auto.fit(blanked(rows, colour=slice(0, 240, 5), size=slice(1, 240, 5)))
     fresh = table(60, seed=1)
     holes = blanked(fresh, colour=slice(0, 30), size=slice(30, 60))
     filled = auto(holes)
-    assert (filled[:30] == fresh[:30]).all(1).float().mean() > 0.9
-    assert (filled[30:, 3] - fresh[30:, 3]).abs().mean() < 2
+    assert (filled[:30] == fresh[:30]).all(1).float().mean() > 0.9 and (filled[30:, 3] - fresh[30:, 3]).abs().mean() < 2
     frequent = Imputer(BLOCKS, method="frequent", scale=False)
     frequent.fit(rows)
     assert (frequent(holes)[:30, :3] == fresh[:30, :3]).all(1).float().mean() < 0.6
@@ -75,8 +70,7 @@ def test_given_answers_stay_and_filled_ones_cannot_be_told_from_them(fitted, hol
     for row, hidden in enumerate(holes):
         for place, gone in zip(BLOCKS.values(), hidden, strict=True):
             rows[row, place] = NAN if gone else rows[row, place]
-    filled = imputer(rows)
-    given_cells = ~rows.isnan()
+    filled, given_cells = imputer(rows), ~rows.isnan()
     assert not filled.isnan().any()
     torch.testing.assert_close(filled[given_cells], imputer(whole)[given_cells])
     torch.testing.assert_close(filled, torch.cat([imputer(row[None]) for row in rows]))  # alone as in company
@@ -117,8 +111,7 @@ def test_bad_input_is_refused():
 def test_errors_on_hidden_answers():
     train = blanked(table(300), size=slice(0, 300, 3), twin=slice(0, 300, 3)).numpy()
     known = blanked(table(200, seed=1), colour=slice(0, 20)).numpy()
-    before = known.copy()
-    found = hidden_errors(train, known, BLOCKS, share=0.5)
+    before, found = known.copy(), hidden_errors(train, known, BLOCKS, share=0.5)
     np.testing.assert_array_equal(known, before)
     assert set(found["method"]) == {"autoencoder", "frequent", "iterative"}
     assert set(found.loc[found["question"] == "size", "metric"]) == {"mean_absolute_error"}
@@ -126,23 +119,19 @@ def test_errors_on_hidden_answers():
     assert error["colour", "autoencoder", "alone"] < 0.5 * error["colour", "frequent", "alone"]
     together = found[found["pattern"] == "together"]
     assert set(together["question"]) == {"size", "twin"}  # colour is never blank in training
-    assert (together["n"] == 200).all()
-    assert (found.loc[(found["question"] == "colour"), "n"] < 180).all()
+    assert (together["n"] == 200).all() and (found.loc[(found["question"] == "colour"), "n"] < 180).all()
 
 
 def test_a_hidden_answer_that_is_guessed_by_the_mode_has_the_rate_of_the_other_answers():
-    train = table(300).numpy()
-    known = np.zeros((10, 6), np.float32)
+    train, known = table(300).numpy(), np.zeros((10, 6), np.float32)
     known[:, 3], known[:, 5] = 5, 1
     known[np.arange(10), [0] * 4 + [1] * 3 + [2] * 3] = 1
     mode = int(train[:, :3].sum(0).argmax())
     found = hidden_errors(train, known, BLOCKS, share=1.0).set_index(["question", "method", "pattern"])
     row = found.loc["colour", "frequent", "alone"]
-    assert row["error"] == pytest.approx(1 - [0.4, 0.3, 0.3][mode])
-    assert row["n"] == 10
+    assert row["error"] == pytest.approx(1 - [0.4, 0.3, 0.3][mode]) and row["n"] == 10
 
 
 def test_the_questions_of_the_clinical_features_fit():
     for encoding in clinical.ENCODINGS:
-        imputer = Imputer(clinical.blocks(encoding), method="frequent")
-        assert len(imputer.mean) == len(clinical.columns(encoding))
+        assert len(Imputer(clinical.blocks(encoding), method="frequent").mean) == len(clinical.columns(encoding))

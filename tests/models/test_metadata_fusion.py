@@ -16,8 +16,7 @@ def test_metablock_by_hand():
     fill(block.g[0], 0.0, 0.5)
     u, v = torch.tensor([[1.0], [-1.0]]), torch.linspace(-1, 1, 128).view(2, 64)
     norm = (1 + 1e-5) ** -0.5
-    wanted = (torch.tanh(v * 2 * u * norm) + 0.5 * norm).sigmoid()
-    torch.testing.assert_close(block(v, u), wanted)
+    torch.testing.assert_close(block(v, u), (torch.tanh(v * 2 * u * norm) + 0.5 * norm).sigmoid())
     with pytest.raises(ValueError, match="rows of 32; 100 features do not fit"):
         MetaBlock(100, 1)
 
@@ -41,18 +40,15 @@ def test_metanet_by_hand():
     fill(net.gate[0], 1.0, 0.0)
     net.gate[2].weight.data = torch.tensor([[1.0], [-1.0]])
     net.gate[2].bias.data.zero_()
-    maps = torch.arange(8.0).view(1, 2, 2, 2)
-    gate = torch.tensor([2.0, -2.0]).sigmoid()
+    maps, gate = torch.arange(8.0).view(1, 2, 2, 2), torch.tensor([2.0, -2.0]).sigmoid()
     torch.testing.assert_close(net(maps, torch.tensor([[2.0]])), maps * gate.view(1, 2, 1, 1))
     torch.testing.assert_close(net(maps, torch.tensor([[-2.0]])), maps / 2)  # ReLU: the answer says nothing
 
 
 def test_concat_keeps_the_answers_and_four_times_as_many_image_features():
-    net = Concat(10, 81).eval()
-    table = torch.randn(2, 81)
+    net, table = Concat(10, 81).eval(), torch.randn(2, 81)
     out = net(torch.randn(2, 10), table)
-    assert out.shape == (2, 405) == (2, net.width)
-    assert torch.equal(out[:, 324:], table) and (out[:, :324] >= 0).all()
+    assert out.shape == (2, 405) == (2, net.width) and torch.equal(out[:, 324:], table) and (out[:, :324] >= 0).all()
 
 
 def test_the_image_decides_which_metadata_pass():

@@ -60,14 +60,12 @@ def test_resnet50_with_two_outputs_has_the_known_number_of_parameters(resnet50):
 
 @pytest.mark.parametrize(("space", "classes"), [("malignancy", 2), ("diagnosis", 7)])
 def test_the_output_has_a_column_a_class(space, classes):
-    model = models.build(SMALL.replace(label_space=space)).eval()
-    out = model(torch.zeros(3, 3, 32, 32))
+    out = models.build(SMALL.replace(label_space=space)).eval()(torch.zeros(3, 3, 32, 32))
     assert out["logits"].shape == (3, classes) and out["features"].shape == (3, 512)
 
 
 def test_the_networks_equation_by_hand():
-    model = models.build(SMALL).eval()
-    image = torch.rand(2, 3, 64, 64)
+    model, image = models.build(SMALL).eval(), torch.rand(2, 3, 64, 64)
     out, maps = model(image), model.phi(image)  # f(x) = W . GAP(Phi(x)) + b without dropout
     assert maps.shape == (2, 512, 2, 2)
     pooled = maps.flatten(2).mean(2)
@@ -98,18 +96,15 @@ def test_depth_groups_and_last_layer_of_a_resnet(resnet50):
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0", "densenet121", "mobilenetv3_small_050"])
 def test_depth_groups_of_others_cut_the_network_once(name):
     backbone = create(name, "none")
-    groups = depth_groups(backbone)
-    names = [parameter for parameter, _ in backbone.named_parameters()]
+    groups, names = depth_groups(backbone), [parameter for parameter, _ in backbone.named_parameters()]
     assert set(names) <= set(groups)
     order = [groups[parameter] for parameter in names]
-    assert order[0] == "early" and order[-1] == "late"
-    assert sum(a != b for a, b in pairwise(order)) == 1
+    assert order[0] == "early" and order[-1] == "late" and sum(a != b for a, b in pairwise(order)) == 1
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "efficientnet_b0", "densenet121", "resnet10t"])
 def test_the_last_maps_are_what_is_pooled(name):
-    backbone = create(name, "none").eval()
-    seen = []
+    backbone, seen = create(name, "none").eval(), []
     handle = last_maps(backbone).register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, 64, 64))
@@ -148,8 +143,7 @@ def test_a_weights_file_that_is_none_is_named(tmp_path, content):
 def test_the_seed_decides_the_weights_and_the_callers_randomness_is_untouched():
     state = lambda seed: models.build(SMALL.replace(seed=seed)).state_dict()
     torch.manual_seed(5)
-    before = torch.get_rng_state()
-    first = state(0)
+    before, first = torch.get_rng_state(), state(0)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(6)
     again, other = state(0), state(1)

@@ -49,8 +49,7 @@ def test_pixels_come_back(normalisation):
 
 def test_bilinear_enlargement_by_hand():
     """Each new pixel lies a quarter of a step from its old one: 3/4 of it and 1/4 of the next."""
-    row = torch.tensor([0.0, 1.0, 0.4]).view(1, 1, 1, 3)
-    wanted = [0.0, 0.25, 0.75, 0.85, 0.55, 0.4]
+    row, wanted = torch.tensor([0.0, 1.0, 0.4]).view(1, 1, 1, 3), [0.0, 0.25, 0.75, 0.85, 0.55, 0.4]
     torch.testing.assert_close(superres.enlarge(row, "bilinear")[0, 0, 0], torch.tensor(wanted))
 
 
@@ -61,8 +60,7 @@ def test_bicubic_enlargement_by_hand():
     far = lambda x: a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
     row = torch.tensor([0.2, 0.4, 0.3, 0.6, 0.5])
     wanted = far(1.25) * 0.2 + near(0.25) * 0.4 + near(0.75) * 0.3 + far(1.75) * 0.6
-    out = superres.enlarge(row.view(1, 1, 1, 5), "bicubic")[0, 0, 0]
-    assert out[3] == pytest.approx(wanted, abs=1e-6)
+    assert superres.enlarge(row.view(1, 1, 1, 5), "bicubic")[0, 0, 0][3] == pytest.approx(wanted, abs=1e-6)
     steps = superres.enlarge(torch.tensor([0.0, 0, 1, 1]).view(1, 1, 1, 4), "bicubic")
     assert steps.min() == 0 and steps.max() == 1  # its overshoot is cut
 
@@ -119,8 +117,7 @@ def test_published_weights_are_used_where_there_are_any_and_never_replaced(targe
     network = superres.EDSR() if target == "edsr" else superres.NinaSR()
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     save_file(state | {"sub_mean.bias": torch.zeros(3)}, tmp_path / f"{name}.safetensors")
-    found = superres.teacher(target)
-    image = torch.rand(1, 3, 16, 16)
+    found, image = superres.teacher(target), torch.rand(1, 3, 16, 16)
     assert torch.equal(found(image), network(image)) and not any(p.requires_grad for p in found.parameters())
     key = next(iter(state))
     save_file(state | {key: torch.zeros(1)}, tmp_path / f"{name}.safetensors")
@@ -132,5 +129,4 @@ def test_the_teachers_have_the_published_tensors_and_numbers_of_parameters():
     edsr = {"head.0.weight", "body.0.body.0.weight", "body.16.bias", "tail.0.0.weight", "tail.1.bias"}
     nina = {"head.1.weight", "body.9.body.0.bias", "body.0.body.2.body.1.weight", "body.0.body.3.weight", "tail.0.bias"}
     for network, names, count in ((superres.EDSR(), edsr, 1_369_859), (superres.NinaSR(), nina, 100_172)):
-        assert names <= set(network.state_dict())
-        assert sum(p.numel() for p in network.parameters()) == count
+        assert names <= set(network.state_dict()) and sum(p.numel() for p in network.parameters()) == count

@@ -29,8 +29,7 @@ def assert_pure(plan, profile: dict) -> None:
     """A plan leaves its profile alone and says the same twice; each run has one name, which ends with its seed where it
     has one, and labels of its own; JSON gives each back.
     """
-    before = copy.deepcopy(profile)
-    first = plan(profile)
+    before, first = copy.deepcopy(profile), plan(profile)
     assert profile == before and first == plan(copy.deepcopy(profile))
     assert len({one.name for one in first}) == len({one.config.to_json() for one in first}) == len(first)
     assert len({tuple(sorted(one.labels.items())) for one in first}) == len(first)

@@ -49,8 +49,7 @@ def awake(model: torch.nn.Module) -> torch.nn.Module:
 
 
 def loss_of(model, config, batch) -> tuple[torch.Tensor, dict]:
-    terms = losses.terms(config, batch["label"].numpy(), 3)
-    return total_loss(model(batch["image"]), batch, terms, config.losses)
+    return total_loss(model(batch["image"]), batch, losses.terms(config, batch["label"].numpy(), 3), config.losses)
 
 
 def count(module: torch.nn.Module | None) -> int:
@@ -115,8 +114,7 @@ def test_the_attention_map_by_hand_and_between_0_and_1():
         for precision in (False, True):
             with torch.autocast("cpu", torch.bfloat16, enabled=precision):
                 found = block(scale * x)
-            assert found.dtype == torch.float32
-            assert found.min() > 0 and found.max() < 1
+            assert found.dtype == torch.float32 and found.min() > 0 and found.max() < 1
 
 
 def test_the_attention_map_moves_when_the_lesion_moves():
@@ -161,8 +159,7 @@ def test_the_reconstruction_sees_the_image_through_the_bottleneck_alone():
     model, image = network().eval(), batch_of()["image"]
     last, skips = pyramid(model.phi, image)
     latent = model.bottleneck(last * model.attend(last))
-    noise = [torch.randn_like(skip) for skip in skips]
-    drawn = model.to_image(latent, skips, (64, 64))
+    noise, drawn = [torch.randn_like(skip) for skip in skips], model.to_image(latent, skips, (64, 64))
     assert torch.equal(drawn, model.to_image(latent, noise, (64, 64)))
     torch.testing.assert_close(drawn.sigmoid(), model(image)["reconstruction"])
     assert not torch.equal(model.to_mask(latent, skips, (64, 64)), model.to_mask(latent, noise, (64, 64)))
@@ -224,8 +221,7 @@ def test_the_reconstruction_is_compared_with_pixels(normalisation):
 def test_the_gradients_of_the_tasks_meet_in_the_backbone():
     config = configured()
     model = awake(models.build(config))
-    assert gradients.has_shared(model, config)
-    assert not gradients.has_shared(network("baseline"), configured("baseline"))
+    assert gradients.has_shared(model, config) and not gradients.has_shared(network("baseline"), configured("baseline"))
     shared, batch = model.shared(), batch_of()
     assert sum(p.numel() for p in shared) == count(model.phi)
     output = model.eval()(batch["image"])
@@ -249,11 +245,9 @@ def test_other_backbones_give_what_they_give_alone(backbone):
     image = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
         last, skips = pyramid(model.phi, image)
-        assert torch.equal(last, model.phi(image))
-        assert [skip.shape[1] for skip in skips] == skip_widths(model.phi)
+        assert torch.equal(last, model.phi(image)) and [skip.shape[1] for skip in skips] == skip_widths(model.phi)
         sizes = [skip.shape[-1] for skip in (*skips, last)]
-        assert sizes == sorted(set(sizes), reverse=True)
-        assert model(image)["mask"].shape == (1, 1, 96, 96)
+        assert sizes == sorted(set(sizes), reverse=True) and model(image)["mask"].shape == (1, 1, 96, 96)
 
 
 def test_half_precision_keeps_shapes_and_finite_numbers():
@@ -265,8 +259,7 @@ def test_half_precision_keeps_shapes_and_finite_numbers():
 
 
 def test_levels_of_a_decoder_halve_down_to_sixteen_channels():
-    widths = [block.conv2.out_channels for block in Decoder(128, [3, 4, 5, 6, 7], 1).levels]
-    assert widths == [64, 32, 16, 16, 16]
+    assert [block.conv2.out_channels for block in Decoder(128, [3, 4, 5, 6, 7], 1).levels] == [64, 32, 16, 16, 16]
 
 
 def test_unknown_choices_are_refused():

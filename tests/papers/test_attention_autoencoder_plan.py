@@ -62,8 +62,7 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
     for name, config in runs.items():
         if config.weights == "imagenet":
             continue
-        model = models.build(config)
-        terms = losses.terms(config, np.array([0, 1, 2]), 3)
+        model, terms = models.build(config), losses.terms(config, np.array([0, 1, 2]), 3)
         if config.variant in ("baseline", "attention"):
             assert set(terms) == {"cross_entropy"} and model.bottleneck is None
         elif not name.startswith("choice/no"):

@@ -85,8 +85,7 @@ def test_each_training_is_called_at_its_own_threshold_and_never_by_test_rows():
     assert found.threshold == {(0, 0): np.inf, (0, 1): SURE}  # of seed 0 the score says nothing: half would be called
     frame = score({"a": found}, ["recall", "specificity"], BOOT)
     assert value(frame, "a", "recall") == 0.5 and value(frame, "a", "specificity") == 1
-    member = melanoma_at(row(table(RIGHT), OF_A_MEMBER), table(RIGHT, part="val"), lambda rows: 0.5)
-    assert member.threshold == {0: 0.5}
+    assert melanoma_at(row(table(RIGHT), OF_A_MEMBER), table(RIGHT, part="val"), lambda rows: 0.5).threshold == {0: 0.5}
     with pytest.raises(TestDataError):
         melanoma_at(found, table(RIGHT), lambda rows: 0.5)
 

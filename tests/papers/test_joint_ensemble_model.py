@@ -66,8 +66,7 @@ def test_shapes_of_the_fused_head(reduction, classes):
     out = run(model, batch)
     width = {"attention": 16, "pca": 8, "none": sum(WIDTHS)}[reduction] + 32
     assert out["logits"].shape == (5, classes[1]) and out["features"].shape == (5, width)
-    assert out["attributes"].shape == (5, len(abcd.MEASURES))
-    assert ("attention" in out) == (reduction == "attention")
+    assert out["attributes"].shape == (5, len(abcd.MEASURES)) and ("attention" in out) == (reduction == "attention")
     if reduction == "attention":
         assert out["attention"].shape == (5, 2) and torch.allclose(out["attention"].sum(1), torch.ones(5))
         assert out["attention"].std(0).min() > 0  # the gates depend on the image
@@ -83,25 +82,22 @@ def test_attention_by_hand():
     reduced, gate = attend(torch.tensor([[1.0, 2.0]]))
     scores = np.exp(np.tanh([1.0, 4.0]))
     shares = scores / scores.sum()
-    assert gate[0].tolist() == pytest.approx(shares)
-    assert reduced.item() == pytest.approx(shares @ [1.0, 4.0])
+    assert gate[0].tolist() == pytest.approx(shares) and reduced.item() == pytest.approx(shares @ [1.0, 4.0])
 
 
 @pytest.mark.parametrize("name", ["metadata", "attributes"])
 def test_a_switch_takes_its_branch_away(name):
-    batch = batch_of(4)
     whole, less = models.build(fused()), models.build(fused(**{name: False}))
     gone = {n.partition(".")[0] for n in whole.state_dict()} - {n.partition(".")[0] for n in less.state_dict()}
     assert gone == {"metadata": {"meta"}, "attributes": {"attributes", "attribute_centre", "attribute_scale"}}[name]
-    out = run(less.eval(), batch | ({"meta": None} if name == "metadata" else {}))
+    out = run(less.eval(), batch_of(4) | ({"meta": None} if name == "metadata" else {}))
     assert ("attributes" in out) == (name != "attributes")
 
 
 def test_the_number_of_parameters_by_hand():
     dense = lambda i, o: i * o + o + 2 * o  # with batch norm
     classifier = dense(16 + 32, 24) + 2 * dense(24, 12) + 13 * 7 + 13 * 5
-    attention = sum((w + 1) * 16 for w in WIDTHS) + 16
-    meta = 21 * 32 + 33 * 32
+    attention, meta = sum((w + 1) * 16 for w in WIDTHS) + 16, 21 * 32 + 33 * 32
     assert sum(p.numel() for p in models.build(fused()).parameters()) == classifier + attention + meta
 
 
@@ -137,8 +133,7 @@ def test_each_term_falls_on_a_batch_seen_again_and_again(term):
 
 
 def test_the_attribute_loss_by_hand_and_without_what_is_not_known():
-    term = joint_ensemble.attribute_loss(FUSED, None)
-    nan = float("nan")
+    term, nan = joint_ensemble.attribute_loss(FUSED, None), float("nan")
     output = {"attributes": torch.tensor([[1.0, 2.0], [5.0, 5.0]], requires_grad=True)}
     output["attribute_scale"] = torch.tensor([1.0, 2.0])
     total, count = term(output, {"attributes": torch.tensor([[0.0, 4.0], [nan, 7.0]])})
@@ -161,10 +156,9 @@ def test_prepare_fits_on_the_rows_it_is_given(reduction):
     assert np.allclose(model.attribute_centre, np.nanmean(batches.columns["attributes"], 0), atol=1e-5)
     if reduction == "pca":
         standard = (flat - flat.mean(0)) / flat.std(0, ddof=1)
-        wanted = PCA(8, svd_solver="full").fit(standard)
         assert np.allclose(model.components @ model.components.T, np.eye(8), atol=1e-4)
         kept = np.asarray(standard @ model.components.numpy().T).var(0, ddof=1)
-        assert kept.sum() == pytest.approx(wanted.explained_variance_.sum(), rel=0.02)
+        assert kept.sum() == pytest.approx(PCA(8, svd_solver="full").fit(standard).explained_variance_.sum(), rel=0.02)
 
 
 def test_a_feature_that_never_fired_in_training_does_not_decide_alone():
@@ -208,8 +202,7 @@ def test_a_member_is_a_backbone_with_a_linear_layer():
     out = model(torch.randn(2, 3, 32, 32))
     assert out["features"].shape == (2, 96) and out["logits"].shape == (2, 7)
     assert sum(p.numel() for p in model.head.parameters()) == 97 * 7
-    assert set(model.depth_groups().values()) == {"early", "late", "head"}
-    assert model.cam_layer() is not None
+    assert set(model.depth_groups().values()) == {"early", "late", "head"} and model.cam_layer() is not None
 
 
 @pytest.mark.parametrize(("backbone", "width"), [
@@ -219,30 +212,18 @@ def test_the_papers_backbones_have_their_widths(backbone, width):
     assert joint_ensemble._width(backbone, (128, 128)) == width
 
 
-@pytest.fixture
-def joint():
-    """A joint network that began from two members and a head, and those."""
+def test_joint_begins_where_members_and_head_were_and_trains_every_member():
     torch.manual_seed(0)
     parts = {"resnet": models.build(MEMBER), "mobile": models.build(SECOND), "head": models.build(fused())}
     parts["head"].prepare(columns_of(), torch.device("cpu"))
     config = joint_ensemble.joint_of(fused(), lr=1e-4)
     model = models.build(config)
     model.inherit(lambda name: parts[name].state_dict())
-    return config, model.eval(), {name: part.eval() for name, part in parts.items()}
-
-
-def test_joint_begins_where_members_and_head_were(joint):
-    _, model, parts = joint
     batch = batch_of(4)
-    pooled = torch.cat([parts[name](batch["image"])["features"] for name in ("mobile", "resnet")], 1)
-    wanted = parts["head"](None, batch["meta"], features=pooled)
-    found = model(batch["image"], batch["meta"])
-    for name, value in wanted.items():
+    pooled = torch.cat([parts[name].eval()(batch["image"])["features"] for name in ("mobile", "resnet")], 1)
+    found = model.eval()(batch["image"], batch["meta"])
+    for name, value in parts["head"].eval()(None, batch["meta"], features=pooled).items():
         assert torch.allclose(found[name], value, atol=1e-5), name
-
-
-def test_joint_trains_every_member(joint):
-    config, model, _ = joint
     batch = batch_of()
     loss_of(config, model.train()(batch["image"], batch["meta"]), batch).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
@@ -251,8 +232,7 @@ def test_joint_trains_every_member(joint):
 
 def test_what_each_variant_needs_first():
     config = fused()
-    assert SYSTEM.parents(MEMBER) == {}
-    assert SYSTEM.parents(config) == {"resnet": MEMBER, "mobile": SECOND}
+    assert SYSTEM.parents(MEMBER) == {} and SYSTEM.parents(config) == {"resnet": MEMBER, "mobile": SECOND}
     assert SYSTEM.reads_features(config) and not SYSTEM.reads_images(config)
     joint = joint_ensemble.joint_of(config, lr=1e-4)
     assert SYSTEM.parents(joint) == {"resnet": MEMBER, "mobile": SECOND, "head": config}

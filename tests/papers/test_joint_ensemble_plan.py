@@ -148,7 +148,6 @@ def test_folds_seeds_and_arms_change_nothing_else(runs):
 
 def test_joint_begins_at_the_proposed_head(runs):
     joint = runs["joint/fold0"]
-    assert head_of(joint).to_json() == runs[START].to_json()
-    assert (joint.epochs, joint.visits, joint.fold) == (2, 40, 0)
+    assert head_of(joint).to_json() == runs[START].to_json() and (joint.epochs, joint.visits, joint.fold) == (2, 40, 0)
     assert (joint.precision, joint.schedule) == ("bf16", "cosine")  # for its images and few epochs, as the profile says
     assert joint.lr * joint.lr_early < joint.lr * joint.lr_late < joint.lr < runs[START].lr

@@ -23,11 +23,9 @@ def test_what_the_text_prints_as_a_difference_is_no_level():
 
 def test_the_three_rates_are_not_one_operating_point():
     """accuracy = p recall + (1 - p) specificity gives the share p of melanoma that they would need."""
-    claims = cells("claims")
-    names = ("accuracy", "melanoma_recall", "melanoma_specificity")
+    claims, names = cells("claims"), ("accuracy", "melanoma_recall", "melanoma_specificity")
     accuracy, recall, specificity = (claims["proposed", name] for name in names)
-    needed = (specificity - accuracy) / (specificity - recall)
-    assert needed == pytest.approx(0.32, abs=0.005)
+    assert (specificity - accuracy) / (specificity - recall) == pytest.approx(0.32, abs=0.005)
     counts = CARDS["ham10000"].counts["all"]
     images = sum(counts.values())
     melanoma = counts["mel"] / images
@@ -36,8 +34,7 @@ def test_the_three_rates_are_not_one_operating_point():
     there = melanoma * recall + (1 - melanoma) * specificity
     assert there == pytest.approx(0.959, abs=5e-4) and there > accuracy
     # No rounding of the printed digits brings the two together.
-    most = (specificity - accuracy - 0.001) / (specificity - recall + 0.001)
-    assert most > 1.5 * melanoma
+    assert (specificity - accuracy - 0.001) / (specificity - recall + 0.001) > 1.5 * melanoma
 
 
 def test_exhibits_repeat_the_claims():

@@ -34,8 +34,7 @@ def outlines(seed=0, found=8):
     """Scores of outlines that hold so many of a lesion's 8 pixels."""
     truth = np.zeros((len(LABEL), 4, 8), bool)
     truth[:, 0] = True
-    masks = truth & (np.arange(8) < found)
-    scores = per_image(masks, truth, [f"i{k}" for k in range(len(LABEL))])
+    scores = per_image(truth & (np.arange(8) < found), truth, [f"i{k}" for k in range(len(LABEL))])
     return pd.DataFrame(key(seed)).join(scores.drop(columns="image_id"))
 
 
@@ -63,18 +62,14 @@ def test_rows_have_what_their_networks_give_and_say_how_they_began():
                      "cls": "resnet50, from scratch", "cls, too": "vgg11, weights imagenet"}  # fmt: skip
 
 
-def test_rates_by_hand_and_the_majority_class_that_flatters_the_weighted_ones():
+def test_rates_and_outlines_by_hand_and_the_majority_class_that_flatters_the_weighted_rates():
     one = Scored(predictions())
-    rows = {"cls": one, exhibits.BENIGN: exhibits.always_benign(one)}
-    table = score(rows, exhibits.OF_CALLS, FEW)
+    table = score({"cls": one, exhibits.BENIGN: exhibits.always_benign(one)}, exhibits.OF_CALLS, FEW)
     assert value(table, "cls", "fp_rate") == pytest.approx(1 / 6) and value(table, "cls", "recall") == 0.5
     # F1 of benign 10/12, of melanoma 2/4, weighted 6 to 2
     assert value(table, "cls", "weighted_f1") == pytest.approx((6 * 10 / 12 + 2 * 2 / 4) / 8)
     assert value(table, "cls", "weighted_recall") == value(table, exhibits.BENIGN, "weighted_recall") == 0.75
     assert value(table, exhibits.BENIGN, "recall") == 0 and value(table, exhibits.BENIGN, "specificity") == 1
-
-
-def test_outlines_by_hand():
     table = score({"half": Scored(outlines(found=4)), "none": Scored(outlines(found=0))}, exhibits.OF_MASKS, FEW)
     assert value(table, "half", "dice") == pytest.approx(2 / 3) and value(table, "half", "iou") == 0.5
     assert (value(table, "half", "empty_share"), value(table, "none", "empty_share")) == (0, 1)
@@ -82,8 +77,7 @@ def test_outlines_by_hand():
 
 def test_diagnoses_and_outlines_are_compared_in_one_table():
     calls = {"mtl0": (Scored(predictions(p=[0.1] * 6 + [0.9] * 2)), Scored(predictions()))}
-    masks = {"mtl0": (Scored(outlines(found=4)), Scored(outlines()))}
-    table = exhibits.compare(calls, masks, FEW, family="primary")
+    table = exhibits.compare(calls, {"mtl0": (Scored(outlines(found=4)), Scored(outlines()))}, FEW, family="primary")
     assert value(table, "mtl0", "recall_change") == 0.5
     assert value(table, "mtl0", "specificity_change") == pytest.approx(1 / 6)
     assert value(table, "mtl0", "dice_change") == pytest.approx(-1 / 3)
@@ -108,8 +102,7 @@ def test_a_gallery_draws_each_outline_and_names_both_diagnoses(tmp_path, monkeyp
     case = {"case": "best 1", "label": 1, "dice": 0.9, "dice_unet": 0.8, "p_malignant": 0.7, "p_malignant_cls": 0.2}
     chosen = pd.DataFrame([case], index=["i1"])
     masks = {"multi-task": {"i1": truth[::4, ::4]}, "U-Net alone": {"i1": np.zeros((12, 16), bool)}}
-    images = pd.DataFrame({"image_id": ["i0", "i1"]})
-    axis = exhibits.gallery(chosen, images, masks, title="t").axes[0]
+    axis = exhibits.gallery(chosen, pd.DataFrame({"image_id": ["i0", "i1"]}), masks, title="t").axes[0]
     words = "best 1, truth: melanoma\nDice 0.90 (U-Net 0.80)\nmelanoma score 0.70 (classifier alone 0.20)"
     assert axis.get_title() == words
     assert len(axis.collections) == 2  # truth and the multi-task network's: an empty outline has no line
@@ -133,8 +126,7 @@ def test_gates_are_those_of_drawn_neighbours_and_scores_stay_with_their_images(m
     monkeypatch.setattr(exhibits, "outputs", outputs)
     trained = types.SimpleNamespace(config=PROPOSED.replace(variant="mtl2"), model=types.SimpleNamespace)
     test = predictions()[["image_id", "dataset", "label"]].assign(mask_path="m.png")
-    without = test.tail(1).assign(image_id="unmasked", mask_path=None)
-    found = exhibits.gate_scores([trained], pd.concat([without, test]))
+    found = exhibits.gate_scores([trained], pd.concat([test.tail(1).assign(image_id="unmasked", mask_path=None), test]))
     assert asked == ["shuffled", "ones"] == list(dict.fromkeys(found["gate"]))
     mine = found[found["gate"] == "shuffled"]
     assert set(mine["image_id"]) == set(test["image_id"]) and list(mine["image_id"]) != list(test["image_id"])

@@ -53,8 +53,7 @@ def gradients(model: torch.nn.Module, weights: dict[str, float]) -> dict[str, to
 def test_shapes_at_any_size_that_fits(variant):
     model = network(variant).eval()
     for height, width in ((32, 32), (64, 96)):
-        out = model(torch.zeros(2, 3, height, width))
-        shapes = {name: tuple(value.shape) for name, value in out.items()}
+        shapes = {name: tuple(value.shape) for name, value in model(torch.zeros(2, 3, height, width)).items()}
         mask = {"mask": (2, 2, height, width)} if variant != "cls" else {}
         logits = {"logits": (2, 2)} if variant != "seg" else {}
         twice = {"first_mask": (2, 2, height, width), "gates": (2, 16)} if variant in REVERSE else {}
@@ -107,8 +106,7 @@ def test_shuffled_gates_are_the_neighbours_and_change_the_output():
     own = model(image)
     model.gate = "shuffled"
     other = model(image)
-    assert torch.equal(other["gates"], own["gates"].roll(1, 0))
-    assert torch.equal(other["logits"], own["logits"])
+    assert torch.equal(other["gates"], own["gates"].roll(1, 0)) and torch.equal(other["logits"], own["logits"])
     assert (other["mask"] != own["mask"]).flatten(1).any(1).all()
     alike = image[:1].expand(3, -1, -1, -1)
     model.gate = "sigmoid"
@@ -148,8 +146,7 @@ def test_the_control_has_the_same_parameters_and_nothing_runs_back():
     control, proposed = network("mtl2", "forward"), network("mtl2")
     assert {n: p.shape for n, p in control.named_parameters()} == {n: p.shape for n, p in proposed.named_parameters()}
     out, gated = (model.eval()(batch_of()["image"]) for model in (control, proposed))
-    assert set(out) == {"logits", "features", "mask"}
-    assert torch.equal(out["mask"], gated["first_mask"])
+    assert set(out) == {"logits", "features", "mask"} and torch.equal(out["mask"], gated["first_mask"])
     assert not torch.equal(out["logits"], gated["logits"])
 
 
@@ -205,8 +202,7 @@ def test_half_precision_keeps_shapes_and_finite_numbers():
 
 def test_the_layer_of_the_heat_maps():
     unet, classifier = network("mtl3"), network("cls")
-    assert unet.cam_layer() is unet.encoder[-1]
-    assert classifier.cam_layer() is last_maps(classifier.backbone)
+    assert unet.cam_layer() is unet.encoder[-1] and classifier.cam_layer() is last_maps(classifier.backbone)
 
 
 def test_unknown_choices_and_sides_that_do_not_fit_are_refused():
@@ -234,8 +230,7 @@ def test_the_visits_of_the_official_training_part_with_the_404_melanomas():
     assert len(found["row"]) == 727 * 4 + 173 * 16 + 404 == 6080
     assert np.bincount(found["row"])[[0, 726, 727, 899, 900, 1303]].tolist() == [4, 4, 16, 16, 1, 1]
     assert found["angle"].shape == (6080,) and found["flip"].shape == (6080, 2)
-    assert len(visits(part.drop(columns="added").iloc[:900], config)["row"]) == 5676
-    assert visits(part, SMALL) is None
+    assert len(visits(part.drop(columns="added").iloc[:900], config)["row"]) == 5676 and visits(part, SMALL) is None
 
 
 def test_the_notebook_quotes_the_lines_that_gate():

@@ -50,12 +50,10 @@ def test_the_plan_is_pure_and_labels_say_which_row_of_the_exhibits_a_run_is():
         "seg/64px-40": "seg", "seg/64px-40-lr0.001": "seg/64px-40",
         "seg/64px-40-lr0.001-right_angles": "seg/64px-40-lr0.001",
     }  # fmt: skip
-    more = [LONGER, LONGER | {"epochs": 20}]  # 400 visits do not continue the name of 40
-    longer = plan(with_sizes(longer=more))[-1].labels
+    longer = plan(with_sizes(longer=[LONGER, LONGER | {"epochs": 20}]))[-1].labels  # 400 visits, no name of 40 goes on
     assert (longer["row"], longer["against"]) == ("seg/64px-400", "seg")
-    more = [LONGER, LONGER | {"keep": "last"}]
     with pytest.raises(ValueError, match="two runs are called longer/seg/64px-40/seed0"):
-        plan(with_sizes(longer=more))
+        plan(with_sizes(longer=[LONGER, LONGER | {"keep": "last"}]))
 
 
 def test_the_papers_values_stand_and_a_profile_sets_sizes_and_nothing_else(runs):
@@ -63,8 +61,7 @@ def test_the_papers_values_stand_and_a_profile_sets_sizes_and_nothing_else(runs)
     assert (PROPOSED.optimiser, PROPOSED.lr, PROPOSED.normalisation) == ("adam", 0.003, "minmax")
     assert PROPOSED.losses == {"dice": 0.5, "cross_entropy": 0.5}
     assert (PROPOSED.dataset, PROPOSED.split) == ("isic2016", "official")
-    last = schedules.factor(PROPOSED, PROPOSED.epochs, 0, 100, [])
-    assert last == pytest.approx(0.1)  # a tenth when training ends
+    assert schedules.factor(PROPOSED, PROPOSED.epochs, 0, 100, []) == pytest.approx(0.1)  # a tenth when training ends
     sizes = {"allow_missing", "folds", "precision", "image_size", "epochs", "visits", "options"}
     assert difference(PROPOSED, runs["mtl3/seed0"]) == sizes
 
@@ -81,10 +78,9 @@ def test_every_run_can_be_built_and_has_its_losses(runs):
         if config.weights == "imagenet":
             continue
         models.build(config)
-        terms = losses.terms(config, [0, 1], 2)
         alone = {"seg": {"dice"}, "cls": {"cross_entropy"}}
         extra = {"first_dice"} if name.startswith("control/first_pass") else set()
-        assert set(terms) == alone.get(config.variant, {"dice", "cross_entropy"}) | extra
+        assert set(losses.terms(config, [0, 1], 2)) == alone.get(config.variant, {"dice", "cross_entropy"}) | extra
 
 
 @pytest.mark.parametrize(("first", "second", "fields"), [

@@ -32,8 +32,7 @@ def settings(variant: str = "proposed", target: str | None = None, **changes) ->
 
 def batch_of(n: int = 12, side: int = 32, columns: int = 80) -> dict:
     """Images whose brightness says the class modulo 2, and answers that say it modulo 3."""
-    draw = torch.Generator().manual_seed(0)
-    label = torch.arange(n) % 6
+    draw, label = torch.Generator().manual_seed(0), torch.arange(n) % 6
     image = torch.rand(n, 3, side, side, generator=draw) * 0.3 + 0.6 * (label % 2).view(-1, 1, 1, 1)
     meta = torch.zeros(n, columns)
     meta[torch.arange(n), label % 3] = 1
@@ -54,8 +53,7 @@ def terms_of(config: RunConfig, batch: dict) -> dict:
 def test_every_variant_gives_logits_of_six_classes(variant, encoding):
     batch = batch_of(columns=len(clinical.columns(encoding)))
     out = network(variant, options={"encoding": encoding}).eval()(batch["image"], batch["meta"])
-    assert set(out) == {"logits", "features"}
-    assert out["logits"].shape == (12, 6) and len(out["features"]) == 12
+    assert set(out) == {"logits", "features"} and out["logits"].shape == (12, 6) and len(out["features"]) == 12
     assert not out["logits"].isnan().any()  # the blanks are filled in, whatever the fit
 
 
@@ -65,8 +63,7 @@ def test_the_five_backbones_have_maps_of_a_thirty_second_and_features_of_512(bac
         model = network(target="bilinear", backbone=backbone, image_size=(224, 224)).eval()
         out = model(torch.zeros(2, 3, 224, 224), torch.zeros(2, 80))
         maps = model.backbone(torch.zeros(2, 3, 224, 224))
-    assert out["features"].shape == (2, 512) and out["superres"].shape == (2, 3, 448, 448)
-    assert maps.shape[2:] == (7, 7)
+    assert out["features"].shape == (2, 512) and out["superres"].shape == (2, 3, 448, 448) and maps.shape[2:] == (7, 7)
 
 
 @pytest.mark.parametrize("backbone", FIVE)
@@ -100,8 +97,7 @@ def test_equation_2_by_hand():
 def test_the_literal_adaptive_convolution_covers_the_map():
     kernel = network(options={"adaptive": "kernel"}, image_size=(96, 64)).adapt.weight.shape
     assert kernel[2:] == (3, 2)
-    native = network(target="native", options={"adaptive": "kernel"}, image_size=(192, 128))
-    assert native.adapt.weight.shape == kernel
+    assert network(target="native", options={"adaptive": "kernel"}, image_size=(192, 128)).adapt.weight.shape == kernel
     batch = batch_of(2, 64)
     out = network(options={"adaptive": "kernel"}, image_size=(64, 64)).eval()(batch["image"], batch["meta"])
     assert out["features"].shape == (2, 512)
@@ -117,8 +113,7 @@ def test_the_auxiliary_task_and_what_it_leaves_as_it_is(target):
     out = both.train()(batch["image"], batch["meta"])
     assert torch.equal(out["logits"], alone.train()(batch["image"], batch["meta"])["logits"])
     side = 32 if target == "self" else 64
-    assert out["superres"].shape == (6, 3, side, side)
-    assert ("enlarged" in out) == (target == "ninasr_here")
+    assert out["superres"].shape == (6, 3, side, side) and ("enlarged" in out) == (target == "ninasr_here")
 
 
 def test_prediction_needs_no_decoder():
@@ -127,8 +122,7 @@ def test_prediction_needs_no_decoder():
         with_it = model(batch["image"], batch["meta"])
     with torch.inference_mode():
         without = model(batch["image"], batch["meta"])
-    assert set(with_it) - set(without) == {"superres"}
-    assert torch.equal(with_it["logits"], without["logits"])
+    assert set(with_it) - set(without) == {"superres"} and torch.equal(with_it["logits"], without["logits"])
 
 
 def test_the_native_target_is_the_image_of_which_the_input_is_the_reduction():
@@ -147,8 +141,7 @@ def test_gradients_reach_every_parameter_and_each_term_falls(named):
     optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     seen, reached = [], set()
     for _ in range(30):
-        output = model(image, batch["meta"])
-        loss, parts = total_loss(output, batch, terms, config.losses)
+        loss, parts = total_loss(model(image, batch["meta"]), batch, terms, config.losses)
         optimiser.zero_grad()
         loss.backward()
         # residual branches wake with the second step: timm begins them at zero
@@ -165,8 +158,7 @@ def test_super_resolution_trains_the_backbone_and_neither_answers_nor_teacher():
     output, weights = model(batch["image"], batch["meta"]), {"cross_entropy": 0, "superres": 1}
     total_loss(output, batch, terms_of(config, batch), weights)[0].backward()
     reached = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum()}
-    assert reached == {"backbone", "decoder"}
-    assert all(parameter.grad is not None for parameter in model.shared())
+    assert reached == {"backbone", "decoder"} and all(parameter.grad is not None for parameter in model.shared())
 
 
 def test_the_printed_loss_by_hand():
@@ -174,8 +166,7 @@ def test_the_printed_loss_by_hand():
     label, weight = torch.tensor([0, 1, 1, 2, 3, 4, 5]), [7 / 6, 7 / 12, 7 / 6, 7 / 6, 7 / 6, 7 / 6]
     logits = torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
     total, count = losses.terms(config, label.numpy(), 6)["eq3"]({"logits": logits}, {"label": label})
-    p = logits.double().softmax(1).numpy()
-    wanted = 0.0
+    p, wanted = logits.double().softmax(1).numpy(), 0.0
     for row, truth in enumerate(label.tolist()):
         for i in range(6):
             wanted -= weight[i] * np.log(p[row, i]) if i == truth else np.log(1 - p[row, i])
@@ -183,8 +174,7 @@ def test_the_printed_loss_by_hand():
     sure = torch.full((1, 6), -50.0)
     sure[0, 2] = 50
     output, truth = {"logits": sure.requires_grad_()}, {"label": torch.tensor([0])}
-    term = losses.terms(config, label.numpy(), 6)["eq3"]
-    term(output, truth)[0].backward()
+    losses.terms(config, label.numpy(), 6)["eq3"](output, truth)[0].backward()
     assert torch.isfinite(sure.grad).all()
 
 

@@ -27,20 +27,17 @@ def test_table1_has_thirty_rows():
 
 
 def test_table2_counts_a_sixth_of_the_images_and_not_a_tenth():
-    table = cells("table2")
-    counts = CARDS["pad_ufes_20"].counts["all"]
+    table, counts = cells("table2"), CARDS["pad_ufes_20"].counts["all"]
     for name in CLASSES:
         recall = FOUND[name] / TESTED[name]
         assert abs(recall - table[name, "accuracy"]) < 1e-4  # one of them is cut, not rounded
         assert table[name, "recall"] == table[name, "sensitivity"] == pytest.approx(recall, abs=0.0051)
-        assert abs(counts[name] / 6 - TESTED[name]) < 1
-        assert abs(counts[name] / 10 - TESTED[name]) > 3
+        assert abs(counts[name] / 6 - TESTED[name]) < 1 and abs(counts[name] / 10 - TESTED[name]) > 3
     assert sum(TESTED.values()) == 383 == round(2298 * PROPOSED.test_share)
 
 
 def test_the_vgg_row_follows_from_table2():
-    table1 = cells("table1")
-    recalls = [FOUND[name] / TESTED[name] for name in CLASSES]
+    table1, recalls = cells("table1"), [FOUND[name] / TESTED[name] for name in CLASSES]
     assert round(np.mean(recalls), 3) == table1["Proposed, VGG-13", "balanced_accuracy"]
     assert round(sum(FOUND.values()) / 383, 3) == table1["Proposed, VGG-13", "accuracy"]
     gain = cells("claims")["proposed", "balanced_accuracy"] - cells("claims")["Visual [14]", "balanced_accuracy"]
@@ -89,8 +86,7 @@ def test_table3_is_below_the_bilinear_row_in_balanced_accuracy():
 def test_the_settings_are_those_of_the_plan():
     settings = cells("settings")
     assert (settings["loss", "alpha"], settings["loss", "beta"]) == tuple(PROPOSED.losses.values())
-    assert settings["training", "learning_rate"] == PROPOSED.lr
-    assert settings["training", "epochs"] == PROPOSED.epochs
+    assert settings["training", "learning_rate"] == PROPOSED.lr and settings["training", "epochs"] == PROPOSED.epochs
     assert settings["training", "batch_size"] == PROPOSED.batch_size
     assert settings["training", "schedule_step"] == PROPOSED.schedule_step
     assert settings["super-resolution", "height"] == 2 * settings["image", "height"] == 7 * 2**6

@@ -50,8 +50,7 @@ def test_the_final_system_is_the_mean_of_the_folds_by_hand_and_every_seed_has_it
     # out of fold: benign 0.11, 0.2, 0.1, 0.4 and malignant 0.3, 0.7, 0.5, 0.9; recall 0.85 needs all four: t <= 0.3,
     # and of these 0.22 to 0.3 call one benign image; F1 ties go to the lowest
     assert final.threshold == {0: 0.22}
-    single = final_system(FIRST, view="identity")
-    assert single.table["p_malignant"].tolist() == pytest.approx([0.075, 0.1, 0.2, 0.35])
+    assert final_system(FIRST, view="identity").table["p_malignant"].tolist() == pytest.approx([0.075, 0.1, 0.2, 0.35])
     both = final_system(FIRST + SECOND)
     assert both.threshold == {0: 0.22, 1: 0.22} and both.table["seed"].tolist() == [0] * 4 + [1] * 4
     assert both.table.loc[both.table["seed"] == 1, "p_malignant"].tolist() == [0.5] * 4
@@ -60,8 +59,7 @@ def test_the_final_system_is_the_mean_of_the_folds_by_hand_and_every_seed_has_it
 def test_runs_are_chosen_by_label():
     found = runs(FIRST + SECOND)
     assert [one.seed for one in found.where(fold=0)] == [0, 1]
-    assert set(found.where(fold=[0, 1], seed=1).val()["fold"]) == {0, 1}
-    assert list(found.by("seed")) == [0, 1]
+    assert set(found.where(fold=[0, 1], seed=1).val()["fold"]) == {0, 1} and list(found.by("seed")) == [0, 1]
     assert found.has(arm="proposed", seed=1) and not found.has(arm="plain")
     with pytest.raises(KeyError, match="no run with"):
         found.where(arm="plain")

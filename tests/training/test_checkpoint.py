@@ -37,7 +37,7 @@ def test_a_restored_state_goes_on_bit_for_bit(tmp_path, kind):
     best = {name: value.clone() for name, value in model.state_dict().items()}
     record = {"history": [{"val_loss": 0.1 + 0.2, "best": True}]}
     checkpoint.save(tmp_path / "last", model, optimiser, best, record)
-    other, fresh = Toy(seed=9), None
+    other = Toy(seed=9)
     fresh = OPTIMISERS[kind](other.parameters())
     found_best, found_record = checkpoint.load(tmp_path / "last", other, fresh)
     assert found_record == record

@@ -60,9 +60,8 @@ def edit(root: Path, **values) -> None:
 def test_the_fit_sees_the_training_rows_alone_and_is_stored(ensure, pad_root):
     run = ensure(TINY)
     prepared = runs.identify(TINY, data_root=pad_root, results_root=run.path.parents[1], device="cpu")
-    training = splits.part(prepared.cohort, prepared.split, 0, "train")
     alone, everyone = (Imputer(clinical.blocks(), seed=0) for _ in range(2))
-    alone.fit(torch.from_numpy(clinical.encode(training)))
+    alone.fit(torch.from_numpy(clinical.encode(splits.part(prepared.cohort, prepared.split, 0, "train"))))
     everyone.fit(torch.from_numpy(clinical.encode(prepared.cohort)))
     stored = run.model().imputer.state_dict()
     for name, values in alone.state_dict().items():
@@ -71,11 +70,9 @@ def test_the_fit_sees_the_training_rows_alone_and_is_stored(ensure, pad_root):
 
 
 def test_another_cohort_meets_the_stored_fit(ensure, pad_root):
-    run = ensure(TINY)
-    cohort = runs.cohort_of(TINY, pad_root)
+    run, cohort = ensure(TINY), runs.cohort_of(TINY, pad_root)
     mine = run.predictions("identity").set_index("image_id")
-    rows = cohort[cohort["image_id"].isin(mine.index)]
-    probabilities = [c for c in mine if c.startswith("p_")]
+    rows, probabilities = cohort[cohort["image_id"].isin(mine.index)], [c for c in mine if c.startswith("p_")]
     for some in (rows, rows.iloc[::-1], rows.iloc[:3]):  # whatever rows come along
         again = predict(run, some).set_index("image_id")
         np.testing.assert_allclose(again[probabilities], mine.loc[some["image_id"], probabilities], atol=2e-4)
@@ -130,8 +127,7 @@ def test_an_interrupted_run_keeps_what_was_fitted(pad_root, tmp_path, monkeypatc
         runs.ensure(config, data_root=pad_root, results_root=tmp_path, device="cpu")
     monkeypatch.setattr(build, "fit", fit)
     resumed = runs.ensure(config, data_root=pad_root, results_root=tmp_path, device="cpu")
-    assert len(seen) == 1
-    assert resumed.model().imputer.deviation.max() > 1
+    assert len(seen) == 1 and resumed.model().imputer.deviation.max() > 1
 
 
 def test_columns_of_another_length_are_refused(monkeypatch, pad_root):

@@ -41,8 +41,7 @@ def found(two):
 
 def test_two_processes_end_with_the_same_weights_and_their_loss_curve_is_that_of_one(found, tmp_path):
     assert [(each["rank"], each["world"]) for each in found] == [(0, 2), (1, 2)]
-    assert found[0]["weights"] == found[1]["weights"]
-    assert found[0]["history"] == found[1]["history"]
+    assert found[0]["weights"] == found[1]["weights"] and found[0]["history"] == found[1]["history"]
     alone = two_processes.fit_toy(CPU, tmp_path)[1]
     for loss in ("train_loss", "val_loss"):
         assert [row[loss] for row in found[0]["history"]] == pytest.approx([row[loss] for row in alone], abs=1e-5)
@@ -64,8 +63,7 @@ def test_no_image_is_seen_twice_or_lost(found):
     train = batches(two_processes.ODD, augment=config().augment, batch_size=8)
     for epoch in range(2):
         steps = list(zip(*(each["seen"][epoch] for each in found), strict=True))
-        assert len(steps) == len(train)
-        assert all(abs(len(a) - len(b)) <= 1 for a, b in steps)
+        assert len(steps) == len(train) and all(abs(len(a) - len(b)) <= 1 for a, b in steps)
         together = [image for a, b in steps for image in a + b]
         assert sorted(together) == sorted(train.order(epoch)) == list(range(two_processes.ODD))
 

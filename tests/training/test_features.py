@@ -50,24 +50,20 @@ def changed(run):
 
 def test_a_head_trains_its_member_first_and_says_which(head, place_of):
     member = runs.ensure(MEMBER, **place_of, train=False)
-    assert head.parents()["one"].id == member.id
-    assert head.metrics["parents"]["one"]["weights"] == member.weights()
-    assert set(head.predictions()["part"]) == {"val", "test"}
-    assert head.history["train_attributes"].notna().all()
+    assert head.parents()["one"].id == member.id and head.metrics["parents"]["one"]["weights"] == member.weights()
+    assert set(head.predictions()["part"]) == {"val", "test"} and head.history["train_attributes"].notna().all()
 
 
 def test_a_member_more_trains_itself_and_a_head(head, place_of):
     member = head.parents()["one"]
     before, there = changed(member), {path.name for path in member.path.parent.glob("[0-9a-f]*")}
     both = runs.ensure(BOTH, **place_of)
-    assert changed(member) == before
-    assert both.parents()["one"].id == member.id
-    new = {path.name for path in member.path.parent.glob("[0-9a-f]*")} - there
-    assert new == {both.id, both.parents()["two"].id}
+    assert changed(member) == before and both.parents()["one"].id == member.id
+    assert {path.name for path in member.path.parent.glob("[0-9a-f]*")} - there == {both.id, both.parents()["two"].id}
     assert both.model()(features=torch.zeros(2, 192), meta=torch.zeros(2, 20))["attention"].shape == (2, 2)
 
 
-def test_features_are_those_of_the_network_and_its_views(head, cohort):
+def test_features_are_those_of_the_network_and_its_views_computed_once_and_a_view_at_a_time(head, cohort, monkeypatch):
     member = head.parents()["one"]
     found = features.pooled(member, cohort, tta="flips")
     assert found.shape == (len(cohort), 3, 96) and found.dtype == np.float16
@@ -78,16 +74,11 @@ def test_features_are_those_of_the_network_and_its_views(head, cohort):
             wanted = model(image)["features"].numpy()
             assert np.allclose(found[: len(wanted), v], wanted, rtol=2e-3, atol=1e-4)
     assert not np.allclose(found[:, 0], found[:, 1], atol=1e-3)
-
-
-def test_features_are_computed_once_and_a_view_at_a_time(head, cohort, monkeypatch):
-    member = head.parents()["one"]
-    first = features.pooled(member, cohort, tta="flips")
     monkeypatch.setattr(features, "_compute", None)
-    assert np.array_equal(features.pooled(member, cohort, tta="flips"), first)
-    assert np.array_equal(features.pooled(member, cohort), first[:, :1])  # a view of those
+    assert np.array_equal(features.pooled(member, cohort, tta="flips"), found)
+    assert np.array_equal(features.pooled(member, cohort), found[:, :1])  # a view of those
     renamed = cohort.assign(image_id=cohort["image_id"] + "x", label=0)
-    assert np.array_equal(features.pooled(member, renamed, tta="flips"), first)
+    assert np.array_equal(features.pooled(member, renamed, tta="flips"), found)
     with pytest.raises(TypeError):  # other images, other features
         features.pooled(member, cohort.iloc[:5])
 
@@ -146,8 +137,7 @@ def test_a_head_has_features_too_although_it_reads_no_image(head, cohort):
 
 
 def test_scaling_is_fitted_on_training_rows_alone(head, cohort, place_of):
-    prepared = runs.identify(HEAD, **place_of)
-    rows = prepared.split.query("fold == 0 and part == 'train'")["image_id"]
+    rows = runs.identify(HEAD, **place_of).split.query("fold == 0 and part == 'train'")["image_id"]
     all_of = features.pooled(head.parents()["one"], cohort, tta="flips")
     train = all_of[cohort["image_id"].isin(rows)].reshape(-1, 96).astype(np.float32)
     state = load_file(head.path / "model.safetensors")

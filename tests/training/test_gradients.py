@@ -79,8 +79,7 @@ def watched(joint, data_root, tmp_path_factory):
 
 def test_a_run_of_two_tasks_keeps_a_row_an_epoch_and_term_and_so_does_its_evidence(watched, tmp_path):
     table = watched.gradients
-    assert table["epochs"].tolist() == [0, 0, 1, 1, 2, 2]
-    assert table["term"].tolist() == ["dice", "cross_entropy"] * 3
+    assert table["epochs"].tolist() == [0, 0, 1, 1, 2, 2] and table["term"].tolist() == ["dice", "cross_entropy"] * 3
     assert (table["norm"] > 0).all() and table["cosine"].abs().le(1).all()
     copied = stored.copy_evidence(watched.path, tmp_path) / stored.GRADIENTS
     assert copied.read_bytes() == (watched.path / stored.GRADIENTS).read_bytes()
@@ -94,8 +93,7 @@ def test_watching_changes_nothing_and_a_resumed_run_has_the_same_file(watched, j
     with pytest.raises(runs.RunMissing):
         runs.ensure(joint, **where)  # one epoch, then nothing more
     monkeypatch.undo()
-    resumed = runs.ensure(joint, **where)
-    pd.testing.assert_frame_equal(resumed.gradients, watched.gradients)
+    pd.testing.assert_frame_equal(runs.ensure(joint, **where).gradients, watched.gradients)
 
     monkeypatch.setattr(gradients, "has_shared", lambda *args: False)
     unwatched = runs.ensure(joint, data_root=data_root, results_root=tmp_path / "blind", device="cpu")

@@ -82,8 +82,7 @@ def results(folder) -> dict[str, bytes]:
 def ends_as_unkilled(context, unkilled, folder, *, place, kept, precision) -> None:
     settings = toy(precision, "onecycle")
     ends_killed(context, kill_jobs.fit_toy, folder, settings, place)
-    assert sorted(p.name for p in folder.glob("last/[0-9]*")) == kept
-    assert not (folder / "model.safetensors").exists()
+    assert sorted(p.name for p in folder.glob("last/[0-9]*")) == kept and not (folder / "model.safetensors").exists()
     assert run(context, kill_jobs.fit_toy, folder, settings) == 0
     assert results(folder) == unkilled(precision, "onecycle")
 
@@ -165,8 +164,7 @@ def test_a_killed_run_of_the_store_ends_as_one_never_killed(context, small, data
                 found(small, data_root, tmp_path)
     assert run(context, kill_jobs.ensure, small, data_root, tmp_path) == 0
     made = found(small, data_root, tmp_path)
-    assert contents(made) == contents(found(small, data_root, whole))
-    assert {p.name for p in made.path.iterdir()} == FILES
+    assert contents(made) == contents(found(small, data_root, whole)) and {p.name for p in made.path.iterdir()} == FILES
 
 
 def test_a_state_that_other_code_left_is_dropped(context, small, data_root, whole, tmp_path):
@@ -191,8 +189,7 @@ def test_a_state_that_other_code_left_is_dropped(context, small, data_root, whol
         assert run(context, kill_jobs.ensure, small, data_root, root) == 0
         results_of[signed] = contents(found(small, data_root, root))[0]
     clean = contents(found(small, data_root, whole))[0]
-    assert results_of["by other code"] == results_of["not at all"] == clean
-    assert results_of["as it is"] != clean
+    assert results_of["by other code"] == results_of["not at all"] == clean and results_of["as it is"] != clean
 
 
 def test_a_second_builder_waits_and_finds(context, small, data_root, whole, tmp_path):
@@ -209,6 +206,5 @@ def test_a_second_builder_waits_and_finds(context, small, data_root, whole, tmp_
     events["go"].set()
     first.join(240)
     second.join(240)
-    assert (first.exitcode, second.exitcode) == (0, 0)
-    assert not events["second built"].is_set()
+    assert (first.exitcode, second.exitcode) == (0, 0) and not events["second built"].is_set()
     assert contents(found(small, data_root, tmp_path)) == contents(found(small, data_root, whole))

@@ -33,8 +33,7 @@ def test_cross_entropy_by_hand():
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 3.0])])
 def test_sum_over_count_is_torchs_mean(weights, smoothing):
     total, count = losses.cross_entropy(weights, smoothing)({"logits": LOGITS}, {"label": LABEL})
-    wanted = F.cross_entropy(LOGITS, LABEL, weight=weights, label_smoothing=smoothing)
-    torch.testing.assert_close(total / count, wanted)
+    torch.testing.assert_close(total / count, F.cross_entropy(LOGITS, LABEL, weight=weights, label_smoothing=smoothing))
 
 
 def test_parts_of_a_batch_add_up():
@@ -59,8 +58,7 @@ def test_the_total_is_the_weighted_sum_of_the_means():
     b = lambda output, batch: (torch.tensor(5.0), torch.tensor(1.0))
     none = lambda output, batch: (torch.tensor(0.0), torch.tensor(0.0))
     weights = {"a": 0.5, "b": 2.0, "none": 1.0, "only recorded": 0.0}
-    terms = {"a": a, "b": b, "none": none, "only recorded": b}
-    total, parts = total_loss({"logits": LOGITS}, {}, terms, weights)
+    total, parts = total_loss({"logits": LOGITS}, {}, {"a": a, "b": b, "none": none, "only recorded": b}, weights)
     assert total.item() == pytest.approx(0.5 * 2 + 2 * 5)
     assert parts == {"a": (6.0, 3.0), "b": (5.0, 1.0), "none": (0.0, 0.0), "only recorded": (5.0, 1.0)}
 
@@ -94,8 +92,7 @@ def test_two_channels_mean_the_same_as_one(term):
 def test_mask_cross_entropy_is_torchs_over_the_images_with_a_mask():
     logits = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(1))
     total, count = losses.mask_cross_entropy({"mask": logits}, mask_batch())
-    wanted = F.binary_cross_entropy_with_logits(logits[:2], mask_batch()["mask"][:2])
-    torch.testing.assert_close(total / count, wanted)
+    torch.testing.assert_close(total / count, F.binary_cross_entropy_with_logits(logits[:2], mask_batch()["mask"][:2]))
 
 
 def test_a_system_brings_its_own_losses(monkeypatch):
@@ -105,7 +102,6 @@ def test_a_system_brings_its_own_losses(monkeypatch):
     monkeypatch.setattr(losses.models, "system_of", lambda config: System(None, losses={"own": make}))
     config = RunConfig(losses={"own": 2.0, "cross_entropy": 1.0}, class_weights=True, lr=0.25)
     found = losses.terms(config, np.array([0, 0, 1]), 2)
-    assert list(found) == ["own", "cross_entropy"]
-    assert found["own"]({}, {})[0].item() == 0.25
+    assert list(found) == ["own", "cross_entropy"] and found["own"]({}, {})[0].item() == 0.25
     with pytest.raises(ValueError, match="no loss other; there are cross_entropy, dice, mask_cross_entropy, own"):
         losses.terms(config.replace(losses={"other": 1.0}), np.array([0, 1]), 2)

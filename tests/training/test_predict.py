@@ -25,8 +25,7 @@ def test_the_views_are_the_symmetries_by_name():
     for value in square.values():  # a group: every view of a view is a view
         again = {other.numpy().tobytes() for _, other in views(value, "d4")}
         assert again == {other.numpy().tobytes() for other in square.values()}
-    assert torch.equal(square["identity"], image)
-    assert torch.equal(square["rot180"], image.flip((2, 3)))
+    assert torch.equal(square["identity"], image) and torch.equal(square["rot180"], image.flip((2, 3)))
 
 
 def test_probabilities_are_the_softmax_of_every_view_and_their_mean():
@@ -83,8 +82,7 @@ class Pixels(torch.nn.Module):
 def test_masks_lie_on_their_images_in_every_view(tta, channels):
     val = batches(7, batch_size=4, normalisation="none")
     found = outputs(Pixels(channels), val, tta=tta, where=CPU, masks=True).masks
-    wanted = val.cache.images[..., 0] / 255 > 0.3
-    assert found.dtype == bool and np.array_equal(found, wanted)
+    assert found.dtype == bool and np.array_equal(found, val.cache.images[..., 0] / 255 > 0.3)
 
 
 @pytest.mark.parametrize(("p", "tta", "seen"), [(0.9, "none", 1), (0.9, "flips", 1), (0.6, "flips", 0), (0.9, "d4", 0)])
@@ -103,10 +101,8 @@ def test_probabilities_of_masks_are_averaged_before_the_cut(p, tta, seen):
 
 
 def test_a_network_without_logits_has_no_probabilities_and_a_table_all_the_same():
-    val = batches(5)
-    found = outputs(Pixels(), val, tta="flips", where=CPU)
-    assert found.masks is None
-    assert list(found.probabilities) == ["mean", "identity", "left_right", "up_down"]
+    found = outputs(Pixels(), batches(5), tta="flips", where=CPU)
+    assert found.masks is None and list(found.probabilities) == ["mean", "identity", "left_right", "up_down"]
     assert {values.shape for values in found.probabilities.values()} == {(5, 0)}
     cohort = pd.DataFrame({"image_id": list("abcde"), "label": [0, 1, 0, 1, 0]})
     rows = prediction_table(cohort, {"mean": found.probabilities["mean"]}, config(), part="test", split="grouped")
@@ -122,16 +118,14 @@ def strangers(data_root):
 
 def test_images_without_labels_get_a_table_and_views_on_demand(finished_run, strangers):
     table = predict(finished_run, strangers)
-    assert list(table) == COLUMNS
-    assert table["image_id"].to_list() == strangers["image_id"].to_list()
+    assert list(table) == COLUMNS and table["image_id"].to_list() == strangers["image_id"].to_list()
     assert set(table["part"]) == {"external"} and set(table["view"]) == {"mean"}
     assert table[["label", "lesion_id", "patient_id", "dataset"]].isna().all().all()
     np.testing.assert_allclose(table["p_benign"] + table["p_malignant"], 1, atol=1e-6)
     assert table["p_malignant"].nunique() > 1
     views_too = predict(finished_run, strangers, tta="d4", keep_views=True)
     wide = views_too.pivot(index="image_id", columns="view", values="p_malignant")
-    assert views_too["view"].unique()[0] == "mean"
-    assert wide.shape == (10, 9)
+    assert views_too["view"].unique()[0] == "mean" and wide.shape == (10, 9)
     np.testing.assert_allclose(wide["mean"], wide.drop(columns="mean").mean(axis=1), atol=1e-6)
     np.testing.assert_allclose(table.set_index("image_id")["p_malignant"], wide["identity"], atol=1e-6)
 
@@ -151,20 +145,16 @@ def member(p: list[float], ids: str = "abc", view: str = "mean", fold: int = 0) 
     return pd.DataFrame(values | {"p_malignant": p})
 
 
-def test_an_ensemble_is_the_mean_for_each_image():
+def test_an_ensemble_is_the_mean_for_each_image_and_members_that_saw_other_images_are_none():
     second = member([0.8, 0.2, 0.4], fold=1).iloc[[2, 0, 1]]
     found = ensemble([member([0.2, 0.4, 0.6]), second]).set_index("image_id")
     assert found["p_malignant"].to_dict() == pytest.approx({"a": 0.5, "b": 0.3, "c": 0.5})
     assert found["p_benign"].to_dict() == pytest.approx({"a": 0.5, "b": 0.7, "c": 0.5})
-    assert found["label"].to_dict() == {"a": 0, "b": 1, "c": 0}
-    assert set(found["fold"]) == {-1}
+    assert found["label"].to_dict() == {"a": 0, "b": 1, "c": 0} and set(found["fold"]) == {-1}
     both = lambda p: pd.concat([member(p), member([x / 2 for x in p], view="identity")])
     apart = ensemble([both([0.2, 0.4, 0.6]), both([0.4, 0.4, 0.4])])
     assert apart[apart["view"] == "identity"]["p_malignant"].to_list() == pytest.approx([0.15, 0.2, 0.25])
-
-
-def test_members_that_saw_other_images_are_no_ensemble():
-    p = [0.1] * 3
-    for other in (member(p, ids="abd"), member(p).iloc[:2], member(p, view="identity")):
+    same = [0.1] * 3
+    for other in (member(same, ids="abd"), member(same).iloc[:2], member(same, view="identity")):
         with pytest.raises(ValueError, match="differ in their images"):
             ensemble([member([0.2, 0.4, 0.6]), other])

@@ -47,8 +47,7 @@ def test_the_id_changes_with_every_field_and_with_what_the_run_meets(field, met)
 def test_the_id_is_sixteen_digits_and_the_same_on_every_machine():
     first = runs.run_id(RunConfig(), **MEETS)
     assert len(first) == 16 and int(first, 16) >= 0
-    again = RunConfig.from_json(RunConfig().to_json())
-    assert runs.run_id(again, **MEETS) == first
+    assert runs.run_id(RunConfig.from_json(RunConfig().to_json()), **MEETS) == first
     assert runs.run_id(RunConfig(weights="/a/b.safetensors", precision="auto"), **MEETS) == first
 
 
@@ -135,8 +134,7 @@ def test_the_prediction_table_is_the_contracts(finished_run, data_root, results_
     for part in ("val", "test"):
         rows = split[(split["fold"] == 0) & (split["part"] == part)]
         assert set(table.loc[table["part"] == part, "image_id"]) == set(rows["image_id"])
-    assert table["image_id"].is_unique
-    assert table["label"].to_list() == cohort.loc[table["image_id"], "label"].to_list()
+    assert table["image_id"].is_unique and table["label"].to_list() == cohort.loc[table["image_id"], "label"].to_list()
     assert table["lesion_id"].to_list() == cohort.loc[table["image_id"], "lesion_id"].to_list()
     constants = table[["dataset", "split", "fold", "system", "seed", "view"]].drop_duplicates()
     assert constants.values.tolist() == [["ham10000", "grouped", 0, config.system, 0, "mean"]]
@@ -184,9 +182,7 @@ def test_training_images_are_augmented_as_the_configuration_says(finished_run, d
 
 
 def test_several_classes_have_a_macro_auc_and_a_lone_class_none():
-    rng = np.random.default_rng(0)
-    p = rng.dirichlet([1, 1, 1], 60)
-    label = np.arange(60) % 3
+    p, label = np.random.default_rng(0).dirichlet([1, 1, 1], 60), np.arange(60) % 3
     table = pd.DataFrame({"view": "mean", "part": "test", "label": label} | {f"p_{k}": p[:, k] for k in range(3)})
     found = build._scores(table)
     one_by_one = [roc_auc_score(label == k, (p / p.sum(1, keepdims=True))[:, k]) for k in range(3)]
@@ -237,8 +233,7 @@ def test_a_stale_run_stops_with_the_file_or_is_reused_with_a_mark(finished_run, 
         runs.ensure(finished_run.config, **older, train=False)
     for train in (True, False):  # who may not train did not delete it either
         found = runs.ensure(finished_run.config, **older, stale="reuse", train=train)
-        assert (found.stale, found.metrics["test_auc"]) == (("training/losses.py",), -1.0)
-        assert not found.restored
+        assert (found.stale, found.metrics["test_auc"]) == (("training/losses.py",), -1.0) and not found.restored
 
 
 @pytest.mark.parametrize("failing", ["fit", "outputs", "stored.write"])

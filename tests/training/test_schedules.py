@@ -33,8 +33,7 @@ EXPONENTIAL = RunConfig(schedule="exponential", epochs=12, schedule_gamma=0.01) 
     (EXPONENTIAL, lr_scheduler.ExponentialLR, {"gamma": 0.01 ** (1 / 12)}),
 ])  # fmt: skip
 def test_a_schedule_is_torchs(config, make, options):
-    wanted = oracle(lambda o: make(o, **options), config.epochs)
-    assert ours(config) == pytest.approx(wanted, abs=1e-12)
+    assert ours(config) == pytest.approx(oracle(lambda o: make(o, **options), config.epochs), abs=1e-12)
     assert ours(STEP)[18] == pytest.approx(0.027) and factor(EXPONENTIAL, 12, 0, 1, []) == pytest.approx(0.01)
 
 
@@ -49,7 +48,7 @@ def test_plateau_is_torchs(losses, patience):
     assert ours(config, [{"val_loss": loss} for loss in losses]) == pytest.approx(oracle(make, 12, losses))
 
 
-def test_onecycle_has_torchs_ends_and_shape():
+def test_onecycle_has_torchs_ends_and_shape_and_moves_with_every_step_and_the_others_do_not():
     epochs, steps = 10, 100
     config = RunConfig(schedule="onecycle", epochs=epochs)
     found = [factor(config, epoch, step, steps, []) for epoch in range(epochs) for step in range(steps)]
@@ -58,12 +57,8 @@ def test_onecycle_has_torchs_ends_and_shape():
     # ours peaks at 0.3 of the way, torch's up to a step before it
     shift = max(abs(a - b) for a, b in zip(wanted[1:], wanted, strict=False))
     assert max(abs(a - b) for a, b in zip(found, wanted, strict=False)) <= shift
-
-
-def test_onecycle_moves_with_every_step_and_the_others_do_not():
     for name in ("constant", "cosine", "step", "exponential", "onecycle"):
         config = RunConfig(schedule=name, epochs=5)
-        found = {factor(config, 2, step, 8, []) for step in range(8)}
-        assert len(found) == (8 if name == "onecycle" else 1), name
+        assert len({factor(config, 2, step, 8, []) for step in range(8)}) == (8 if name == "onecycle" else 1), name
     assert ours(RunConfig(schedule="constant", epochs=3)) == [1, 1, 1]
     assert factor(RunConfig(schedule="onecycle", epochs=1), 0, 0, 1, []) == pytest.approx(1 / 25)

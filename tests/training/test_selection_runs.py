@@ -61,13 +61,11 @@ def test_a_share_trains_on_its_lesions_and_is_judged_on_all(run, config, data_ro
     assert len(nested_share(part, 0.6, 0)) < len(part)
     whole = runs.identify(config.replace(options={"latent": 16}), data_root=data_root, results_root=results_root)
     assert prepared.id != whole.id and splits.fingerprint(prepared.split) == splits.fingerprint(whole.split)
-    judged = prepared.split.query("fold == 0 and part != 'train'")["image_id"]
-    assert set(run.predictions()["image_id"]) == set(judged)
+    assert set(run.predictions()["image_id"]) == set(prepared.split.query("fold == 0 and part != 'train'")["image_id"])
 
 
 def test_segment_and_predict_take_any_cohort_of_the_same_classes(run, data_root):
-    cohort = runs.cohort_of(run.config, data_root).head(3)
-    scores, masks = predict.segment(run, cohort)
+    scores, masks = predict.segment(run, runs.cohort_of(run.config, data_root).head(3))
     assert scores["stage"].tolist() == ["raw"] * 3 + ["postprocessed"] * 3
     assert all(mask.shape == (32, 32) for mask in masks.values())
 

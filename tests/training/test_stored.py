@@ -23,6 +23,5 @@ def test_evidence_is_what_is_small_and_the_last_file_comes_last(tmp_path, monkey
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / name).write_text(name)
     kept = stored.copy_evidence(tmp_path / "run", tmp_path / "evidence")
-    assert kept == tmp_path / "evidence" / "run"
-    assert written == [stored.CONFIG, stored.SCORES, stored.DONE]
+    assert kept == tmp_path / "evidence" / "run" and written == [stored.CONFIG, stored.SCORES, stored.DONE]
     assert {file.name: file.read_text() for file in kept.iterdir()} == {name: name for name in written}

@@ -42,8 +42,7 @@ class Toy(Network):
 
 def images(n: int = 37, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Noise images (n, size, size, 3) uint8 and labels (n,): class 1, a third, is somewhat redder."""
-    rng = np.random.default_rng(seed)
-    label = (np.arange(n) % 3 == 0).astype(np.int64)
+    rng, label = np.random.default_rng(seed), (np.arange(n) % 3 == 0).astype(np.int64)
     pixels = rng.integers(0, 200, (n, size, size, 3))
     pixels[..., 0] += 40 * label[:, None, None]
     return pixels.astype(np.uint8), label
@@ -51,8 +50,7 @@ def images(n: int = 37, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.n
 
 def batches(n: int = 37, *, size: int = 16, seed: int = 0, **options) -> Batches:
     pixels, label = images(n, size)
-    mask = (pixels[..., 1] > 100).astype(np.uint8)
-    cache = Cache(pixels, mask, np.ones(n, bool))
+    cache = Cache(pixels, (pixels[..., 1] > 100).astype(np.uint8), np.ones(n, bool))
     return Batches(cache, np.arange(n), {"label": label}, **({"batch_size": 8, "seed": seed} | options))
 
 

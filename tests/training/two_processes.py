@@ -75,8 +75,7 @@ def main(data_root: Path, results_root: Path, out: Path) -> None:
     torch.set_num_threads(1)
     where = fit.place("cpu", "fp32")
     found = {"world": where.world, "rank": where.rank}
-    gradients = one_step(where)
-    checkpoint.save_tensors(gradients, out / f"gradients{where.rank}.safetensors")
+    checkpoint.save_tensors(one_step(where), out / f"gradients{where.rank}.safetensors")
 
     train = batches(ODD, augment=SETTINGS.augment, batch_size=8)
     found["seen"] = [

@@ -39,8 +39,7 @@ def test_empty_words_of_make_mean_the_defaults():
 def test_an_error_of_the_user_is_one_line_and_one_of_ours_keeps_its_traceback(capsys, monkeypatch):
     assert cli.main(["plan", "--profile", "nope"]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("skinlib: no profile 'nope'")
-    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("skinlib: no profile 'nope'") and captured.err.count("\n") == 1
     monkeypatch.setattr(cli, "write_plan", lambda arguments: int("x"))  # raised outside the library
     with pytest.raises(ValueError, match="invalid literal"):
         cli.main(["plan"])
@@ -89,8 +88,7 @@ def train(monkeypatch, tmp_path):
 
 
 def test_a_trained_run_keeps_the_stamp_of_its_code_alone(train, tmp_path):
-    stamps = tmp_path / "smoke" / "state" / "runs"
-    now = code_of("recall_oriented")
+    stamps, now = tmp_path / "smoke" / "state" / "runs", code_of("recall_oriented")
     for name in ("aa-c0", f"aa-{now}", "aab-c0", "bb-c0"):
         write_json(stamps / f"{name}.json", {})
     assert train("aa", words=["--stamp", str(stamps / f"aa-{now}.json")]) == 0
@@ -145,14 +143,12 @@ def test_processes_of_torchrun_can_sum_on_the_cpu_and_where_they_train(monkeypat
 
 
 def test_evaluate_turns_a_strangers_table_into_tables(tmp_path, capsys):
-    random = np.random.default_rng(0)
-    label = np.tile([0, 1], 60)
+    random, label = np.random.default_rng(0), np.tile([0, 1], 60)
     score = np.clip(0.3 + 0.4 * label + random.normal(0, 0.2, 120), 0.01, 0.99)
     frame = pd.DataFrame({"image_id": [f"i{k}" for k in range(120)], "label": label, "p_malignant": score})
     frame.assign(sex=np.repeat(["female", "male"], 60)).to_csv(tmp_path / "t.csv", index=False)
     assert cli.main(["evaluate", str(tmp_path / "t.csv"), "--groups", "sex", "--out", str(tmp_path / "out")]) == 0
-    written = pd.read_csv(tmp_path / "out" / "metrics.csv")
-    assert {"metric", "value", "low", "high"} <= set(written.columns)
+    assert {"metric", "value", "low", "high"} <= set(pd.read_csv(tmp_path / "out" / "metrics.csv").columns)
     assert (tmp_path / "out" / "fairness_sex.csv").is_file()
     assert "metrics" in capsys.readouterr().out
     (tmp_path / "out" / "metrics.csv").write_text("mine")

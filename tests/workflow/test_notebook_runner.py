@@ -50,8 +50,7 @@ def test_a_notebook_runs_with_its_parameters_and_an_int_is_a_float(tmp_path):
     report = execute(NOTEBOOKS / "01_runs.ipynb", tmp_path, {"profile": "smoke", "seed": 7}, minutes=4)
     assert (report["status"], report["reason"], report["title"]) == ("ok", "", "runs")
     cells = nbformat.read(tmp_path / "01_runs.ipynb", as_version=4).cells
-    assert cells[-1].outputs[0].text == "smoke 7 0.5\n"
-    assert cells[-1].outputs[1].data["text/plain"] == "4"
+    assert cells[-1].outputs[0].text == "smoke 7 0.5\n" and cells[-1].outputs[1].data["text/plain"] == "4"
     assert "smoke 7 0.5" in (tmp_path / "01_runs.html").read_text()
     assert (NOTEBOOKS / "01_runs.ipynb").read_bytes() == before
     check_parameters(load("01_runs.ipynb"), {"profile": "x", "seed": 3, "share": 1})
@@ -60,19 +59,14 @@ def test_a_notebook_runs_with_its_parameters_and_an_int_is_a_float(tmp_path):
 def test_a_failing_cell_is_reported_with_its_traceback_and_ends_the_notebook(tmp_path):
     report = execute(NOTEBOOKS / "02_fails.ipynb", tmp_path, {}, minutes=4)
     assert (report["status"], report["reason"]) == ("failed", "ZeroDivisionError: division by zero")
-    assert "----> 1 1 / 0" in report["traceback"]
-    assert not any("\x1b" in line for line in report["traceback"])
+    assert "----> 1 1 / 0" in report["traceback"] and not any("\x1b" in line for line in report["traceback"])
     written = (tmp_path / "02_fails.html").read_text()
-    assert "before\n" in written
-    assert "after\n" not in written.replace("print(", "")
+    assert "before\n" in written and "after\n" not in written.replace("print(", "")
 
 
-def test_a_skip_is_no_failure(tmp_path):
+def test_a_skip_is_no_failure_and_the_time_limit_is_the_notebooks_not_the_cells(tmp_path):
     report = execute(NOTEBOOKS / "03_skips.ipynb", tmp_path, {}, minutes=4)
     assert (report["status"], report["reason"], report["traceback"]) == ("skipped", "no weights here", [])
-
-
-def test_the_time_limit_is_the_notebooks_not_the_cells(tmp_path):
     report = execute(NOTEBOOKS / "05_too_slow.ipynb", tmp_path, {}, minutes=4 / 60)
     assert (report["status"], report["reason"]) == ("failed", f"time limit of {4 / 60:g} minutes")
     assert report["seconds"] < 30  # the slow cell alone sleeps for a minute
@@ -85,8 +79,7 @@ def test_the_time_limit_is_the_notebooks_not_the_cells(tmp_path):
 ])  # fmt: skip
 def test_wrong_parameters_fail_before_anything_runs(tmp_path, name, given, reason):
     report = execute(NOTEBOOKS / f"{name}.ipynb", tmp_path, given, minutes=1)
-    assert report["status"] == "failed" and report["reason"].startswith(reason)
-    assert list(tmp_path.iterdir()) == []
+    assert report["status"] == "failed" and report["reason"].startswith(reason) and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["01_broken", "Untitled"])

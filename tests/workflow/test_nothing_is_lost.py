@@ -89,8 +89,7 @@ def test_a_profile_whose_name_leads_elsewhere_is_refused(profile, name):
 
 
 def test_predict_keeps_the_list_that_it_reads_and_a_good_table(finished_run, data_root, tmp_path, capsys):
-    image = next((data_root / "ham10000").rglob("*.jpg"))
-    mine = tmp_path / "mine.csv"
+    image, mine = next((data_root / "ham10000").rglob("*.jpg")), tmp_path / "mine.csv"
     mine.write_text(f"image_path,answer\n{image},yes\n")
     line = ["predict", str(finished_run.path), "--images", str(mine), "--out"]
     assert cli.main([*line, str(mine)]) == 2

@@ -83,8 +83,7 @@ def test_runs_of_another_plan_and_too_large_results_are_refused(results, monkeyp
 
 
 def test_restored_runs_count_as_finished(results, capsys):
-    final = publish(results)
-    other = results / "elsewhere"
+    final, other = publish(results), results / "elsewhere"
     assert [path.name for path in reference.restore(final, other)] == ["aa"]
     write_json(results / "models" / "bb" / stored.DONE, read_json(final / "evidence" / "aa" / stored.DONE))
     write_atomic(results / "models" / "bb" / stored.CONFIG, CONFIG.to_json())
@@ -105,12 +104,10 @@ def test_the_real_reference_is_whole_small_and_from_one_clean_commit():
     records = [read_json(path) for path in REAL.glob("*/*.json") if path.parent.name != "evidence"]
     commits = {record["commit"] for record in records if record["notebook"] in again}
     assert len(again) >= 7 and len(commits) == 1 and not commits.pop().endswith("+changes")
-    names = read_json(REAL / "evidence" / "runs.json")
-    for paper, ids in names.items():
+    for paper, ids in read_json(REAL / "evidence" / "runs.json").items():
         assert set(ids) <= set(plan_of(paper, load_profile("real")))
         assert all((REAL / "evidence" / key / stored.DONE).is_file() for key in ids.values())
-    assert reference.size_of(FOLDER) <= reference.MOST_BYTES
-    assert list(REAL.rglob("*.safetensors")) == []
+    assert reference.size_of(FOLDER) <= reference.MOST_BYTES and list(REAL.rglob("*.safetensors")) == []
     models = {each.name for each in (FOLDER.parent / "models").glob("*/")}
     assert set(re.findall("`([0-9a-f]{16})`", (FOLDER.parent / "models" / "README.md").read_text())) == models
     assert reference.size_of(FOLDER.parent / "models") <= reference.MOST_OF_MODELS

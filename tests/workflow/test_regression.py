@@ -15,8 +15,7 @@ MACHINES = ("the same", "another")
 
 def predictions(seed: int = 0, *, permuted: bool = False, n: int = 240) -> pd.DataFrame:
     """Three classes; the score of the true class is shifted so that one-vs-rest AUC is about 0.85."""
-    random = np.random.default_rng(seed)
-    label = np.arange(n) % 3
+    random, label = np.random.default_rng(seed), np.arange(n) % 3
     score = random.normal(size=(n, 3))
     score[np.arange(n), label] += 1.6
     p = np.exp(score) / np.exp(score).sum(1, keepdims=True)
