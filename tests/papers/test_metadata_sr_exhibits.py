@@ -10,7 +10,6 @@ from comparing import value
 from torch import nn
 
 from skinlib import models
-from skinlib.figures.shap import largest, single
 from skinlib.data import clinical, readers
 from skinlib.data.cards import class_names
 from skinlib.data.synthetic import synthesise
@@ -20,6 +19,7 @@ from skinlib.exhibits.score import Boot, changes, score
 from skinlib.explain.run_maps import OfImage
 from skinlib.explain.shap_values import image_shap
 from skinlib.figures.flow import trace
+from skinlib.figures.shap import largest, single
 from skinlib.papers.metadata_sr import exhibits as paper
 from skinlib.papers.metadata_sr.plan import CONTROLS, FAMILIES, PROPOSED
 
