@@ -47,10 +47,9 @@ def brier_parts(table_or_y, p=None, *, bins=10):
     """
     y, p = as_arrays(table_or_y, p)
     each = pd.DataFrame({"y": y, "p": p}).groupby(score_bins(p, bins)).transform("mean")  # of each row's bin
-    reliability, resolution = ((each["p"] - each["y"]) ** 2).mean(), ((each["y"] - y.mean()) ** 2).mean()
-    brier, uncertainty = ((p - y) ** 2).mean(), y.mean() * (1 - y.mean())
-    found = {"brier": brier, "reliability": reliability, "resolution": resolution, "uncertainty": uncertainty}
-    return found | {"within": brier - reliability + resolution - uncertainty}
+    found = {"brier": ((p - y) ** 2).mean(), "reliability": ((each["p"] - each["y"]) ** 2).mean()}
+    found |= {"resolution": ((each["y"] - y.mean()) ** 2).mean(), "uncertainty": y.mean() * (1 - y.mean())}
+    return found | {"within": found["brier"] - found["reliability"] + found["resolution"] - found["uncertainty"]}
 
 
 def conformal_sets(val, test, *, level=0.9, by=None):
@@ -60,7 +59,8 @@ def conformal_sets(val, test, *, level=0.9, by=None):
     et al. 2019). ``by``: None; ``class``, a quantile a class; a column, one a group, unknown groups having full sets.
     """
     tables.require_validation(val, "a conformal quantile")
-    (p, names), truth, asked = tables.probabilities(val), tables.labels(val), tables.probabilities(test)[0]
+    names, truth = tables.classes(val), tables.labels(val)
+    p, asked = (x / x.sum(1, keepdims=True) for x, _ in map(tables.probabilities, (val, test)))  # stored to six digits
 
     def sets(rows, of):
         if not rows.any():

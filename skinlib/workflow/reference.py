@@ -60,7 +60,9 @@ def publish(results: Path, profile: str, planned: Mapping[str, Sequence[Planned]
 
 
 def _system(paper: str, plan: Sequence[Planned]) -> list[str]:
-    """Return the names of the proposed system's runs: all folds of its first seed."""
+    """Return the names of the proposed system's runs: all folds of its first seed; none without a plan."""
+    if not plan:
+        return []
     asked = {name: value for name, value in plan_module(paper).PROPOSED_RUN.items() if name != "fold"}
     fitting = [one for one in plan if asked.items() <= one.labels.items()]
     return [one.name for one in fitting if one.labels["seed"] == fitting[0].labels["seed"]]
