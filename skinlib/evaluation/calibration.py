@@ -18,6 +18,7 @@ class Given(ClassifierMixin, BaseEstimator):
     def __init__(self, k=2):
         self.k, self.classes_ = k, np.arange(k)
 
+    fit = lambda self, *_, **__: self
     predict_proba = staticmethod(lambda rows: rows)
     predict = staticmethod(lambda rows: rows.argmax(axis=1))
 

@@ -48,15 +48,8 @@ def group_key(table, group):
     findings = [f"no column {column} to group by" for column in columns if column not in table]
     if findings:
         raise tables.PredictionTableError(findings)
-    texts = [
-        table[column]
-        .astype(object)
-        .map(_name)
-        .where(table[column].notna(), "missing")
-        .replace("all", "all (a group)")
-        .astype(object)
-        for column in columns
-    ]
+    texts = [table[column].astype(object).map(_name).where(table[column].notna(), "missing") for column in columns]
+    texts = [text.replace("all", "all (a group)").astype(object) for text in texts]
     wide = [column for column, text in zip(columns, texts, strict=True) if text.nunique() > MOST_GROUPS]
     findings = [f"column {column} has more than {MOST_GROUPS} values: bin it first" for column in wide]
     if findings:
