@@ -57,14 +57,14 @@ def conformal_sets(val, test, *, level=0.9, by=None):
     """Return which classes are in the set of each test row, (N, K) bool: split conformal prediction by MAPIE.
 
     A class is in it where its probability reaches a quantile of what validation rows have of their true class (Sadinle
-    et al. 2019). ``by``: None; ``class``, a quantile a class; a column, one a group, unknown groups having full sets.
+    et al. 2019). ``by``: None; ``class``, a quantile a class; a column, one a group. Too few rows, full sets.
     """
     tables.require_validation(val, "a conformal quantile")
     names, truth = tables.classes(val), tables.labels(val)
     p, asked = (x / x.sum(1, keepdims=True) for x, _ in map(tables.probabilities, (val, test)))  # stored to six digits
 
     def sets(rows, of):
-        if not rows.any():
+        if rows.sum() < max(1 / level, 1 / (1 - level)):  # the quantile of so few is infinite
             return np.ones((len(of), len(names)), bool)
         one = SplitConformalClassifier(Given(len(names)), confidence_level=level, conformity_score="lac", prefit=True)
         return one.conformalize(p[rows], truth[rows]).predict_set(of)[1][:, :, 0].astype(bool)

@@ -187,14 +187,14 @@ def publish_results(arguments: argparse.Namespace) -> int | None:
     from skinlib.workflow.reproduce import summary
 
     work = _work(arguments)
-    work = dataclasses.replace(work, cards=tuple(card for card in work.cards if card.papers))
+    work = dataclasses.replace(work, cards=tuple(card for card in work.cards if card.papers or card.evidence))
     text, failures = summary(work)
     if failures:
         print(f"{text}\nnothing published: {failures} notebooks failed or were not run", file=sys.stderr)
         return 1
     if work.profile["data"]["kind"] in ("synthetic", "reference"):
         raise ValueError(f"profile {work.profile['name']} is not one of real data: `make reproduce` makes its exhibits")
-    plans = {paper: planned(paper, work.profile) for paper in work.profile["papers"]}
+    plans = {"across": []} | {paper: planned(paper, work.profile) for paper in work.profile["papers"]}
     path = publish(work.results, work.profile["name"], plans)
     print(f"{path}: {size_of(path) / 1e6:.1f} MB")
 

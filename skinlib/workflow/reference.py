@@ -61,9 +61,7 @@ def publish(results: Path, profile: str, planned: Mapping[str, Sequence[Planned]
 
 def _system(paper: str, plan: Sequence[Planned]) -> list[str]:
     """Return the names of the proposed system's runs: all folds of its first seed; none without a plan."""
-    if not plan:
-        return []
-    asked = {name: value for name, value in plan_module(paper).PROPOSED_RUN.items() if name != "fold"}
+    asked = {name: value for name, value in plan_module(paper).PROPOSED_RUN.items() if name != "fold"} if plan else {}
     fitting = [one for one in plan if asked.items() <= one.labels.items()]
     return [one.name for one in fitting if one.labels["seed"] == fitting[0].labels["seed"]]
 
@@ -90,7 +88,7 @@ def _names(behind: Mapping[str, Run], plans: Mapping[str, Mapping[str, RunConfig
             raise ValueError(f"run {key} ({run.config.variant}) is not in the plan; execute the notebooks again")
         for paper, name in fitting:
             found[paper][name] = key
-    return found
+    return {paper: of for paper, of in found.items() if of}
 
 
 def _write_runs(folder: Path, behind: Mapping[str, Run], names: Mapping[str, dict[str, str]]) -> None:

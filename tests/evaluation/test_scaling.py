@@ -74,10 +74,12 @@ def test_conformal_sets_by_hand_and_their_coverage():
             assert [covered[truth == k].mean() for k in range(3)] == pytest.approx([0.9] * 3, abs=0.03)
 
 
-def test_a_group_has_its_own_quantile_and_one_without_validation_rows_full_sets():
-    val = binary(np.r_[np.full(20, 0.9), np.full(20, 0.6)], np.ones(40, int), who=["a"] * 20 + ["b"] * 20)
-    test = binary([0.7, 0.7, 0.99], [1, 1, 1], "test", who=["a", "b", "c"])
-    assert conformal_sets(val, test, by="who").tolist() == [[False, False], [False, True], [True, True]]
+def test_a_group_has_its_own_quantile_and_one_of_too_few_validation_rows_full_sets():
+    says = np.r_[np.full(20, 0.9), np.full(20, 0.6), np.full(9, 0.9)]  # nine cannot promise nine of ten
+    val = binary(says, np.ones(49, int), who=["a"] * 20 + ["b"] * 20 + ["d"] * 9)
+    test = binary([0.7, 0.7, 0.99, 0.99], [1, 1, 1, 1], "test", who=["a", "b", "c", "d"])
+    full = [True, True]
+    assert conformal_sets(val, test, by="who").tolist() == [[False, False], [False, True], full, full]
 
 
 def test_net_benefit_by_hand():

@@ -102,8 +102,9 @@ def test_restored_runs_count_as_finished(results, capsys):
 def test_the_real_reference_is_whole_small_and_from_one_clean_commit():
     again = {path.stem for path in (project_root() / "notebooks").glob("*.ipynb") if read_card(path).evidence}
     records = [read_json(path) for path in REAL.glob("*/*.json") if path.parent.name != "evidence"]
-    commits = {record["commit"] for record in records if record["notebook"] in again}
-    assert len(again) >= 7 and len(commits) == 1 and not commits.pop().endswith("+changes")
+    of = lambda floors: {r["commit"] for r in records if r["notebook"] in again and r["notebook"][0] in floors}
+    for commits in (of("234"), of("56")):  # each published by one call
+        assert len(again) >= 7 and len(commits) == 1 and not commits.pop().endswith("+changes")
     for paper, ids in read_json(REAL / "evidence" / "runs.json").items():
         assert set(ids) <= set(plan_of(paper, load_profile("real")))
         assert all((REAL / "evidence" / key / stored.DONE).is_file() for key in ids.values())
@@ -120,6 +121,8 @@ def test_a_real_table_has_every_published_cell_and_no_verdict_on_fewer_than_five
     assert (both["_merge"] == "both").all(), "no published cell is dropped"
     assert both["published_printed"].equals(both["published"].astype(float))
     few = table[table["verdict"].isin(["helps", "harms", "no evidence", "trade", "inflates", "deflates"])]
+    if path.stem == "ledger":  # it also judges claims about one classifier, which are about no training
+        few = few.dropna(subset="units")
     assert (few["units"] >= LEAST_UNITS).all()
     judged = table[table["verdict"].isin(["helps", "harms", "inflates", "deflates"])]
     assert (judged["p_adjusted"] < ALPHA).all() and (judged["low"] * judged["high"] > 0).all()
