@@ -62,6 +62,14 @@ def test_a_reference_has_exhibits_kept_tables_and_runs_without_weights(results):
     assert kinds == {"a": torch.float16, "b": torch.float32} and half.predictions()["label"].tolist() == [0, 1]
 
 
+def test_exhibits_across_papers_have_no_runs_of_their_own(results):
+    write_atomic(results / "mine" / "across" / "ledger.csv", "row,metric\n")
+    write_json(results / "mine" / "across" / "ledger.json", {"stale": None, "commit": "abc", "runs": ["aa"]})
+    final = publish(results, {"across": []} | PLANS)
+    assert {path.name for path in (final / "across").iterdir()} == {"ledger.csv", "ledger.json"}
+    assert read_json(final / "evidence" / "runs.json") == {PAPER: {"proposed/fold0/seed0": "aa"}}
+
+
 @pytest.mark.parametrize(("change", "words"), [
     ({"stale": "older code"}, "made from runs of older code"), ({"commit": "abc+changes"}, r"made at abc\+changes"),
 ])  # fmt: skip
