@@ -109,7 +109,7 @@ def _beside(key: tuple[str, str, str], rows: Rows) -> dict[str, Printed]:
 def _sums(key: tuple[str, str, str], rows: Rows, source: str) -> Iterator[tuple[str, float, float, str]]:
     """Yield the sums that a row ``all`` or ``total`` must be, and what is known of a row from outside."""
     paper, _, name = key
-    for metric in set(rows[key]) & {*SUMMED, "parameters"}:
+    for metric in [each for each in rows[key] if each in (*SUMMED, "parameters")]:
         terms = [r[metric].value for at, r in rows.items() if at[:2] == key[:2] and at != key and metric in r]
         if name in ("all", "total") and terms:
             yield metric, sum(terms), sum(terms), "the other rows together"
