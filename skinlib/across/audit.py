@@ -81,9 +81,7 @@ def _formulas(key: tuple[str, str, str], rows: Rows, _: str) -> Iterator[tuple[s
         ends = itertools.product(*((known[p].value - known[p].half, known[p].value + known[p].half) for p in parts))
         values = [eval(formula, {}, dict(zip(parts, end, strict=True))) for end in ends]  # noqa: S307
         yield metric, min(values), max(values), formula
-    if {"iou", "dice"} <= set(
-        row
-    ):  # IoU = D / (2 - D) of an image is convex: its mean lies above that of the mean Dice
+    if {"iou", "dice"} <= set(row):  # IoU = D / (2 - D) is convex: its mean lies above that of the mean Dice
         low, high = (row["dice"].value + sign * row["dice"].half for sign in (-1, 1))
         yield "iou", low / (2 - low), high, "dice / (2 - dice) to dice"
     if {"accuracy", "recall", "specificity"} <= set(row) and "accuracy" not in done and "segmentation" not in name:

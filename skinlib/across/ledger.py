@@ -13,7 +13,7 @@ import pandas as pd
 
 from skinlib.evaluation.fairness import smallest_detectable_gap
 from skinlib.exhibits.published import folder
-from skinlib.exhibits.score import ALPHA, CHANGE, LEAST_UNITS
+from skinlib.exhibits.score import ALPHA, LEAST_UNITS
 
 VERDICTS = ("reproduced", "same direction", "no evidence", "contradicted", "cannot be judged here")
 REPRODUCED, SAME_DIRECTION, NO_EVIDENCE, CONTRADICTED, UNKNOWN = VERDICTS
@@ -49,15 +49,16 @@ def _judged(claim, cells: pd.DataFrame | None) -> dict:
     about["smallest"] = smallest_detectable_gap((cell["high"] - cell["low"]) / 3.92)  # 2 x 1.96 standard errors
     if pd.isna(cell["ours"]):
         return about | {"verdict": UNKNOWN, "why": str(cell["note"]).partition("; paper:")[0]}
+    if pd.isna(about["units"]) and pd.notna(about["low"]):  # a count or a rank has no interval
+        return about | {"verdict": UNKNOWN, "why": "how many trainings are behind it is not recorded"}
+    if about["units"] < LEAST_UNITS:
+        few = f"paired trainings: {about['units']:.0f}, a verdict takes {LEAST_UNITS}"
+        return about | {"verdict": UNKNOWN, "why": few}
     verdict, why = _of_change(claim, about) if claim.claimed in CHANGES else _of_bound(claim, about)
     return about | {"verdict": verdict, "why": why}
 
 
 def _of_change(claim, about: dict) -> tuple[str, str]:
-    if pd.isna(about["units"]) and claim.metric.endswith(CHANGE):
-        return UNKNOWN, "how many trainings are behind it is not recorded"
-    if about["units"] < LEAST_UNITS:
-        return UNKNOWN, f"paired trainings: {about['units']:.0f}, a verdict takes {LEAST_UNITS}"
     if pd.isna(about["low"]):
         return UNKNOWN, "no interval"
     shown = about["p"] < ALPHA if pd.notna(about["p"]) else about["low"] > 0 or about["high"] < 0
@@ -72,12 +73,11 @@ def _of_change(claim, about: dict) -> tuple[str, str]:
 
 def _of_bound(claim, about: dict) -> tuple[str, str]:
     low, high = (about[end] if pd.notna(about[end]) else about["ours"] for end in ("low", "high"))
+    bound = claim.published
     if claim.claimed == "within":
-        low, high, bound = -max(abs(low), abs(high)), -max(low, -high, 0), -claim.published
-    else:
-        low, high, bound = (
-            (-high, -low, -claim.published) if claim.claimed == "at most" else (low, high, claim.published)
-        )
+        low, high, bound = -max(abs(low), abs(high)), -max(low, -high, 0), -bound
+    elif claim.claimed == "at most":
+        low, high, bound = -high, -low, -bound
     if low > bound or (low == bound and claim.claimed != "above"):
         return REPRODUCED, ""
     return (CONTRADICTED, "our interval lies beyond it") if high < bound else (NO_EVIDENCE, "our interval holds both")

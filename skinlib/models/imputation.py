@@ -127,7 +127,7 @@ def _apply(weights: Sequence[torch.Tensor], inputs: torch.Tensor) -> torch.Tenso
 def _guessing_loss(out: torch.Tensor, truth: torch.Tensor, hide: torch.Tensor, blocks: Sequence[slice]) -> torch.Tensor:
     """Return the mean over the hidden answers: cross entropy of answers, half the squared error of numbers."""
     number = torch.cat([torch.full((q.stop - q.start,), q.stop - q.start == 1) for q in blocks])  # (D,)
-    logs = torch.cat([out[:, q].log_softmax(1) for q in blocks], 1)  # MKL's exp and log round by make of processor
+    logs = torch.cat([out[:, q].log_softmax(1) for q in blocks], 1)  # MKL's exp and log differ by instruction set
     surprise = torch.where(number, 0.5 * (out - truth).square(), -truth * logs)
     hidden_questions = sum(hide[:, q.start].sum() for q in blocks)
     return surprise.masked_fill(~hide, 0.0).sum() / hidden_questions.clamp(min=1)

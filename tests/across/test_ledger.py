@@ -26,8 +26,11 @@ def judged(claimed, printed, ours, low, high, p=NAN, units=5, metric="auc_change
     (("+", 0.03, 0.02, -0.0196, 0.0196, 0.3), "no evidence", "an effect of 0.028 could"),  # 0.0196 x 2.80 / 1.96
     (("+", 0.03, 0.02, 0.01, 0.04, 0.001, 4), "cannot be judged here", "paired trainings: 4, a verdict takes 5"),
     (("+", 0.03, 0.02, 0.01, 0.04, 0.001, NAN), "cannot be judged here", "not recorded"),
-    (("+", 0.03, 0.02, 0.01, 0.04, NAN, NAN, "roc_auc"), "reproduced", ""),  # of one classifier, by its interval
-    (("+", 0.03, 0.02, -0.01, 0.04, NAN, NAN, "roc_auc"), "no evidence", "could have been seen"),
+    (("+", 0.03, 0.02, 0.01, 0.04, NAN, NAN, "roc_auc"), "cannot be judged here", "not recorded"),  # of one classifier
+    (("+", 0.03, 0.02, -0.01, 0.04, NAN, 5, "roc_auc"), "no evidence", "could have been seen"),
+    (("within", 0.05, 0.01, -0.02, 0.04, NAN, NAN), "cannot be judged here", "not recorded"),
+    (("at least", 0.5, 0.66, 0.6, 0.7, NAN, 3), "cannot be judged here", "paired trainings: 3"),
+    (("at least", 2, 1, NAN, NAN, NAN, NAN), "contradicted", "beyond"),  # a count rests on no training
     (("+", 0.03, NAN, NAN, NAN), "cannot be judged here", "none"),
     (("at least", 0.9, 0.95, 0.92, 0.97), "reproduced", ""), (("at least", 0.9, 0.8, 0.7, 0.89), "contradicted", ""),
     (("at least", 0.9, 0.9, 0.8, 0.95), "no evidence", "both"), (("at most", 1, 9, NAN, NAN), "contradicted", "beyond"),
