@@ -82,6 +82,14 @@ def test_a_group_has_its_own_quantile_and_one_of_too_few_validation_rows_full_se
     assert conformal_sets(val, test, by="who").tolist() == [[False, False], [False, True], full, full]
 
 
+def test_each_class_has_its_own_quantile():
+    # Benign rows say 0.9 to benign, malignant ones 0.6 to malignant: together 0.6 will do, benign alone asks for 0.9.
+    val = binary(np.r_[np.full(20, 0.1), np.full(20, 0.6)], np.repeat([0, 1], 20))
+    test = binary([0.3, 0.05, 0.7], [0, 0, 1], "test")
+    assert conformal_sets(val, test).tolist() == [[True, False], [True, False], [False, True]]
+    assert conformal_sets(val, test, by="class").tolist() == [[False, False], [True, False], [False, True]]
+
+
 def test_net_benefit_by_hand():
     # 2 of 4 malignant. At t = 0.2 one of two is found and one of two benign called: 1/2 pi - 1/2 (1 - pi) / 4.
     y, p = [1, 1, 0, 0], [0.9, 0.1, 0.3, 0.1]

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skinlib.data import clinical
-from skinlib.models.imputation import METHODS, Imputer, hidden_errors
+from skinlib.models.imputation import METHODS, Imputer, _guessing_loss, hidden_errors
 
 BLOCKS = {"colour": slice(0, 3), "size": slice(3, 4), "twin": slice(4, 6)}
 NAN = float("nan")
@@ -135,3 +135,11 @@ def test_a_hidden_answer_that_is_guessed_by_the_mode_has_the_rate_of_the_other_a
 def test_the_questions_of_the_clinical_features_fit():
     for encoding in clinical.ENCODINGS:
         assert len(Imputer(clinical.blocks(encoding), method="frequent").mean) == len(clinical.columns(encoding))
+
+
+def test_the_guessing_loss_by_hand():
+    out, truth, blocks = torch.tensor([[0.0, 0.0, 3.0]]), torch.tensor([[1.0, 0.0, 1.0]]), [slice(0, 2), slice(2, 3)]
+    hidden = torch.tensor([[True, True, True]])  # two questions: log 2 for an answer of two, 2 squared over 2
+    assert _guessing_loss(out, truth, hidden, blocks).item() == pytest.approx((np.log(2) + 2) / 2)
+    hidden[0, 2] = False
+    assert _guessing_loss(out, truth, hidden, blocks).item() == pytest.approx(np.log(2))
